@@ -1,1 +1,22 @@
+//! The director without its sockets: VRRP, health checks and IPVS planning as pure state machines.
+//!
+//! Contract: one [`director::Director::handle`] with the current time and one [`director::Input`]; then drain
+//! `poll_output` and `poll_event`; then sleep until `next_timeout`. Nothing here reads a clock, opens a file or
+//! fails: bad input becomes a counter and an event. Effects go out as outputs, and each kernel operation is
+//! answered by exactly one `Input::Applied`.
+//!
+//! Imports run one way: `time, limits, net <- wire <- {vrrp, check, config, ipvs} <- plan, diff <- reconcile <-
+//! event, status <- director`. Siblings do not import each other.
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod check;
+pub mod config;
+pub mod ipvs;
+pub mod kernel;
+pub mod limits;
+pub mod net;
+pub mod record;
+pub mod time;
+pub mod vrrp;
+pub mod wire;

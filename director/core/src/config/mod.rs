@@ -1,0 +1,236 @@
+//! The configuration as a value that can't be wrong, and the way from text to it.
+//!
+//! Two files make it: `keepalived.conf` as keepalived reads it, and `router.conf`, which holds in the same grammar
+//! what a distribution would have configured. Everything is resolved here: defaults are filled in, references
+//! checked, bounds held. The rest of the core takes [`Config`] as it is.
+
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
+
+use crate::ipvs::{Dest, DestId, Service, ServiceId};
+use crate::net::{Cidr, IfName, Mac, Name};
+use crate::time::Duration;
+
+/// All that one node does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// What router.conf says of this machine.
+    pub node: Node,
+    /// Virtual routers, in the order of the file; names are unique, and so are (interface, VRID).
+    pub routers: Vec<Router>,
+    /// Services, in the order of the file; identities are unique.
+    pub services: Vec<VirtualServer>,
+    /// The kernel's connection synchronisation (`lvs_sync_daemon`).
+    pub sync_daemon: Option<SyncDaemon>,
+    /// IPVS timeouts for established TCP, TCP after FIN, and UDP, in seconds; 0 keeps the kernel's (`lvs_timeouts`).
+    pub timeouts: [u32; 3],
+}
+
+/// This machine: router.conf.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Node {
+    /// Host name; also the identity that `@id` lines of keepalived.conf are compared with, up to the first dot.
+    pub hostname: Option<String>,
+    /// What the console asks for before it changes anything.
+    pub secret: Option<String>,
+    /// Interfaces.
+    pub interfaces: Vec<Interface>,
+    /// Static routes.
+    pub routes: Vec<Route>,
+}
+
+/// One interface of router.conf.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// The name by which both files speak of it.
+    pub name: IfName,
+    /// When given, the link with this hardware address is meant, whatever the kernel calls it.
+    pub mac: Option<Mac>,
+    /// Its own addresses.
+    pub addresses: Vec<Cidr>,
+    /// MTU in bytes, 68..=65535; none leaves it alone.
+    pub mtu: Option<u32>,
+}
+
+/// One static route of router.conf.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Destination; `default` is 0.0.0.0/0.
+    pub destination: Cidr,
+    /// Next hop.
+    pub via: Option<IpAddr>,
+    /// Outgoing interface, by its configured name.
+    pub interface: Option<IfName>,
+    /// Preferred source address.
+    pub source: Option<IpAddr>,
+    /// Metric; 0 for the kernel's default.
+    pub metric: u32,
+}
+
+/// `lvs_sync_daemon`: which role runs follows the virtual router, or both run when none is named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncDaemon {
+    /// Interface, by its configured name.
+    pub interface: IfName,
+    /// The virtual router whose state decides the role.
+    pub router: Option<Name>,
+    /// Synchronisation identifier (default: the VRID, or 0).
+    pub id: u8,
+}
+
+/// VRRP protocol version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// RFC 3768, with the PASS authentication of RFC 2338.
+    V2,
+    /// RFC 9568.
+    V3,
+}
+
+/// One virtual router: `vrrp_instance`, with the defaults of `global_defs` filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Router {
+    /// Name.
+    pub name: Name,
+    /// Interface, by its configured name.
+    pub interface: IfName,
+    /// Virtual router identifier, 1..=255.
+    pub vrid: u8,
+    /// Protocol version.
+    pub version: Version,
+    /// Priority, 1..=255; 255 owns the addresses.
+    pub priority: u8,
+    /// `state MASTER`: nopreempt and preempt_delay do not apply.
+    pub state_master: bool,
+    /// Advertisement interval: whole seconds in v2, multiples of 10 ms up to 40.95 s in v3.
+    pub advert_interval: Duration,
+    /// Whether a router of lower priority is preempted.
+    pub preempt: bool,
+    /// How long a router of lower priority is heard before it is preempted.
+    pub preempt_delay: Duration,
+    /// PASS authentication data, v2 only, padded with zeros.
+    pub pass: Option<[u8; 8]>,
+    /// Virtual addresses that the adverts carry.
+    pub addresses: Vec<Cidr>,
+    /// Virtual addresses that the adverts do not carry (`virtual_ipaddress_excluded`).
+    pub excluded: Vec<Cidr>,
+    /// Source address of the adverts instead of the interface's own (`mcast_src_ip`).
+    pub source: Option<Ipv4Addr>,
+    /// Multicast group (`vrrp_mcast_group4`), 224.0.0.18.
+    pub group: Ipv4Addr,
+    /// Adverts missed before a takeover (`down_timer_adverts`), 3.
+    pub down_adverts: u8,
+    /// Send v3 adverts with a checksum without the IPv4 pseudo header (`v3_checksum_as_v2`).
+    pub checksum_as_v2: bool,
+    /// Active and hearing a lower priority: stay silent instead of sending an advert at once.
+    pub lower_prio_no_advert: bool,
+    /// Active and hearing a higher priority: send one advert before stepping back.
+    pub higher_prio_send_advert: bool,
+    /// Do not go to Fault when the interface loses its link (`dont_track_primary`).
+    pub ignore_link: bool,
+    /// Further interfaces that must have a link (`track_interface` without weight).
+    pub tracked: Vec<IfName>,
+    /// Hold everything for this long after the start (`vrrp_startup_delay`).
+    pub startup_delay: Duration,
+    /// Announcements.
+    pub garp: Garp,
+}
+
+/// Schedule of the gratuitous ARP announcements (facts: `garp_master_*`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Garp {
+    /// Second burst after becoming Active (`garp_master_delay`), 5 s; zero for none.
+    pub delay: Duration,
+    /// Rounds of a burst (`garp_master_repeat`), 5.
+    pub repeat: u32,
+    /// Refresh interval (`garp_master_refresh`); zero for none.
+    pub refresh: Duration,
+    /// Rounds of a refresh, 1.
+    pub refresh_repeat: u32,
+    /// Delay of the burst after an advert of lower priority (`garp_lower_prio_delay`).
+    pub lower_prio_delay: Duration,
+    /// Rounds of that burst.
+    pub lower_prio_repeat: u32,
+    /// Pause between two frames on one interface (`vrrp_garp_interval`).
+    pub interval: Duration,
+}
+
+/// One `virtual_server`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualServer {
+    /// Identity.
+    pub id: ServiceId,
+    /// What the kernel is told of it.
+    pub service: Service,
+    /// Real servers, in the order of the file; identities are unique.
+    pub real_servers: Vec<RealServer>,
+    /// Takes over when the quorum is lost.
+    pub sorry: Option<(DestId, Dest)>,
+    /// `sorry_server_inhibit`: kept in the pool at weight 0 while it is not needed.
+    pub sorry_inhibit: bool,
+    /// Sum of weights below which the pool is lost, 1.
+    pub quorum: u32,
+    /// Margin around the quorum, 0.
+    pub hysteresis: u32,
+}
+
+/// One `real_server`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RealServer {
+    /// Identity in the pool.
+    pub id: DestId,
+    /// What the kernel is told of it while it is healthy.
+    pub dest: Dest,
+    /// A failed one stays in the pool at weight 0.
+    pub inhibit_on_failure: bool,
+    /// Stays out until its checks have succeeded once.
+    pub alpha: bool,
+    /// Its checks; it is up when none has failed.
+    pub checks: Vec<Check>,
+}
+
+/// One check of a real server, with all defaults filled in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// What is asked.
+    pub kind: CheckKind,
+    /// Where.
+    pub target: SocketAddr,
+    /// From the start of one run to the next (`delay_loop`).
+    pub interval: Duration,
+    /// Whole time of one attempt (`connect_timeout`).
+    pub timeout: Duration,
+    /// Further attempts before a server that was up is down (`retry`).
+    pub retry: u32,
+    /// Pause before such an attempt (`delay_before_retry`).
+    pub delay_before_retry: Duration,
+    /// The first run starts within this time (`warmup`), spread at random.
+    pub warmup: Duration,
+}
+
+/// What a check asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CheckKind {
+    /// TCP_CHECK: the connection is established.
+    Tcp,
+    /// HTTP_GET: each URL answers as it should.
+    Http {
+        /// At least one.
+        urls: Vec<Url>,
+        /// `http_protocol 1.1` instead of 1.0.
+        http11: bool,
+    },
+}
+
+/// One `url` of an HTTP_GET.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Url {
+    /// Request target, begins with `/`.
+    pub path: String,
+    /// Value of the Host header.
+    pub host: String,
+    /// Status codes that are a success; 200..=299 when the file names none.
+    pub status: Vec<RangeInclusive<u16>>,
+    /// MD5 of the body.
+    pub digest: Option<[u8; 16]>,
+}

@@ -1,0 +1,220 @@
+//! What the director wants of the kernel, what it reads from it, and the operations between the two.
+
+use core::fmt;
+use core::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::ipvs::{ActualDest, Dest, DestId, Service, ServiceId, SyncDaemon, SyncRole, Table};
+use crate::net::{Cidr, IfName, Ifindex, Mac};
+
+/// A network interface as the kernel reported it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The kernel's number.
+    pub ifindex: Ifindex,
+    /// The kernel's name.
+    pub name: IfName,
+    /// Hardware address; all zero where there is none.
+    pub mac: Mac,
+    /// Largest packet in bytes.
+    pub mtu: u32,
+    /// IFF_UP: set to up by an administrator.
+    pub up: bool,
+    /// IFF_LOWER_UP: the carrier is there.
+    pub carrier: bool,
+    /// IFF_LOOPBACK.
+    pub loopback: bool,
+}
+
+/// An address on an interface, as the kernel reported it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AddressId {
+    /// The interface.
+    pub ifindex: Ifindex,
+    /// The address with its prefix.
+    pub cidr: Cidr,
+}
+
+/// A route: only those that carry the director's protocol number are ever reported or changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Route {
+    /// Destination; 0.0.0.0/0 is the default route.
+    pub destination: Cidr,
+    /// Next hop, none for a directly attached network.
+    pub via: Option<IpAddr>,
+    /// Outgoing interface, none when the next hop decides.
+    pub ifindex: Option<Ifindex>,
+    /// Preferred source address.
+    pub source: Option<IpAddr>,
+    /// Metric (priority); 0 for the kernel's default.
+    pub metric: u32,
+}
+
+/// The node's kernel state as last read or acknowledged.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Actual {
+    /// Interfaces by number.
+    pub links: BTreeMap<Ifindex, Link>,
+    /// Addresses; the flag says that the director put it there (IFA_PROTO is ours).
+    pub addresses: BTreeMap<AddressId, bool>,
+    /// The director's own routes (RTA protocol is ours).
+    pub routes: BTreeSet<Route>,
+    /// The IPVS table.
+    pub table: Table<ActualDest>,
+    /// The running synchronisation daemons.
+    pub sync: BTreeMap<SyncRole, SyncDaemon>,
+}
+
+/// The kernel state that the configuration and the present states ask for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Desired {
+    /// Interfaces that are to be up, with their MTU if it is set.
+    pub links: BTreeMap<Ifindex, Option<u32>>,
+    /// Addresses: of interfaces and of virtual routers that are Active.
+    pub addresses: BTreeSet<AddressId>,
+    /// Routes.
+    pub routes: BTreeSet<Route>,
+    /// The IPVS table.
+    pub table: Table<Dest>,
+    /// Synchronisation daemons.
+    pub sync: BTreeMap<SyncRole, SyncDaemon>,
+}
+
+/// One operation on the kernel; the shell answers each with a result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// Set an interface up.
+    LinkUp(Ifindex),
+    /// Set an interface's MTU in bytes.
+    LinkMtu(Ifindex, u32),
+    /// Add an address, marked as the director's.
+    AddAddress(AddressId),
+    /// Remove an address.
+    DelAddress(AddressId),
+    /// Add a route, marked as the director's.
+    AddRoute(Route),
+    /// Remove a route.
+    DelRoute(Route),
+    /// Start a synchronisation daemon.
+    StartSync(SyncRole, SyncDaemon),
+    /// Stop the synchronisation daemon of a role.
+    StopSync(SyncRole),
+    /// Add a service.
+    NewService(ServiceId, Service),
+    /// Change a service; its dests and connections stay.
+    SetService(ServiceId, Service),
+    /// Delete a service with its pool.
+    DelService(ServiceId),
+    /// Add a dest.
+    NewDest(ServiceId, DestId, Dest),
+    /// Change a dest; its connections stay.
+    SetDest(ServiceId, DestId, Dest),
+    /// Delete a dest.
+    DelDest(ServiceId, DestId),
+}
+
+impl Op {
+    /// Whether the operation is one of the generic netlink family IPVS; the others are rtnetlink's.
+    #[must_use]
+    pub const fn is_ipvs(&self) -> bool {
+        !self.is_network()
+    }
+
+    /// Whether the operation is about interfaces, addresses or routes; these go before IPVS.
+    #[must_use]
+    pub const fn is_network(&self) -> bool {
+        matches!(
+            self,
+            Self::LinkUp(_)
+                | Self::LinkMtu(..)
+                | Self::AddAddress(_)
+                | Self::DelAddress(_)
+                | Self::AddRoute(_)
+                | Self::DelRoute(_)
+        )
+    }
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LinkUp(link) => write!(f, "set link {} up", link.0),
+            Self::LinkMtu(link, mtu) => write!(f, "set link {} mtu {mtu}", link.0),
+            Self::AddAddress(id) => write!(f, "add address {} on link {}", id.cidr, id.ifindex.0),
+            Self::DelAddress(id) => {
+                write!(f, "delete address {} on link {}", id.cidr, id.ifindex.0)
+            }
+            Self::AddRoute(route) => write!(f, "add route {}", route.destination),
+            Self::DelRoute(route) => write!(f, "delete route {}", route.destination),
+            Self::StartSync(role, daemon) => write!(f, "start sync {role} on {}", daemon.interface),
+            Self::StopSync(role) => write!(f, "stop sync {role}"),
+            Self::NewService(id, service) => write!(f, "add service {id} {}", service.scheduler),
+            Self::SetService(id, service) => write!(f, "set service {id} {}", service.scheduler),
+            Self::DelService(id) => write!(f, "delete service {id}"),
+            Self::NewDest(id, dest, to) => {
+                write!(f, "add dest {dest} of {id} weight {}", to.weight)
+            }
+            Self::SetDest(id, dest, to) => {
+                write!(f, "set dest {dest} of {id} weight {}", to.weight)
+            }
+            Self::DelDest(id, dest) => write!(f, "delete dest {dest} of {id}"),
+        }
+    }
+}
+
+/// Why the kernel refused an operation: a positive errno (errno.h).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpError(pub i32);
+
+impl OpError {
+    /// EEXIST: it was there already.
+    pub const EXISTS: Self = Self(17);
+    /// ENOENT: it was not there.
+    pub const NOT_THERE: Self = Self(2);
+    /// EADDRNOTAVAIL: the address was not there.
+    pub const NO_ADDRESS: Self = Self(99);
+    /// ESRCH: the service or daemon was not there.
+    pub const NO_SERVICE: Self = Self(3);
+}
+
+impl fmt::Display for OpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "errno {}", self.0)
+    }
+}
+
+/// What the kernel told us unasked, over rtnetlink's multicast groups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KernelEvent {
+    /// A link appeared or changed.
+    Link(Link),
+    /// A link is gone, and its addresses with it.
+    LinkGone(Ifindex),
+    /// An address appeared; the flag says that it carries our mark.
+    Address(AddressId, bool),
+    /// An address is gone.
+    AddressGone(AddressId),
+    /// Notifications were lost (ENOBUFS): everything must be read again.
+    Overrun,
+}
+
+/// One part of the kernel's state, read whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Snapshot {
+    /// Interfaces, addresses and routes.
+    Network {
+        /// All links.
+        links: Vec<Link>,
+        /// All addresses, with the flag that says it is ours.
+        addresses: Vec<(AddressId, bool)>,
+        /// The director's own routes.
+        routes: Vec<Route>,
+    },
+    /// The IPVS table and its synchronisation daemons.
+    Ipvs {
+        /// All services with their dests.
+        table: Table<ActualDest>,
+        /// Running daemons.
+        sync: BTreeMap<SyncRole, SyncDaemon>,
+    },
+}

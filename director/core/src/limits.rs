@@ -1,0 +1,53 @@
+//! Every bound of the core, with its reason. Reaching one is a clear error, never growth.
+
+use crate::time::Duration;
+
+/// IFNAMSIZ (linux/if.h) less the terminating NUL.
+pub const IFNAME_MAX: usize = 15;
+
+/// Names of virtual routers and groups: longer ones do not fit a status line of 80 columns.
+pub const NAME_MAX: usize = 63;
+
+/// Virtual routers of one node: 255 VRIDs on each of four interfaces.
+pub const ROUTERS_MAX: usize = 1020;
+
+/// Addresses carried in one advert: the count is one byte (RFC 9568 section 5.2.5).
+pub const ADVERT_ADDRESSES_MAX: usize = 255;
+
+/// The longest advert we send or read: header 8, 255 IPv4 addresses, authentication data 8.
+pub const ADVERT_BYTES_MAX: usize = 8 + 4 * ADVERT_ADDRESSES_MAX + 8;
+
+/// Services of one node; ten times the largest configuration reported by keepalived's users.
+pub const SERVICES_MAX: usize = 20_000;
+
+/// Dests of all services together.
+pub const DESTS_MAX: usize = 200_000;
+
+/// Configuration text, both files together: ten thousand services with ten real servers each are 10 MB.
+pub const CONFIG_BYTES_MAX: usize = 64 << 20;
+
+/// Diagnostics kept of one parse; a file that is no configuration at all must not fill the memory.
+pub const DIAGNOSTICS_MAX: usize = 1000;
+
+/// Events kept for `log`; about 100 KB.
+pub const EVENTS_MAX: usize = 512;
+
+/// Kernel operations handed out between two looks at the sockets: about 10 ms of kernel work on a slow machine,
+/// so that a large change can't delay an advert.
+pub const OPS_PER_SLICE: usize = 64;
+
+/// First retry of a failed kernel operation; doubled up to [`OP_BACKOFF_MAX`].
+pub const OP_BACKOFF_MIN: Duration = Duration::from_millis(100);
+
+/// Slowest retry of a failed kernel operation.
+pub const OP_BACKOFF_MAX: Duration = Duration::from_secs(10);
+
+/// How often the kernel's tables are read again to find foreign edits.
+pub const AUDIT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Longest orderly stop: the largest handover wait (a successor's skew of up to an advert interval of 1 s) and the
+/// removal of a large table; PID 1 waits longer than this.
+pub const STOP_MAX: Duration = Duration::from_secs(8);
+
+const _: () = assert!(OP_BACKOFF_MIN.as_micros() < OP_BACKOFF_MAX.as_micros());
+const _: () = assert!(ADVERT_BYTES_MAX < 1500 - 20);

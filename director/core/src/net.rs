@@ -1,0 +1,252 @@
+//! Names for the things of a network, so that an index is never taken for a VRID.
+
+use core::fmt;
+use core::net::IpAddr;
+use core::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::limits;
+
+/// The kernel's number of a link (`ifindex`, linux/if_link.h); never 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Ifindex(pub u32);
+
+/// A 48-bit hardware address.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct Mac(pub [u8; 6]);
+
+impl Mac {
+    /// ff:ff:ff:ff:ff:ff.
+    pub const BROADCAST: Self = Self([0xff; 6]);
+}
+
+impl fmt::Display for Mac {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+/// Why a text is not what it should be: a short reason for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParseError(pub &'static str);
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl FromStr for Mac {
+    type Err = ParseError;
+
+    /// Six pairs of hexadecimal digits with colons between.
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        const WRONG: ParseError =
+            ParseError("not a MAC address (six hexadecimal pairs with colons)");
+        let mut bytes = [0; 6];
+        let mut parts = text.split(':');
+        for byte in &mut bytes {
+            let part = parts.next().filter(|part| part.len() == 2).ok_or(WRONG)?;
+            *byte = u8::from_str_radix(part, 16).map_err(|_| WRONG)?;
+        }
+        if parts.next().is_some() {
+            Err(WRONG)
+        } else {
+            Ok(Self(bytes))
+        }
+    }
+}
+
+/// An interface name: at most 15 bytes, no blank, no slash (IFNAMSIZ, linux/if.h).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct IfName(heapless::String<{ limits::IFNAME_MAX }>);
+
+impl IfName {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for IfName {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        if text.is_empty() || text == "." || text == ".." {
+            return Err(ParseError("not an interface name"));
+        }
+        if text
+            .bytes()
+            .any(|byte| byte == b'/' || byte.is_ascii_whitespace() || byte == 0)
+        {
+            return Err(ParseError("an interface name has no blank and no slash"));
+        }
+        heapless::String::try_from(text)
+            .map(Self)
+            .map_err(|_| ParseError("an interface name has at most 15 bytes"))
+    }
+}
+
+impl fmt::Display for IfName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// A name given by the operator (virtual router, group): at most [`limits::NAME_MAX`] bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Name(heapless::String<{ limits::NAME_MAX }>);
+
+impl Name {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Name {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        if text.is_empty() {
+            return Err(ParseError("an empty name"));
+        }
+        heapless::String::try_from(text)
+            .map(Self)
+            .map_err(|_| ParseError("a name has at most 63 bytes"))
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// An address with the length of its network prefix, as on an interface: `192.0.2.1/24`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Cidr {
+    /// The address itself, host bits included.
+    pub address: IpAddr,
+    /// Bits of network prefix: 0..=32 or 0..=128.
+    pub prefix: u8,
+}
+
+impl Cidr {
+    /// The address alone: /32 or /128.
+    #[must_use]
+    pub fn host(address: IpAddr) -> Self {
+        Self {
+            address,
+            prefix: if address.is_ipv4() { 32 } else { 128 },
+        }
+    }
+}
+
+impl FromStr for Cidr {
+    type Err = ParseError;
+
+    /// `ADDRESS[/PREFIX]`; without a prefix the address alone, as keepalived reads it.
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let (address, prefix) = match text.split_once('/') {
+            Some((address, prefix)) => (address, Some(prefix)),
+            None => (text, None),
+        };
+        let address: IpAddr = address
+            .parse()
+            .map_err(|_| ParseError("not an IP address"))?;
+        let mut cidr = Self::host(address);
+        if let Some(prefix) = prefix {
+            let bits: u8 = prefix
+                .parse()
+                .map_err(|_| ParseError("not a prefix length"))?;
+            if bits > cidr.prefix {
+                return Err(ParseError("a prefix longer than the address"));
+            }
+            cidr.prefix = bits;
+        }
+        Ok(cidr)
+    }
+}
+
+impl fmt::Display for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+/// Address family, as a word for status and identities.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Family {
+    /// The family of an address.
+    #[must_use]
+    pub const fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(_) => Self::V6,
+        }
+    }
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cidr_without_prefix_is_a_host() {
+        assert_eq!(
+            "192.0.2.1".parse::<Cidr>().unwrap().to_string(),
+            "192.0.2.1/32"
+        );
+        assert_eq!("192.0.2.1/24".parse::<Cidr>().unwrap().prefix, 24);
+        assert!("192.0.2.1/33".parse::<Cidr>().is_err());
+        assert_eq!("2001:db8::1".parse::<Cidr>().unwrap().prefix, 128);
+    }
+
+    #[test]
+    fn a_mac_is_six_pairs() {
+        assert_eq!(
+            "52:54:00:12:34:5F".parse::<Mac>().unwrap().to_string(),
+            "52:54:00:12:34:5f"
+        );
+        for wrong in [
+            "52:54:00:12:34",
+            "52:54:00:12:34:56:78",
+            "5:54:00:12:34:56",
+            "zz:54:00:12:34:56",
+            "",
+        ] {
+            assert!(wrong.parse::<Mac>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_interface_name_obeys_the_kernel() {
+        assert!("eth0".parse::<IfName>().is_ok());
+        for wrong in ["", ".", "..", "a/b", "a b", "sixteen-bytes-xx"] {
+            assert!(wrong.parse::<IfName>().is_err(), "{wrong}");
+        }
+    }
+}
