@@ -12,11 +12,14 @@
 
 pub mod check;
 pub mod config;
+pub mod director;
+pub mod event;
 pub mod ipvs;
 pub mod kernel;
 pub mod limits;
 pub mod net;
 pub mod record;
+pub mod status;
 pub mod time;
 pub mod vrrp;
 pub mod wire;

@@ -1,0 +1,4 @@
+//! All that is worth a line in the log.
+/// placeholder
+#[derive(Clone, Debug)]
+pub struct Event;

@@ -1,0 +1,269 @@
+//! What the director says of itself: one snapshot for the console's tables, the JSON line and the serial frames.
+//!
+//! The types are the schema: field names are stable, durations and moments carry their unit in the name, and moments
+//! are microseconds since boot on the node's own clock. A snapshot is built from the same state that drives the
+//! director, so that status and log can't disagree.
+
+use serde::{Deserialize, Serialize};
+
+/// The schema's number; raised when a field changes its meaning or goes away.
+pub const SCHEMA: u16 = 1;
+
+/// The node at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// [`SCHEMA`].
+    pub schema: u16,
+    /// Host name.
+    pub node: String,
+    /// Version of the program.
+    pub version: String,
+    /// Microseconds since boot.
+    pub now_us: u64,
+    /// Microseconds since the director started.
+    pub uptime_us: u64,
+    /// The configuration in force.
+    pub config: ConfigStatus,
+    /// Virtual routers, in the order of the configuration.
+    pub routers: Vec<RouterStatus>,
+    /// Services, in the order of the configuration.
+    pub services: Vec<ServiceStatus>,
+    /// Checks, in the order of the configuration.
+    pub checks: Vec<CheckStatus>,
+    /// Interfaces, in the order of the kernel.
+    pub interfaces: Vec<InterfaceStatus>,
+    /// Running connection synchronisation: role, interface and identifier.
+    pub sync: Vec<SyncStatus>,
+    /// The director's dealings with the kernel.
+    pub kernel: KernelStatus,
+    /// The process; filled in by the shell.
+    pub process: ProcessStatus,
+}
+
+/// What became of the configuration files.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ConfigStatus {
+    /// When the configuration in force was taken.
+    pub since_us: u64,
+    /// Reloads that took effect.
+    pub reloads: u32,
+    /// Errors of the last files read; above 0 the configuration before is still in force.
+    pub errors: u32,
+    /// Warnings of the last files read.
+    pub warnings: u32,
+}
+
+/// One virtual router.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RouterStatus {
+    /// Name of the `vrrp_instance`.
+    pub name: String,
+    /// Virtual router identifier.
+    pub vrid: u8,
+    /// `IPv4` or `IPv6`.
+    pub family: String,
+    /// Configured interface.
+    pub interface: String,
+    /// Protocol version, 2 or 3.
+    pub version: u8,
+    /// `Initialize`, `Backup`, `Active` or `Fault`.
+    pub state: String,
+    /// When it entered this state.
+    pub since_us: u64,
+    /// Configured priority.
+    pub priority: u8,
+    /// Advertisement interval in force, in milliseconds.
+    pub advert_interval_ms: u32,
+    /// The Active router's address: this node's own, or the one last heard; none when nobody is known.
+    pub active: Option<String>,
+    /// Why this node is not Active, in words; empty when it is.
+    pub reason: String,
+    /// Virtual addresses.
+    pub addresses: Vec<String>,
+    /// Adverts sent.
+    pub adverts_sent: u64,
+    /// Adverts received and accepted.
+    pub adverts_received: u64,
+    /// Adverts received and dropped, by reason; only reasons that occurred.
+    pub adverts_dropped: Vec<Count>,
+    /// How often it became Active.
+    pub takeovers: u64,
+}
+
+/// A counter with its name.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Count {
+    /// What is counted.
+    pub name: String,
+    /// How often.
+    pub count: u64,
+}
+
+/// One service with its pool.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ServiceStatus {
+    /// `TCP`, `UDP`, `SCTP` or `FWM`.
+    pub protocol: String,
+    /// Virtual address; empty for a firewall mark.
+    pub address: String,
+    /// Port; 0 for a firewall mark.
+    pub port: u16,
+    /// Firewall mark; 0 for a virtual address.
+    pub mark: u32,
+    /// Scheduler.
+    pub scheduler: String,
+    /// Persistence in seconds; 0 without.
+    pub persistence_s: u32,
+    /// Whether the kernel has the service.
+    pub in_kernel: bool,
+    /// Whether the pool has its quorum; without it the sorry server serves.
+    pub quorum: bool,
+    /// Sums over the dests, of the kernel's counters.
+    pub totals: Totals,
+    /// The pool, in the order of the configuration; the sorry server last.
+    pub dests: Vec<DestStatus>,
+}
+
+/// Connections, packets and bytes as the kernel counted them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Established connections now.
+    pub active: u64,
+    /// Other connection entries now.
+    pub inactive: u64,
+    /// Connections scheduled so far.
+    pub connections: u64,
+    /// Packets from clients.
+    pub packets_in: u64,
+    /// Packets to clients; 0 in DR and TUN.
+    pub packets_out: u64,
+    /// Bytes from clients.
+    pub bytes_in: u64,
+    /// Bytes to clients; 0 in DR and TUN.
+    pub bytes_out: u64,
+}
+
+/// One dest.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DestStatus {
+    /// Address of the real server.
+    pub address: String,
+    /// Port on the real server.
+    pub port: u16,
+    /// `NAT`, `TUN` or `DR`.
+    pub forwarding: String,
+    /// Configured weight.
+    pub weight: u32,
+    /// Weight in the kernel; none while it is not in the pool.
+    pub kernel_weight: Option<u32>,
+    /// `up`, `down`, or `sorry` for a sorry server.
+    pub state: String,
+    /// When it entered this state.
+    pub since_us: u64,
+    /// Why it is in this state, in words.
+    pub reason: String,
+    /// The kernel's counters.
+    pub totals: Totals,
+}
+
+/// One check.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct CheckStatus {
+    /// `TCP` or `HTTP`.
+    pub kind: String,
+    /// Address and port that are asked.
+    pub target: String,
+    /// Service it belongs to, as `TCP 192.0.2.1:80`.
+    pub service: String,
+    /// `up` or `down`.
+    pub health: String,
+    /// When the health last changed.
+    pub since_us: u64,
+    /// Last result in words; empty before the first.
+    pub last: String,
+    /// How long the last run took, in microseconds.
+    pub latency_us: u64,
+    /// When it last ran; 0 before the first run.
+    pub last_run_us: u64,
+    /// When it runs next.
+    pub next_run_us: u64,
+    /// Runs so far.
+    pub runs: u64,
+    /// Failed runs so far.
+    pub failures: u64,
+    /// From one run to the next, in milliseconds.
+    pub interval_ms: u32,
+    /// Longest run, in milliseconds.
+    pub timeout_ms: u32,
+}
+
+/// One interface.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct InterfaceStatus {
+    /// Name in the configuration; the kernel's where it has none.
+    pub name: String,
+    /// The kernel's name.
+    pub kernel_name: String,
+    /// Hardware address.
+    pub mac: String,
+    /// MTU in bytes.
+    pub mtu: u32,
+    /// Set to up.
+    pub up: bool,
+    /// Has a link.
+    pub carrier: bool,
+    /// Addresses with prefix.
+    pub addresses: Vec<String>,
+}
+
+/// One running connection synchronisation daemon.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SyncStatus {
+    /// `master` or `backup`.
+    pub role: String,
+    /// Interface.
+    pub interface: String,
+    /// Identifier.
+    pub id: u8,
+}
+
+/// The director's dealings with the kernel.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct KernelStatus {
+    /// Operations that are still to be done.
+    pub pending: u32,
+    /// Operations acknowledged so far.
+    pub applied: u64,
+    /// Operations refused so far.
+    pub failed: u64,
+    /// The last refusal in words; empty when there was none.
+    pub last_failure: String,
+    /// How often a read of the kernel's tables found a foreign edit.
+    pub repairs: u64,
+}
+
+/// The process.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ProcessStatus {
+    /// Process id.
+    pub pid: u32,
+    /// Processor time used since the start, in microseconds.
+    pub cpu_us: u64,
+    /// Resident memory in KiB.
+    pub rss_kib: u64,
+    /// Longest turn of the loop since the start, in microseconds.
+    pub turn_max_us: u64,
+    /// Turns of the loop.
+    pub turns: u64,
+}
+
+/// One line of the log.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// Number of the event, counted from 0 at the director's start.
+    pub sequence: u64,
+    /// When it happened.
+    pub at_us: u64,
+    /// The event in words.
+    pub text: String,
+}
