@@ -317,7 +317,7 @@ mod tests {
             };
             let machines = ports.iter().map(machine).collect();
             Self {
-                switch: Switch::start(ports, &captures, 1).unwrap(),
+                switch: Some(Switch::start(ports, &captures, 1).unwrap()),
                 machines,
                 folder,
             }
@@ -375,7 +375,7 @@ mod tests {
         let bench = Bench::new("cut", 2);
         let tap = bench.switch().tap(|_| true);
         bench
-            .switch
+            .switch()
             .set_fault("n0", Direction::FromNode, Fault::CUT);
         bench.send(0, 0xff, 1);
         bench.send(1, 0xff, 2);
