@@ -298,3 +298,252 @@ enum Step {
     Bad(FrameError),
     Whole,
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::proto::{Reply, Request, Tagged};
+
+    /// An [`Item`] that owns its bytes; texts in a row are one.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    enum Seen {
+        Text(Vec<u8>),
+        Frame(Vec<u8>),
+        Bad(FrameError),
+    }
+
+    fn feed(decoder: &mut Decoder, mut bytes: &[u8], seen: &mut Vec<Seen>) {
+        while let Some(item) = decoder.next(&mut bytes) {
+            match (item, seen.last_mut()) {
+                (Item::Text(more), Some(Seen::Text(text))) => text.extend_from_slice(more),
+                (Item::Text(text), _) => seen.push(Seen::Text(text.to_vec())),
+                (Item::Frame(payload), _) => seen.push(Seen::Frame(payload.to_vec())),
+                (Item::Bad(error), _) => seen.push(Seen::Bad(error)),
+            }
+        }
+    }
+
+    fn all(bytes: &[u8]) -> Vec<Seen> {
+        let mut seen = Vec::new();
+        feed(&mut Decoder::new(REQUEST_MAX), bytes, &mut seen);
+        seen
+    }
+
+    fn framed(payload: &[u8]) -> Vec<u8> {
+        seal([&[VERSION], payload].concat())
+    }
+
+    fn frames(seen: &[Seen]) -> Vec<&[u8]> {
+        seen.iter()
+            .filter_map(|item| match item {
+                Seen::Frame(payload) => Some(payload.as_slice()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_request_is_these_bytes() {
+        let frame = encode(
+            &Tagged {
+                tag: 7,
+                body: Request::Status,
+            },
+            REQUEST_MAX,
+        )
+        .unwrap();
+        // Delimiter, code 8: no zero in the seven bytes that follow: version, tag, variant, CRC.
+        assert_eq!(frame[..5], [0, 8, 1, 7, 3]);
+        assert_eq!(frame[5..9], crc32fast::hash(&[1, 7, 3]).to_le_bytes());
+        assert_eq!(frame[9..], [0]);
+        let [Seen::Frame(payload)] = &all(&frame)[..] else {
+            panic!("one frame")
+        };
+        assert_eq!(
+            decode::<Tagged<Request>>(payload),
+            Ok(Tagged {
+                tag: 7,
+                body: Request::Status
+            })
+        );
+    }
+
+    #[test]
+    fn text_and_frames_share_a_line() {
+        let line = [
+            b"status\r".as_slice(),
+            &framed(b"one"),
+            &framed(&[0, 0, 1, 0]),
+            b"log\r",
+        ]
+        .concat();
+        let expected = [
+            Seen::Text(b"status\r".to_vec()),
+            Seen::Frame(b"one".to_vec()),
+            Seen::Frame(vec![0, 0, 1, 0]),
+            Seen::Text(b"log\r".to_vec()),
+        ];
+        assert_eq!(all(&line), expected);
+        for cut in 0..line.len() {
+            let mut decoder = Decoder::new(REQUEST_MAX);
+            let mut seen = Vec::new();
+            feed(&mut decoder, &line[..cut], &mut seen);
+            feed(&mut decoder, &line[cut..], &mut seen);
+            assert_eq!(seen, expected, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn one_delimiter_may_serve_two_frames() {
+        let (first, second) = (framed(b"a"), framed(b"b"));
+        let shared = [&first[..first.len() - 1], &second[..]].concat();
+        // The zero between ends the first; the second's bytes are then text up to its own end, and that is no harm:
+        // a sender gives each frame both of its delimiters.
+        assert_eq!(frames(&all(&shared)), [b"a"]);
+        let doubled = [&first[..], &[0, 0, 0], &second[..]].concat();
+        assert_eq!(frames(&all(&doubled)), [b"a", b"b"]);
+    }
+
+    #[test]
+    fn every_flipped_bit_is_refused() {
+        let frame = encode(
+            &Tagged {
+                tag: 1,
+                body: Reply::Text("as it was".into()),
+            },
+            REPLY_MAX,
+        )
+        .unwrap();
+        for bit in 0..frame.len() * 8 {
+            let mut flipped = frame.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(frames(&all(&flipped)).is_empty(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_refused_frame_does_not_cost_the_next() {
+        let mut wrong = framed(b"payload");
+        wrong[4] ^= 1;
+        let mut half = framed(b"payload");
+        half.truncate(5);
+        for (bad, error) in [(wrong, FrameError::Checksum), (half, FrameError::Broken)] {
+            let seen = all(&[&bad[..], &framed(b"next"), b"text"].concat());
+            let expected = [
+                Seen::Bad(error),
+                Seen::Frame(b"next".to_vec()),
+                Seen::Text(b"text".to_vec()),
+            ];
+            assert_eq!(seen, expected);
+        }
+    }
+
+    #[test]
+    fn text_behind_a_stray_zero_is_text() {
+        assert_eq!(all(b"\0status\r"), [Seen::Text(b"status\r".to_vec())]);
+        assert_eq!(all(b"\0\0\0status\r"), [Seen::Text(b"status\r".to_vec())]);
+        let mut wrong = framed(b"payload");
+        wrong[4] ^= 1;
+        let seen = all(&[&wrong[..], b"status\r"].concat());
+        assert_eq!(
+            seen,
+            [
+                Seen::Bad(FrameError::Checksum),
+                Seen::Text(b"status\r".to_vec())
+            ]
+        );
+    }
+
+    #[test]
+    fn a_frame_that_stops_in_the_middle_can_be_given_up() {
+        let mut decoder = Decoder::new(REQUEST_MAX);
+        let mut seen = Vec::new();
+        feed(&mut decoder, &framed(b"payload")[..6], &mut seen);
+        assert!(decoder.inside());
+        decoder.reset();
+        feed(&mut decoder, b"status\r", &mut seen);
+        assert_eq!(seen, [Seen::Text(b"status\r".to_vec())]);
+    }
+
+    #[test]
+    fn another_version_is_named_when_the_frame_is_whole() {
+        let frame = seal([2, 1, 2, 3].to_vec());
+        assert_eq!(all(&frame), [Seen::Bad(FrameError::Version(2))]);
+        let mut flipped = frame;
+        flipped[4] ^= 0x10;
+        assert_eq!(all(&flipped), [Seen::Bad(FrameError::Checksum)]);
+    }
+
+    #[test]
+    fn a_payload_may_be_as_long_as_the_limit_and_no_longer() {
+        for (length, fits) in [
+            (0, true),
+            (999, true),
+            (1000, true),
+            (1001, false),
+            (5000, false),
+        ] {
+            let mut decoder = Decoder::new(1000);
+            let mut seen = Vec::new();
+            feed(&mut decoder, &framed(&vec![7; length]), &mut seen);
+            feed(&mut decoder, &framed(b"next"), &mut seen);
+            let first = if fits {
+                Seen::Frame(vec![7; length])
+            } else {
+                Seen::Bad(FrameError::Oversize)
+            };
+            assert_eq!(seen, [first, Seen::Frame(b"next".to_vec())], "{length}");
+            assert!(decoder.body.capacity() <= 2000 + KEEP);
+        }
+        assert_eq!(encode(&"x".repeat(1000), 1000), Err(FrameError::Oversize));
+    }
+
+    #[test]
+    fn a_payload_must_be_used_up() {
+        assert_eq!(decode::<u8>(&[1, 2]), Err(FrameError::Payload));
+        assert_eq!(decode::<u8>(&[]), Err(FrameError::Payload));
+        // A length that the bytes do not have.
+        assert_eq!(
+            decode::<Vec<u64>>(&[0xff, 0xff, 0xff, 0x7f]),
+            Err(FrameError::Payload)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_payload_comes_back_in_any_pieces(
+            payload in proptest::collection::vec(any::<u8>(), 0..2000),
+            piece in 1..300_usize,
+        ) {
+            let mut decoder = Decoder::new(2000);
+            let mut seen = Vec::new();
+            for bytes in framed(&payload).chunks(piece) {
+                feed(&mut decoder, bytes, &mut seen);
+            }
+            prop_assert_eq!(seen, [Seen::Frame(payload)]);
+        }
+
+        #[test]
+        fn garbage_never_hides_a_later_frame_for_long(
+            garbage in proptest::collection::vec(prop_oneof![any::<u8>(), Just(0), Just(1)], 0..500),
+        ) {
+            let mut decoder = Decoder::new(600);
+            let mut seen = Vec::new();
+            feed(&mut decoder, &garbage, &mut seen);
+            // The first may be taken for the end of what the garbage began.
+            feed(&mut decoder, &framed(b"first"), &mut seen);
+            feed(&mut decoder, &framed(b"second"), &mut seen);
+            let frames = frames(&seen);
+            prop_assert_eq!(frames.last(), Some(&b"second".as_slice()));
+            prop_assert!(seen.iter().all(|item| !matches!(item, Seen::Text(text) if text.contains(&0))));
+        }
+
+        #[test]
+        fn any_bytes_decode_or_not_without_a_panic(payload in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = decode::<Tagged<Request>>(&payload);
+            let _ = decode::<Tagged<Reply>>(&payload);
+        }
+    }
+}
