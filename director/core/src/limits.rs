@@ -49,5 +49,35 @@ pub const AUDIT_INTERVAL: Duration = Duration::from_secs(1);
 /// removal of a large table; PID 1 waits longer than this.
 pub const STOP_MAX: Duration = Duration::from_secs(8);
 
+/// Checks of one node: as many as dests. The index of a check is a `u32`.
+pub const CHECKS_MAX: usize = DESTS_MAX;
+
+/// Sockets that all checks together have open; half of the descriptors that the kernel lets a process have
+/// (INR_OPEN_MAX, 4096). Further checks wait their turn, the longest waiting first.
+pub const PROBES_OPEN_MAX: usize = 2048;
+
+/// Shortest interval and timeout of a check: anything faster is load, not a check.
+pub const CHECK_STEP_MIN: Duration = Duration::from_millis(10);
+
+/// The first run of a check starts within this time: a dead server must not take traffic for a whole warmup.
+pub const CHECK_FIRST_WITHIN: Duration = Duration::from_secs(1);
+
+/// A deadline that is judged later than this was slept through by our own loop. It is also what an attempt is given at
+/// least when the server is heard after the deadline: enough for a round trip on a local network.
+pub const CHECK_GRACE: Duration = Duration::from_millis(100);
+
+/// Pause after an attempt that our own node could not make (no descriptor, no memory, no port).
+pub const CHECK_LOCAL_PAUSE: Duration = Duration::from_secs(1);
+
+/// Head of an HTTP response: what common servers and proxies allow.
+pub const HTTP_HEAD_MAX: usize = 8 << 10;
+
+/// Header lines of an HTTP response.
+pub const HTTP_HEADERS_MAX: usize = 128;
+
+/// Body of an HTTP response. It is not kept; but a page to check is no download.
+pub const HTTP_BODY_MAX: u64 = 16 << 20;
+
+const _: () = assert!(CHECKS_MAX < u32::MAX as usize);
 const _: () = assert!(OP_BACKOFF_MIN.as_micros() < OP_BACKOFF_MAX.as_micros());
 const _: () = assert!(ADVERT_BYTES_MAX < 1500 - 20);

@@ -1,1 +1,284 @@
-//! Checks.
+//! Health checks: is a real server fit for traffic?
+//!
+//! [`Checks`] holds all checks of the node. Sockets belong to the shell, bytes and time to this module:
+//! [`Checks::poll_action`] says what to do with the socket of a check, [`Checks::handle_io`] hears what came of it,
+//! [`Checks::handle_timeout`] tells the time, [`Checks::poll_event`] reports each change of health.
+//!
+//! Rules, and where they differ from keepalived's:
+//!
+//! - Runs start at a fixed rate: the next planned start is the last one plus the interval, however long the run took
+//!   (keepalived: completion plus interval, so the period drifts). The phase of each check is random, so that many
+//!   checks spread over the interval. The first run comes early, so that a dead server takes traffic for a second
+//!   and not for a minute.
+//! - Up, and an attempt fails: again after `delay_before_retry`; Down after `retry` + 1 failures in a row. The first
+//!   failure of a check that never succeeded is Down at once. Down: one success is Up.
+//! - `timeout` bounds an attempt as a whole, once for each URL: a server that sends a byte now and then can't
+//!   stretch it (keepalived: each phase anew).
+//! - All URLs of an HTTP check are asked in one run, one after the other (keepalived: one for each interval).
+//! - Trouble of our own (no descriptor, no memory, no local port) is not the server's failure: the attempt is
+//!   repeated later and the health stays.
+//! - A stall of our own loop is not the server's failure either. Only a timeout ends an attempt for being late, never
+//!   what is read from the socket; and when the deadline is judged late, or the server is heard after it, then the
+//!   time that we slept through is given once more ([`limits::CHECK_GRACE`]). A stall that ends just before the
+//!   deadline can't be told from a slow server; the retry is for that.
+
+mod attempt;
+mod checks;
+mod schedule;
+#[cfg(test)]
+mod tests;
+
+use core::fmt;
+use core::net::SocketAddr;
+use std::ops::RangeInclusive;
+
+pub use checks::Checks;
+pub use schedule::Status;
+
+#[cfg(doc)]
+use crate::limits;
+use crate::time::Duration;
+use crate::wire::http;
+
+/// One connection of one check: an index into the slab, and a generation that each connection raises, so that what
+/// is heard late of an old connection is dropped by comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Id {
+    /// Place in the slab, below [`limits::CHECKS_MAX`].
+    pub index: u32,
+    /// Which connection of that place.
+    pub generation: u32,
+}
+
+impl From<Id> for u64 {
+    /// As one number, for a table of sockets.
+    fn from(id: Id) -> Self {
+        Self::from(id.generation) << 32 | Self::from(id.index)
+    }
+}
+
+impl From<u64> for Id {
+    fn from(number: u64) -> Self {
+        Self {
+            index: number as u32, // the lower half
+            generation: (number >> 32) as u32,
+        }
+    }
+}
+
+/// What one check does. Durations below [`limits::CHECK_STEP_MIN`] count as that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// What is asked.
+    pub kind: Kind,
+    /// Where.
+    pub target: SocketAddr,
+    /// From the planned start of one run to the next.
+    pub interval: Duration,
+    /// Longest time of one attempt, for each URL.
+    pub timeout: Duration,
+    /// Further attempts before a server that was up is down.
+    pub retry: u32,
+    /// Pause before such an attempt.
+    pub delay_before_retry: Duration,
+    /// The first run starts within this time, and within [`limits::CHECK_FIRST_WITHIN`].
+    pub warmup: Duration,
+    /// Down until the first success, instead of up until the first failure.
+    pub alpha: bool,
+}
+
+/// What a check asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The connection is established; it is closed at once.
+    Tcp,
+    /// Each URL answers with a status of its set, and with a body of its digest where one is given.
+    Http {
+        /// At least one; a check without any succeeds like a TCP check.
+        urls: Vec<Url>,
+        /// HTTP/1.1 instead of 1.0.
+        http11: bool,
+    },
+}
+
+/// One URL of an HTTP check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Url {
+    /// Request target.
+    pub path: String,
+    /// Value of the Host header.
+    pub host: String,
+    /// Status codes that are a success.
+    pub status: Vec<RangeInclusive<u16>>,
+    /// MD5 of the body.
+    pub digest: Option<[u8; 16]>,
+}
+
+/// Whether a server passes a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Health {
+    /// It does.
+    Up,
+    /// It does not.
+    Down,
+}
+
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Up => "up",
+            Self::Down => "down",
+        })
+    }
+}
+
+/// What came of a socket. `Failed` and `Closed` say that the shell has dropped it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Io<'a> {
+    /// The connection is established.
+    Connected,
+    /// It could not be made, or broke: a positive errno (errno.h).
+    Failed(i32),
+    /// Bytes of the server, in any pieces.
+    Received(&'a [u8]),
+    /// The server sent all it had to send.
+    Closed,
+}
+
+/// What to do with the socket of a check; there is one at a time for each check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Open a non-blocking TCP socket and connect it; answered by `Connected` or `Failed`.
+    Connect {
+        /// Where to.
+        target: SocketAddr,
+    },
+    /// Send these bytes as the socket takes them.
+    Send {
+        /// All of a request.
+        bytes: Vec<u8>,
+    },
+    /// Drop the socket without waiting; nothing is answered.
+    Close,
+}
+
+/// Why an attempt failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// No connection in time.
+    ConnectTimeout,
+    /// Connected, but no whole answer in time; so many bytes had come.
+    ReplyTimeout(u64),
+    /// Refused, unreachable or broken: errno.
+    Network(i32),
+    /// This node could not even try: errno. It does not count against the server.
+    Local(i32),
+    /// Not an answer that can be read.
+    Http(http::Error),
+    /// A status outside the set.
+    Status(u16),
+    /// A body with another MD5.
+    Digest([u8; 16]),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ConnectTimeout => f.write_str("no connection in time"),
+            Self::ReplyTimeout(0) => f.write_str("no reply in time"),
+            Self::ReplyTimeout(bytes) => {
+                write!(f, "reply not complete in time ({bytes} bytes came)")
+            }
+            Self::Network(errno) => f.write_str(&errno_text(*errno)),
+            Self::Local(errno) => write!(f, "not tried: {}", errno_text(*errno)),
+            Self::Http(error) => write!(f, "{error}"),
+            Self::Status(code) => write!(f, "status {code}"),
+            Self::Digest(digest) => {
+                f.write_str("digest ")?;
+                digest.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
+    }
+}
+
+/// A change of health.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event<K> {
+    /// Which check.
+    pub key: K,
+    /// Its kind, for people: `TCP` or `HTTP`.
+    pub kind: &'static str,
+    /// Where it asks.
+    pub target: SocketAddr,
+    /// Health before.
+    pub old: Health,
+    /// Health now.
+    pub new: Health,
+    /// The failure that made it so; none for a success.
+    pub cause: Option<Failure>,
+    /// Time of the deciding attempt.
+    pub took: Duration,
+}
+
+impl<K> fmt::Display for Event<K> {
+    /// One line; the key is left to the reader, who knows what it means.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            kind,
+            target,
+            old,
+            new,
+            took,
+            ..
+        } = self;
+        write!(f, "{kind} check of {target}: {old} -> {new}: ")?;
+        match self.cause {
+            Some(failure) => write!(f, "{failure}")?,
+            None => f.write_str("success")?,
+        }
+        write!(
+            f,
+            " ({}.{:03} ms)",
+            took.as_millis(),
+            took.as_micros() % 1000
+        )
+    }
+}
+
+/// The errors that a connection to a real server meets, in words (asm-generic/errno.h, the same on all our targets).
+fn errno_text(errno: i32) -> String {
+    let text = match errno {
+        12 => "out of memory",
+        23 | 24 => "out of file descriptors",
+        32 => "broken pipe",
+        99 => "no local address or port",
+        101 => "network unreachable",
+        104 => "connection reset",
+        105 => "no buffer space",
+        110 => "connection timed out",
+        111 => "connection refused",
+        113 => "no route to host",
+        _ => return format!("errno {errno}"),
+    };
+    text.to_string()
+}
+
+/// The generator that spreads the starts: SplitMix64 (Steele, Lea, Flood, 2014).
+#[derive(Clone, Copy, Debug)]
+struct Random(u64);
+
+impl Random {
+    /// A time below `bound`; zero when that is zero.
+    fn below(&mut self, bound: Duration) -> Duration {
+        let micros = u64::try_from(bound.as_micros()).unwrap_or(u64::MAX);
+        Duration::from_micros(self.next().checked_rem(micros).unwrap_or(0))
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}

@@ -1,0 +1,321 @@
+//! All checks of a node.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::schedule::{Change, Check};
+use super::{Action, Event, Health, Id, Io, Kind, Random, Settings, Status};
+use crate::limits;
+use crate::time::Instant;
+
+/// All checks of a node, each known by a key of the caller. Idle checks cost nothing but memory: the next moments lie
+/// in an ordered set. At most [`limits::PROBES_OPEN_MAX`] sockets are open; further checks wait in line.
+///
+/// After each `handle_` and [`Checks::set`], drain [`Checks::poll_action`] and [`Checks::poll_event`], then sleep
+/// until [`Checks::next_timeout`]. Late, early and repeated calls are harmless.
+#[derive(Debug)]
+pub struct Checks<K> {
+    /// The slab; indices stay with a check for its life.
+    slots: Vec<Slot<K>>,
+    free: Vec<u32>,
+    keys: BTreeMap<K, u32>,
+    /// Moments of all slots that have one.
+    timers: BTreeSet<(Instant, u32)>,
+    /// Due checks in the order in which they became due.
+    due: VecDeque<u32>,
+    /// Checks that may have an action.
+    ready: VecDeque<u32>,
+    /// Sockets that removed checks left open.
+    orphans: VecDeque<Id>,
+    /// Checks with an attempt under way.
+    running: usize,
+    /// At most one for each check and call.
+    events: VecDeque<Event<K>>,
+    random: Random,
+}
+
+#[derive(Debug)]
+struct Slot<K> {
+    /// Of the connection under way, or of the last one.
+    generation: u32,
+    check: Option<(K, Check)>,
+    /// What `timers` holds of it.
+    timer: Option<Instant>,
+}
+
+impl<K: Ord + Clone> Checks<K> {
+    /// No checks yet. `seed` spreads their starts.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            keys: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            due: VecDeque::new(),
+            ready: VecDeque::new(),
+            orphans: VecDeque::new(),
+            running: 0,
+            events: VecDeque::new(),
+            random: Random(seed),
+        }
+    }
+
+    /// Makes these the checks of the node. A check of the same key that asks the same of the same target keeps its
+    /// history, its attempt under way included. One that asks something else begins anew, but from the health it
+    /// had: a reload brings nobody back who has not earned it. Beyond [`limits::CHECKS_MAX`] checks are left out, and so
+    /// is a second one of the same key.
+    pub fn set(&mut self, now: Instant, wanted: impl IntoIterator<Item = (K, Settings)>) {
+        let mut old = std::mem::take(&mut self.keys);
+        let mut fresh = Vec::new();
+        for (key, settings) in wanted.into_iter().take(limits::CHECKS_MAX) {
+            if self.keys.contains_key(&key) {
+                continue;
+            }
+            match old.remove(&key) {
+                Some(index) if self.adopt(now, index, &settings) => {
+                    self.keys.insert(key, index);
+                }
+                Some(index) => {
+                    let health = self.check(index).map(|check| check.status().health);
+                    self.remove(index);
+                    fresh.push((key, settings, health));
+                }
+                None => fresh.push((key, settings, None)),
+            }
+        }
+        for index in old.into_values() {
+            self.remove(index);
+        }
+        let slots = &self.slots;
+        let lives = |index: &u32| {
+            slots
+                .get(*index as usize)
+                .is_some_and(|slot| slot.check.is_some())
+        };
+        self.due.retain(lives);
+        self.ready.retain(lives);
+        for (key, settings, health) in fresh {
+            self.insert(now, key, settings, health);
+        }
+    }
+
+    /// What came of the socket of `id`. What is heard of an old connection is dropped.
+    pub fn handle_io(&mut self, now: Instant, id: Id, io: Io<'_>) {
+        let current = self
+            .slots
+            .get(id.index as usize)
+            .map(|slot| slot.generation);
+        if current == Some(id.generation) {
+            self.step(id.index, |check| check.handle_io(now, io));
+        }
+    }
+
+    /// Begins what is due and ends what has run out of time. The shell hands over what waits in the sockets first.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        // Ends: each step moves the check's moment beyond `now`, or takes it away.
+        while let Some((_, index)) = self.timers.first().filter(|(at, _)| *at <= now).copied() {
+            self.step(index, |check| check.handle_timeout(now));
+        }
+    }
+
+    /// The next thing to do with a socket. The time of an attempt counts from here.
+    pub fn poll_action(&mut self, now: Instant) -> Option<(Id, Action)> {
+        if let Some(id) = self.orphans.pop_front() {
+            return Some((id, Action::Close));
+        }
+        loop {
+            let Some(index) = self.ready.front().copied() else {
+                if !self.start_next() {
+                    return None;
+                }
+                continue;
+            };
+            let mut action = None;
+            self.step(index, |check| {
+                action = check.poll_action(now);
+                None
+            });
+            if self.check(index).is_none_or(|check| !check.has_action()) {
+                self.ready.pop_front();
+            }
+            if let (Some(action), Some(slot)) = (action, self.slots.get_mut(index as usize)) {
+                if matches!(action, Action::Connect { .. }) {
+                    slot.generation = slot.generation.wrapping_add(1);
+                }
+                let generation = slot.generation;
+                return Some((Id { index, generation }, action));
+            }
+        }
+    }
+
+    /// The next change of health.
+    pub fn poll_event(&mut self) -> Option<Event<K>> {
+        self.events.pop_front()
+    }
+
+    /// When [`Self::handle_timeout`] has something to do; never, while this is none.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// Whether the server passes this check; none for an unknown key.
+    #[must_use]
+    pub fn health(&self, key: &K) -> Option<Health> {
+        self.status(key).map(|(_, status)| status.health)
+    }
+
+    /// What one check does and knows.
+    #[must_use]
+    pub fn status(&self, key: &K) -> Option<(&Settings, &Status)> {
+        let check = self.check(*self.keys.get(key)?)?;
+        Some((check.settings(), check.status()))
+    }
+
+    /// How many checks there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    fn check(&self, index: u32) -> Option<&Check> {
+        let (_, check) = self.slots.get(index as usize)?.check.as_ref()?;
+        Some(check)
+    }
+
+    /// Lets the longest waiting check begin, if a socket is free.
+    fn start_next(&mut self) -> bool {
+        if self.running >= limits::PROBES_OPEN_MAX {
+            return false;
+        }
+        let Some(index) = self.due.pop_front() else {
+            return false;
+        };
+        self.step(index, |check| {
+            check.start();
+            None
+        });
+        true
+    }
+
+    /// Does something with a check and brings all that is known about it outside up to date.
+    fn step(&mut self, index: u32, act: impl FnOnce(&mut Check) -> Option<Change>) {
+        let Some(slot) = self.slots.get_mut(index as usize) else {
+            return;
+        };
+        let Some((key, check)) = &mut slot.check else {
+            return;
+        };
+        let (was_due, was_running, had_action) =
+            (check.is_due(), check.is_running(), check.has_action());
+        if let Some(change) = act(check) {
+            self.events.push_back(event(key, check.settings(), change));
+        }
+        if check.is_due() && !was_due {
+            self.due.push_back(index);
+        }
+        if check.has_action() && !had_action {
+            self.ready.push_back(index);
+        }
+        match (was_running, check.is_running()) {
+            (false, true) => self.running += 1,
+            (true, false) => self.running -= 1,
+            (true, true) | (false, false) => {}
+        }
+        let timer = check.next_timeout();
+        if timer != slot.timer {
+            if let Some(at) = slot.timer {
+                self.timers.remove(&(at, index));
+            }
+            if let Some(at) = timer {
+                self.timers.insert((at, index));
+            }
+            slot.timer = timer;
+        }
+    }
+
+    /// Lets a running check take new settings, if it asks the same of the same target.
+    fn adopt(&mut self, now: Instant, index: u32, settings: &Settings) -> bool {
+        let Some(check) = self.check(index) else {
+            return false;
+        };
+        let old = check.settings();
+        if old == settings {
+            return true;
+        }
+        if (&old.kind, old.target) != (&settings.kind, settings.target) {
+            return false;
+        }
+        let mut random = self.random;
+        self.step(index, |check| {
+            check.retime(now, settings.clone(), &mut random);
+            None
+        });
+        self.random = random;
+        true
+    }
+
+    fn insert(&mut self, now: Instant, key: K, settings: Settings, health: Option<Health>) {
+        let initially = if settings.alpha {
+            Health::Down
+        } else {
+            Health::Up
+        };
+        let check = Check::new(now, settings, health.unwrap_or(initially), &mut self.random);
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot {
+                generation: 0,
+                check: None,
+                timer: None,
+            });
+            // Fits: the slab is never longer than `CHECKS_MAX`.
+            (self.slots.len() - 1) as u32
+        });
+        if let Some(slot) = self.slots.get_mut(index as usize) {
+            slot.check = Some((key.clone(), check));
+            self.keys.insert(key, index);
+            self.step(index, |_| None);
+        }
+    }
+
+    fn remove(&mut self, index: u32) {
+        let Some(slot) = self.slots.get_mut(index as usize) else {
+            return;
+        };
+        let generation = slot.generation;
+        slot.generation = generation.wrapping_add(1);
+        if let Some(at) = slot.timer.take() {
+            self.timers.remove(&(at, index));
+        }
+        if let Some((_, check)) = slot.check.take() {
+            self.free.push(index);
+            if check.is_open() {
+                self.orphans.push_back(Id { index, generation });
+            }
+            if check.is_running() {
+                self.running -= 1;
+            }
+        }
+    }
+}
+
+fn event<K: Clone>(key: &K, settings: &Settings, change: Change) -> Event<K> {
+    Event {
+        key: key.clone(),
+        kind: match settings.kind {
+            Kind::Tcp => "TCP",
+            Kind::Http { .. } => "HTTP",
+        },
+        target: settings.target,
+        old: change.old,
+        new: change.new,
+        cause: change.cause,
+        took: change.took,
+    }
+}

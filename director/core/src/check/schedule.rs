@@ -1,0 +1,250 @@
+//! One check: when it runs, and what its results make of the server's health.
+
+use super::attempt::{Attempt, Verdict};
+use super::{Action, Failure, Health, Io, Random, Settings};
+use crate::limits;
+use crate::time::{Duration, Instant};
+
+/// What a check knows about its server and about itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Health in force.
+    pub health: Health,
+    /// When the health last changed, or when the check began.
+    pub since: Instant,
+    /// Result of the last attempt; none before the first.
+    pub last: Option<Result<(), Failure>>,
+    /// How long that attempt took.
+    pub latency: Duration,
+    /// When that attempt began.
+    pub last_run: Option<Instant>,
+    /// When the next attempt begins; in the past while one is under way or waits for a socket.
+    pub next_run: Instant,
+    /// Failed attempts since the last success.
+    pub failures_in_row: u32,
+    /// Attempts so far that say something about the server.
+    pub runs: u64,
+    /// Those that failed.
+    pub failures: u64,
+}
+
+/// What one verdict changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Change {
+    pub(super) old: Health,
+    pub(super) new: Health,
+    pub(super) cause: Option<Failure>,
+    pub(super) took: Duration,
+}
+
+/// One check.
+#[derive(Debug)]
+pub(super) struct Check {
+    settings: Settings,
+    phase: Phase,
+    /// An attempt ended while its socket was open: `Close` is due.
+    hang_up: bool,
+    /// Planned start of the present run, or of the next one while none is under way.
+    planned: Instant,
+    status: Status,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Until this moment nothing happens.
+    Waiting(Instant),
+    /// Due; waits for one of the node's sockets.
+    Due,
+    /// Boxed: most checks are waiting at any time.
+    Running(Box<Attempt>),
+}
+
+impl Check {
+    /// A check that has not run yet, with the health that it goes on from.
+    pub(super) fn new(
+        now: Instant,
+        settings: Settings,
+        health: Health,
+        random: &mut Random,
+    ) -> Self {
+        let first = now + random.below(settings.warmup.min(limits::CHECK_FIRST_WITHIN));
+        // From the second run on the phase is random over the whole interval, so that the load is even.
+        let planned = first + random.below(interval(&settings));
+        Self {
+            settings,
+            phase: Phase::Waiting(first),
+            hang_up: false,
+            planned,
+            status: Status {
+                health,
+                since: now,
+                last: None,
+                latency: Duration::ZERO,
+                last_run: None,
+                next_run: first,
+                failures_in_row: 0,
+                runs: 0,
+                failures: 0,
+            },
+        }
+    }
+
+    /// Takes settings that ask the same of the same target, but at other times; the history stays.
+    pub(super) fn retime(&mut self, now: Instant, settings: Settings, random: &mut Random) {
+        self.settings = settings;
+        if let Phase::Waiting(at) = self.phase {
+            self.planned = self
+                .planned
+                .min(now + random.below(interval(&self.settings)));
+            self.wait_until(at.min(self.planned));
+        }
+    }
+
+    pub(super) const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(super) const fn status(&self) -> &Status {
+        &self.status
+    }
+
+    pub(super) const fn is_due(&self) -> bool {
+        matches!(self.phase, Phase::Due)
+    }
+
+    pub(super) const fn is_running(&self) -> bool {
+        matches!(self.phase, Phase::Running(_))
+    }
+
+    /// Whether the shell holds a socket for it.
+    pub(super) fn is_open(&self) -> bool {
+        let open = matches!(&self.phase, Phase::Running(attempt) if attempt.is_open());
+        open || self.hang_up
+    }
+
+    /// Whether [`Self::poll_action`] has something.
+    pub(super) fn has_action(&self) -> bool {
+        let wants = matches!(&self.phase, Phase::Running(attempt) if attempt.has_action());
+        wants || self.hang_up
+    }
+
+    /// A socket is free: a due check begins its attempt.
+    pub(super) fn start(&mut self) {
+        if self.is_due() {
+            self.phase = Phase::Running(Box::new(Attempt::new()));
+        }
+    }
+
+    pub(super) fn poll_action(&mut self, now: Instant) -> Option<Action> {
+        if std::mem::take(&mut self.hang_up) {
+            return Some(Action::Close);
+        }
+        match &mut self.phase {
+            Phase::Running(attempt) => attempt.poll_action(now, &self.settings),
+            Phase::Waiting(_) | Phase::Due => None,
+        }
+    }
+
+    pub(super) fn handle_io(&mut self, now: Instant, io: Io<'_>) -> Option<Change> {
+        let Phase::Running(attempt) = &mut self.phase else {
+            return None;
+        };
+        let verdict = attempt.handle_io(now, &self.settings, io)?;
+        self.conclude(now, verdict)
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) -> Option<Change> {
+        match &mut self.phase {
+            Phase::Waiting(at) if now >= *at => {
+                self.phase = Phase::Due;
+                None
+            }
+            Phase::Waiting(_) | Phase::Due => None,
+            Phase::Running(attempt) => {
+                let verdict = attempt.handle_timeout(now, &self.settings)?;
+                self.conclude(now, verdict)
+            }
+        }
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        match &self.phase {
+            Phase::Waiting(at) => Some(*at),
+            Phase::Due => None,
+            Phase::Running(attempt) => attempt.deadline(),
+        }
+    }
+
+    /// The hysteresis: what a verdict makes of the health, and when the next attempt follows.
+    fn conclude(&mut self, now: Instant, verdict: Verdict) -> Option<Change> {
+        if let Phase::Running(attempt) = &self.phase {
+            self.hang_up = attempt.is_open();
+            self.status.last_run = attempt.began();
+            self.status.latency = attempt.began().map_or(Duration::ZERO, |at| now.since(at));
+        }
+        self.status.last = Some(verdict);
+        let never_succeeded = self.status.runs == self.status.failures;
+        let pause = self.settings.delay_before_retry;
+        let (health, again) = match verdict {
+            Ok(()) => (Health::Up, self.next_planned(now)),
+            Err(Failure::Local(_)) => {
+                self.wait_until(now + pause.max(limits::CHECK_LOCAL_PAUSE));
+                return None;
+            }
+            Err(_) => {
+                self.status.failures += 1;
+                self.status.failures_in_row = self.status.failures_in_row.saturating_add(1);
+                let enough = never_succeeded || self.status.failures_in_row > self.settings.retry;
+                match self.status.health {
+                    Health::Up if !enough => (Health::Up, now + pause),
+                    Health::Up | Health::Down => (Health::Down, self.next_planned(now)),
+                }
+            }
+        };
+        self.status.runs += 1;
+        if verdict.is_ok() {
+            self.status.failures_in_row = 0;
+        }
+        self.wait_until(again);
+        self.become_health(now, health, verdict.err())
+    }
+
+    fn become_health(
+        &mut self,
+        now: Instant,
+        new: Health,
+        cause: Option<Failure>,
+    ) -> Option<Change> {
+        let old = std::mem::replace(&mut self.status.health, new);
+        if old == new {
+            return None;
+        }
+        self.status.since = now;
+        Some(Change {
+            old,
+            new,
+            cause,
+            took: self.status.latency,
+        })
+    }
+
+    fn wait_until(&mut self, at: Instant) {
+        self.phase = Phase::Waiting(at);
+        self.status.next_run = at;
+    }
+
+    /// The next planned start after `now`. Starts that passed during a long run are left out.
+    fn next_planned(&mut self, now: Instant) -> Instant {
+        if self.planned <= now {
+            let step = interval(&self.settings).as_micros();
+            let past = now.since(self.planned).as_micros();
+            let left = step - past % step;
+            self.planned = now + Duration::from_micros(u64::try_from(left).unwrap_or(u64::MAX));
+        }
+        self.planned
+    }
+}
+
+fn interval(settings: &Settings) -> Duration {
+    settings.interval.max(limits::CHECK_STEP_MIN)
+}
