@@ -1,0 +1,387 @@
+//! Labs as data: which machines there are, what they are for, and which segments they are on.
+use std::net::Ipv4Addr;
+
+use crate::frame::Mac;
+
+/// A lab to be.
+#[derive(Clone, Debug)]
+pub struct Topology {
+    /// Names the folder of its logs and captures, `target/lab/NAME`.
+    pub name: String,
+    /// Its machines. Segments are those that their ports name.
+    pub nodes: Vec<Node>,
+}
+
+/// One machine.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// How the lab calls it, such as `d1`; part of file names and socket paths, so keep it short.
+    pub name: String,
+    /// How it calls itself, such as `director1`.
+    pub hostname: String,
+    /// Its memory.
+    pub memory_mib: u32,
+    /// Its network ports, in the order of the PCI slots.
+    pub ports: Vec<Port>,
+    /// What it is for.
+    pub role: Role,
+}
+
+/// A network port.
+#[derive(Clone, Debug)]
+pub struct Port {
+    /// The segment it is plugged into.
+    pub segment: String,
+    /// Its hardware address.
+    pub mac: Mac,
+    /// Its address and prefix length, for all roles but a director's, whose router.conf says it.
+    pub address: Option<(Ipv4Addr, u8)>,
+}
+
+/// What a machine is for.
+#[derive(Clone, Debug)]
+pub enum Role {
+    /// Runs the product's image.
+    Director {
+        /// Its keepalived.conf; empty for none.
+        keepalived: String,
+        /// Its router.conf; empty for none.
+        router: String,
+    },
+    /// A real server: nginx, which answers `GET /` with the hostname.
+    Server {
+        /// Virtual addresses that it takes as its own without answering ARP for them, as direct routing wants.
+        virtual_addresses: Vec<Ipv4Addr>,
+        /// Its default route.
+        gateway: Option<Ipv4Addr>,
+    },
+    /// Sends requests.
+    Client {
+        /// Its default route.
+        gateway: Option<Ipv4Addr>,
+    },
+    /// Runs Debian's keepalived.
+    Peer {
+        /// Its keepalived.conf.
+        keepalived: String,
+    },
+}
+
+/// The address that the labs' clients ask.
+pub const VIRTUAL_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 100);
+/// The segment that the machines of `pair`, `lone` and `interop` share.
+pub const LAN: &str = "lan";
+/// The segment of the real servers of `nat`.
+pub const INSIDE: &str = "inside";
+/// Directors' memory: what the product promises to run with.
+const DIRECTOR_MIB: u32 = 256;
+/// Guests' memory: Debian's nginx or keepalived with their libraries, unpacked from an initrd.
+const GUEST_MIB: u32 = 192;
+
+/// The keepalived.conf of the pair, one for both directors.
+const PAIR_KEEPALIVED: &str = "\
+vrrp_instance web {
+    interface eth0
+    virtual_router_id 51
+    priority 100
+    advert_int 1
+    virtual_ipaddress {
+        10.77.0.100/24
+    }
+}
+virtual_server 10.77.0.100 80 {
+    lb_algo rr
+    lb_kind DR
+    protocol TCP
+    delay_loop 2
+    real_server 10.77.0.21 80 {
+        TCP_CHECK {
+            connect_timeout 2
+        }
+    }
+    real_server 10.77.0.22 80 {
+        TCP_CHECK {
+            connect_timeout 2
+        }
+    }
+}
+";
+
+/// Two directors with one keepalived.conf, two real servers by direct routing and a client, all on one segment.
+///
+/// ```text
+///   client .50      d1 .11      d2 .12      s3 .21      s4 .22        10.77.0.0/24, virtual address .100
+///      |              |           |           |           |
+///   ---+--------------+-----------+-----------+-----------+---  lan
+/// ```
+pub fn pair() -> Topology {
+    let nodes = vec![
+        director("d1", "director1", 11, PAIR_KEEPALIVED),
+        director("d2", "director2", 12, PAIR_KEEPALIVED),
+        server("s3", "server3", 21),
+        server("s4", "server4", 22),
+        client(),
+    ];
+    Topology {
+        name: "pair".to_owned(),
+        nodes,
+    }
+}
+
+/// One director of the pair, one real server and the client.
+pub fn lone() -> Topology {
+    let nodes = vec![
+        director("d1", "director1", 11, PAIR_KEEPALIVED),
+        server("s3", "server3", 21),
+        client(),
+    ];
+    Topology {
+        name: "lone".to_owned(),
+        nodes,
+    }
+}
+
+/// One director of the pair, and Debian's keepalived with `peer_keepalived` as its peer `p2` at .12.
+pub fn interop(director_keepalived: &str, peer_keepalived: &str) -> Topology {
+    let peer = guest(
+        "p2",
+        "peer2",
+        12,
+        Role::Peer {
+            keepalived: peer_keepalived.to_owned(),
+        },
+    );
+    let nodes = vec![
+        director("d1", "director1", 11, director_keepalived),
+        peer,
+        server("s3", "server3", 21),
+        client(),
+    ];
+    Topology {
+        name: "interop".to_owned(),
+        nodes,
+    }
+}
+
+/// Two directors between two segments, for network address translation: the client on `lan`, the servers on `inside`
+/// (10.77.1.0/24), their default route to the virtual address .1 there.
+pub fn nat(keepalived: &str) -> Topology {
+    let inside = |name: &str, hostname: &str, host: u8| {
+        let role = Role::Server {
+            virtual_addresses: Vec::new(),
+            gateway: Some(Ipv4Addr::new(10, 77, 1, 1)),
+        };
+        Node {
+            ports: vec![port(1, host, true)],
+            ..guest(name, hostname, host, role)
+        }
+    };
+    let nodes = vec![
+        two_armed_director("d1", "director1", 11, keepalived),
+        two_armed_director("d2", "director2", 12, keepalived),
+        inside("s3", "server3", 21),
+        inside("s4", "server4", 22),
+        client(),
+    ];
+    Topology {
+        name: "nat".to_owned(),
+        nodes,
+    }
+}
+
+impl Topology {
+    /// The node of that name.
+    pub fn node(&self, name: &str) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.name == name)
+    }
+
+    /// The node of that name, to be changed before the lab is started.
+    pub fn node_mut(&mut self, name: &str) -> Option<&mut Node> {
+        self.nodes.iter_mut().find(|node| node.name == name)
+    }
+
+    /// Gives every director this keepalived.conf.
+    #[must_use]
+    pub fn with_keepalived(mut self, text: &str) -> Self {
+        for node in &mut self.nodes {
+            if let Role::Director { keepalived, .. } = &mut node.role {
+                *keepalived = text.to_owned();
+            }
+        }
+        self
+    }
+
+    /// The segments, each once, in the order in which they are first named.
+    pub fn segments(&self) -> Vec<&str> {
+        let mut segments: Vec<&str> = Vec::new();
+        for port in self.nodes.iter().flat_map(|node| &node.ports) {
+            if !segments.contains(&port.segment.as_str()) {
+                segments.push(&port.segment);
+            }
+        }
+        segments
+    }
+}
+
+/// A director on `lan` at 10.77.0.`host`, with a router.conf that finds its port by the hardware address.
+pub fn director(name: &str, hostname: &str, host: u8, keepalived: &str) -> Node {
+    let ports = vec![port(0, host, false)];
+    director_with(name, hostname, host, keepalived, ports)
+}
+
+fn two_armed_director(name: &str, hostname: &str, host: u8, keepalived: &str) -> Node {
+    let ports = vec![port(0, host, false), port(1, host, false)];
+    director_with(name, hostname, host, keepalived, ports)
+}
+
+fn director_with(name: &str, hostname: &str, host: u8, keepalived: &str, ports: Vec<Port>) -> Node {
+    let router = router_conf(hostname, host, &ports);
+    let role = Role::Director {
+        keepalived: keepalived.to_owned(),
+        router,
+    };
+    Node {
+        name: name.to_owned(),
+        hostname: hostname.to_owned(),
+        memory_mib: DIRECTOR_MIB,
+        ports,
+        role,
+    }
+}
+
+fn router_conf(hostname: &str, host: u8, ports: &[Port]) -> String {
+    let mut text = format!("system {{\n    hostname {hostname}\n}}\n");
+    for (index, port) in ports.iter().enumerate() {
+        let mac = port.mac;
+        text.push_str(&format!(
+            "interface eth{index} {{\n    match mac {mac}\n    address 10.77.{index}.{host}/24\n}}\n"
+        ));
+    }
+    text
+}
+
+/// A real server of the pair's virtual address, on `lan` at 10.77.0.`host`.
+pub fn server(name: &str, hostname: &str, host: u8) -> Node {
+    guest(
+        name,
+        hostname,
+        host,
+        Role::Server {
+            virtual_addresses: vec![VIRTUAL_ADDRESS],
+            gateway: None,
+        },
+    )
+}
+
+/// The client, on `lan` at 10.77.0.50.
+pub fn client() -> Node {
+    guest("client", "client", 50, Role::Client { gateway: None })
+}
+
+fn guest(name: &str, hostname: &str, host: u8, role: Role) -> Node {
+    let ports = vec![port(0, host, true)];
+    Node {
+        name: name.to_owned(),
+        hostname: hostname.to_owned(),
+        memory_mib: GUEST_MIB,
+        ports,
+        role,
+    }
+}
+
+/// A port at 10.77.`net`.`host`; the hardware address says the same.
+fn port(net: u8, host: u8, addressed: bool) -> Port {
+    Port {
+        segment: if net == 0 { LAN } else { INSIDE }.to_owned(),
+        mac: Mac([0x52, 0x54, 0, 77, net, host]),
+        address: addressed.then(|| (Ipv4Addr::new(10, 77, net, host), 24)),
+    }
+}
+
+impl Node {
+    /// The prompt of its console.
+    pub fn prompt(&self) -> String {
+        match self.role {
+            Role::Director { .. } => format!("{}> ", self.hostname),
+            _ => format!("{}# ", self.hostname),
+        }
+    }
+
+    /// What a guest's init does once modules are loaded: calls of the functions that it defines.
+    pub fn guest_script(&self) -> String {
+        let mut lines = vec![format!("hostname {}", self.hostname)];
+        for port in &self.ports {
+            if let Some((address, prefix)) = port.address {
+                lines.push(format!("port {} {address}/{prefix}", port.mac));
+            }
+        }
+        match &self.role {
+            Role::Director { .. } => {}
+            Role::Server {
+                virtual_addresses,
+                gateway,
+            } => {
+                lines.push("direct_routing".to_owned());
+                lines.extend(
+                    virtual_addresses
+                        .iter()
+                        .map(|address| format!("virtual_address {address}")),
+                );
+                lines.extend(gateway.iter().map(|address| format!("gateway {address}")));
+                lines.push("serve_http".to_owned());
+            }
+            Role::Client { gateway } => {
+                lines.extend(gateway.iter().map(|address| format!("gateway {address}")));
+            }
+            Role::Peer { .. } => lines.push("run_keepalived".to_owned()),
+        }
+        lines.join("\n") + "\n"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_directors_of_the_pair_have_the_same_keepalived_conf() {
+        let pair = pair();
+        let conf = |name| match &pair.node(name).unwrap().role {
+            Role::Director { keepalived, router } => (keepalived.clone(), router.clone()),
+            _ => panic!("no director"),
+        };
+        assert_eq!(conf("d1").0, conf("d2").0);
+        assert!(
+            conf("d2")
+                .1
+                .contains("match mac 52:54:00:4d:00:0c\n    address 10.77.0.12/24"),
+            "{}",
+            conf("d2").1
+        );
+        assert_eq!(pair.segments(), ["lan"]);
+    }
+
+    #[test]
+    fn a_server_takes_the_virtual_address_without_announcing_it() {
+        let script = pair().node("s3").unwrap().guest_script();
+        let expected = "hostname server3\nport 52:54:00:4d:00:15 10.77.0.21/24\ndirect_routing\n\
+                        virtual_address 10.77.0.100\nserve_http\n";
+        assert_eq!(script, expected);
+    }
+
+    #[test]
+    fn no_two_ports_share_a_hardware_address() {
+        for topology in [pair(), lone(), interop("", ""), nat("")] {
+            let ports: Vec<Mac> = topology
+                .nodes
+                .iter()
+                .flat_map(|node| &node.ports)
+                .map(|port| port.mac)
+                .collect();
+            let mut unique = ports.clone();
+            unique.sort();
+            unique.dedup();
+            assert_eq!(unique.len(), ports.len(), "{}", topology.name);
+        }
+    }
+}
