@@ -1,0 +1,114 @@
+//! The `keelson` binary: compiled for musl, and checked to be what the image needs.
+
+use std::env;
+use std::fs;
+use std::path::PathBuf;
+
+use object::Endianness;
+use object::elf::{DT_NEEDED, EM_X86_64, ET_DYN, FileHeader64, PT_INTERP, SHT_SYMTAB};
+use object::read::elf::{Dyn as _, FileHeader as _, ProgramHeader as _, SectionHeader as _};
+
+use crate::progress::{Report, step};
+use crate::toolchain::{TARGET, Toolchain};
+use crate::workspace::Workspace;
+use crate::{Error, process};
+
+/// The product.
+#[derive(Clone, Debug)]
+pub struct Binary {
+    /// Where cargo put it.
+    pub path: PathBuf,
+    /// Its contents.
+    pub bytes: Vec<u8>,
+    /// Version and origin of the compiler.
+    pub compiler: String,
+}
+
+/// Compiles `keelson` if it is not up to date. Fails when the result is not a stripped static-pie.
+pub fn keelson(workspace: &Workspace, report: Report) -> Result<Binary, Error> {
+    let toolchain = Toolchain::find(workspace, report)?;
+    let compiler = toolchain.version()?;
+    let mut cargo = toolchain.cargo(&flags(workspace));
+    cargo.args([
+        "build",
+        "--quiet",
+        "--release",
+        "--package",
+        "init",
+        "--bin",
+        "keelson",
+        "--target",
+        TARGET,
+    ]);
+    cargo
+        .arg("--target-dir")
+        .arg(&workspace.target)
+        .current_dir(&workspace.root);
+    step(
+        report,
+        &format!("compile keelson for musl with {compiler}"),
+        || process::run(&mut cargo, &[]),
+    )?;
+    let path = workspace.target.join(TARGET).join("release/keelson");
+    let bytes = fs::read(&path).map_err(Error::io(&path))?;
+    check(&bytes).map_err(|why| Error::Binary(format!("{} {why}", path.display())))?;
+    Ok(Binary {
+        path,
+        bytes,
+        compiler,
+    })
+}
+
+/// Flags of rustc that keep this machine's folders out of the binary (panic messages name source files).
+fn flags(workspace: &Workspace) -> Vec<String> {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| env::home_dir().map(|home| home.join(".cargo")));
+    let places = [(home, "/cargo"), (Some(workspace.root.clone()), "/keelson")];
+    let remap = |(from, to): (Option<PathBuf>, &str)| {
+        Some(format!("--remap-path-prefix={}={to}", from?.display()))
+    };
+    places.into_iter().filter_map(remap).collect()
+}
+
+/// Says what is wrong with an ELF file that is not a stripped static-pie for x86-64.
+fn check(bytes: &[u8]) -> Result<(), String> {
+    let malformed = |error: object::Error| format!("is malformed: {error}");
+    let header = FileHeader64::<Endianness>::parse(bytes).map_err(malformed)?;
+    let endian = header.endian().map_err(malformed)?;
+    if header.e_machine(endian) != EM_X86_64 || header.e_type(endian) != ET_DYN {
+        return Err("is not a position independent program for x86-64".to_owned());
+    }
+    for segment in header.program_headers(endian, bytes).map_err(malformed)? {
+        if segment.p_type(endian) == PT_INTERP {
+            return Err("asks for a dynamic loader".to_owned());
+        }
+        let dynamic = segment
+            .dynamic(endian, bytes)
+            .map_err(malformed)?
+            .unwrap_or_default();
+        if dynamic.iter().any(|entry| entry.tag(endian) == DT_NEEDED) {
+            return Err("needs a shared library".to_owned());
+        }
+    }
+    let sections = header.section_headers(endian, bytes).map_err(malformed)?;
+    if sections
+        .iter()
+        .any(|section| section.sh_type(endian) == SHT_SYMTAB)
+    {
+        return Err("is not stripped".to_owned());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dynamic_program_of_the_host_and_what_is_no_program_are_refused() {
+        let own = fs::read(env::current_exe().unwrap()).unwrap();
+        assert_eq!(check(&own), Err("asks for a dynamic loader".to_owned()));
+        assert!(check(b"#!/bin/sh\n").is_err());
+        assert!(check(&own[..100]).is_err());
+    }
+}

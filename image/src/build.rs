@@ -1,0 +1,180 @@
+//! The build: an image folder out of its parts.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::cache::{self, Cache};
+use crate::compression::Compression;
+use crate::manifest::{Manifest, Member};
+use crate::progress::{Report, step, to_stderr};
+use crate::workspace::Workspace;
+use crate::{Error, Kernel, binary, initrd};
+
+/// The last console is where the kernel's and PID 1's messages go. The kernel waits for ever after a panic unless told
+/// otherwise, and drops most of what PID 1 logs unless devkmsg is on.
+const CMDLINE: &str =
+    "console=tty0 console=ttyS0,115200n8 panic=10 oops=panic printk.devkmsg=on quiet";
+/// In the key of whatever is cached, to be raised when the builder makes something else of the same inputs.
+const RECIPE: u32 = 1;
+
+/// What to build.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Folder for the image; made when it is not there.
+    pub out: PathBuf,
+    /// Which initrds.
+    pub sets: Vec<Set>,
+    /// How they are packed.
+    pub compression: Compression,
+    /// Where progress goes.
+    pub report: Report,
+    /// The checkout.
+    pub workspace: Workspace,
+}
+
+/// A module set of `rootfs/modules`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Set {
+    /// The drivers of real and of virtual machines: `initrd`.
+    Metal,
+    /// The drivers of virtual machines: `initrd-vm`.
+    Vm,
+}
+
+impl Default for Options {
+    /// The shipping build of both sets into `target/image`, with progress on the standard error stream.
+    fn default() -> Self {
+        let workspace = Workspace::new();
+        let out = workspace.target.join("image");
+        let sets = vec![Set::Metal, Set::Vm];
+        Self {
+            out,
+            sets,
+            compression: Compression::SHIPPING,
+            report: to_stderr,
+            workspace,
+        }
+    }
+}
+
+impl Set {
+    /// The name of its file in `rootfs/modules`, without `.set`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Metal => "metal",
+            Self::Vm => "vm",
+        }
+    }
+
+    /// The initrd's file name in the image folder.
+    pub fn file_name(self) -> &'static str {
+        match self {
+            Self::Metal => "initrd",
+            Self::Vm => "initrd-vm",
+        }
+    }
+}
+
+impl fmt::Display for Set {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Writes `vmlinuz`, `vmlinux`, the initrds and `manifest.json` into the folder that `options` names. What is up to
+/// date is taken from the cache.
+pub fn build(options: &Options) -> Result<Manifest, Error> {
+    let Options {
+        out,
+        workspace,
+        report,
+        ..
+    } = options;
+    let binary = binary::keelson(workspace, *report)?;
+    let cache = Cache::open(workspace.cache())?;
+    let kernel = Kernel::from_cache(&cache, *report)?;
+    fs::create_dir_all(out).map_err(Error::io(out))?;
+    let mut members = vec![
+        put(
+            out,
+            "vmlinuz",
+            &kernel.vmlinuz(),
+            "the kernel for boot loaders".to_owned(),
+        )?,
+        put(
+            out,
+            "vmlinux",
+            &kernel.vmlinux(),
+            "the kernel for virtual machines (PVH)".to_owned(),
+        )?,
+        member(
+            "keelson",
+            &binary.bytes,
+            "the binary, /init of the initrds: static-pie, stripped".to_owned(),
+        ),
+    ];
+    for set in &options.sets {
+        members.push(put_initrd(options, &cache, &kernel, *set, &binary.bytes)?);
+    }
+    members.sort_by(|a, b| a.name.cmp(&b.name));
+    let manifest = Manifest {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        kernel_package: kernel.package,
+        kernel_version: kernel.version,
+        kernel_release: kernel.release,
+        compiler: binary.compiler,
+        cmdline: CMDLINE.to_owned(),
+        members,
+    };
+    let mut text = serde_json::to_string_pretty(&manifest)
+        .map_err(|error| Error::Kernel(error.to_string()))?;
+    text.push('\n');
+    cache::write(&out.join("manifest.json"), text.as_bytes())?;
+    Ok(manifest)
+}
+
+fn put_initrd(
+    options: &Options,
+    cache: &Cache,
+    kernel: &Kernel,
+    set: Set,
+    binary: &[u8],
+) -> Result<Member, Error> {
+    let contents = initrd::contents(&options.workspace, kernel, set.name(), binary)?;
+    let archive = contents.tree.archive();
+    let compression = options.compression;
+    let key = format!("recipe {RECIPE} {compression} {}", cache::sha256(&archive));
+    let packed = cache.file(&format!("initrd-{set}-{compression}"), &key, || {
+        step(
+            options.report,
+            &format!("pack {} bytes of {set} as {compression}", archive.len()),
+            || {
+                compression
+                    .apply(&archive)
+                    .map_err(Error::io(Path::new(set.file_name())))
+            },
+        )
+    })?;
+    let about = format!(
+        "the {set} set: {} modules, {} bytes unpacked, {compression}",
+        contents.modules,
+        archive.len()
+    );
+    put(&options.out, set.file_name(), &packed, about)
+}
+
+fn put(out: &Path, name: &str, from: &Path, about: String) -> Result<Member, Error> {
+    let bytes = fs::read(from).map_err(Error::io(from))?;
+    cache::write(&out.join(name), &bytes)?;
+    Ok(member(name, &bytes, about))
+}
+
+fn member(name: &str, bytes: &[u8], about: String) -> Member {
+    Member {
+        name: name.to_owned(),
+        size: bytes.len() as u64,
+        sha256: cache::sha256(bytes),
+        about,
+    }
+}

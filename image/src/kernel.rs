@@ -1,0 +1,192 @@
+//! Debian's kernel package, downloaded and unpacked by an ordinary user.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::cache::{self, Cache};
+use crate::modules::Modules;
+use crate::progress::{Report, step};
+use crate::workspace::Workspace;
+use crate::{Error, process, vmlinux};
+
+/// The package that always depends on the newest kernel. (The cloud flavour lacks the drivers of real machines.)
+const META_PACKAGE: &str = "linux-image-amd64";
+/// Both are part of every Debian.
+const APT: &[&str] = &["apt"];
+const DPKG: &[&str] = &["dpkg"];
+
+/// An unpacked kernel package.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    /// The package, such as `linux-image-6.1.0-56-amd64`.
+    pub package: String,
+    /// Its version, such as `6.1.192-2`.
+    pub version: String,
+    /// What `uname -r` will say, such as `6.1.0-56-amd64`.
+    pub release: String,
+    dir: PathBuf,
+}
+
+impl Kernel {
+    /// The newest kernel that apt knows of, unpacked into the cache of `workspace`; without a usable package list the
+    /// one that was unpacked last.
+    pub fn unpacked(workspace: &Workspace, report: Report) -> Result<Self, Error> {
+        Self::from_cache(&Cache::open(workspace.cache())?, report)
+    }
+
+    pub(crate) fn from_cache(cache: &Cache, report: Report) -> Result<Self, Error> {
+        let current = cache.dir.join("kernel");
+        let (package, version) = match newest() {
+            Ok(newest) => newest,
+            Err(error) => return Self::at(&current)?.ok_or(error),
+        };
+        match Self::at(&current)? {
+            Some(kernel) if kernel.package == package && kernel.version == version => Ok(kernel),
+            _ => {
+                let name = format!("{package}={version}");
+                let work = cache.dir.join("kernel.new");
+                empty(&work)?;
+                step(report, &format!("download {name}"), || {
+                    download(&work, &name)
+                })?;
+                step(report, &format!("unpack {name}"), || {
+                    unpack(&work, &package, &version)
+                })?;
+                // The stamp is written last, so a folder with a stamp is complete.
+                cache::write(
+                    &work.join("package"),
+                    format!("{package} {version}\n").as_bytes(),
+                )?;
+                empty(&current)?;
+                fs::rename(&work, &current).map_err(Error::io(&current))?;
+                Self::at(&current)?.ok_or_else(|| Error::Kernel(format!("{name} did not unpack")))
+            }
+        }
+    }
+
+    /// The kernel as the package has it, for boot loaders.
+    pub fn vmlinuz(&self) -> PathBuf {
+        self.dir.join(format!("boot/vmlinuz-{}", self.release))
+    }
+
+    /// The kernel taken out of `vmlinuz`, for virtual machines.
+    pub fn vmlinux(&self) -> PathBuf {
+        self.dir.join("vmlinux")
+    }
+
+    /// The modules of the package.
+    pub fn modules(&self) -> Result<Modules, Error> {
+        Modules::open(
+            &self.dir.join("lib/modules").join(&self.release),
+            &self.dir.join("modules.json"),
+        )
+    }
+
+    fn at(dir: &Path) -> Result<Option<Self>, Error> {
+        let stamp = dir.join("package");
+        if !stamp.is_file() {
+            return Ok(None);
+        }
+        let text = fs::read_to_string(&stamp).map_err(Error::io(&stamp))?;
+        let Some((package, version)) = text.trim_end().split_once(' ') else {
+            return Ok(None);
+        };
+        let Some(release) = package.strip_prefix("linux-image-") else {
+            return Ok(None);
+        };
+        let (package, version, release) =
+            (package.to_owned(), version.to_owned(), release.to_owned());
+        Ok(Some(Self {
+            package,
+            version,
+            release,
+            dir: dir.to_owned(),
+        }))
+    }
+}
+
+/// Package and version of the newest kernel in apt's lists.
+fn newest() -> Result<(String, String), Error> {
+    let text = process::output(
+        Command::new("apt-cache").args(["show", "--no-all-versions", META_PACKAGE]),
+        APT,
+    )?;
+    let depends = text.lines().find_map(|line| line.strip_prefix("Depends: "));
+    depends.and_then(exact_dependency).ok_or_else(|| {
+        Error::Kernel(format!(
+            "apt knows no {META_PACKAGE} that depends on one kernel: run apt-get update"
+        ))
+    })
+}
+
+/// `linux-image-6.1.0-56-amd64 (= 6.1.192-2)` as package and version.
+fn exact_dependency(depends: &str) -> Option<(String, String)> {
+    let (package, version) = depends.split(',').next()?.trim().split_once(" (= ")?;
+    Some((package.to_owned(), version.strip_suffix(')')?.to_owned()))
+}
+
+fn download(dir: &Path, name: &str) -> Result<(), Error> {
+    // apt checks the package against the archive's signature. Root would only make it warn that it can't drop root.
+    let mut apt = Command::new("apt-get");
+    apt.args(["download", "-qq", "-o", "APT::Sandbox::User=root", name])
+        .current_dir(dir);
+    process::output(&mut apt, APT).map(drop)
+}
+
+fn unpack(dir: &Path, package: &str, version: &str) -> Result<(), Error> {
+    // apt writes the colon of an epoch as %3a; a package's file name is not worth more than a look for ".deb".
+    let deb = files(dir)?
+        .into_iter()
+        .find(|path| path.extension().is_some_and(|extension| extension == "deb"));
+    let deb = deb.ok_or_else(|| {
+        Error::Kernel(format!(
+            "apt-get download left no .deb of {package} {version}"
+        ))
+    })?;
+    process::output(Command::new("dpkg-deb").arg("-x").args([&deb, dir]), DPKG)?;
+    fs::remove_file(&deb).map_err(Error::io(&deb))?;
+    let release = package.strip_prefix("linux-image-").unwrap_or(package);
+    let vmlinuz = dir.join(format!("boot/vmlinuz-{release}"));
+    let packed = fs::read(&vmlinuz).map_err(Error::io(&vmlinuz))?;
+    cache::write(&dir.join("vmlinux"), &vmlinux::extract(&packed)?)?;
+    Modules::scan(
+        &dir.join("lib/modules").join(release),
+        &dir.join("modules.json"),
+    )
+}
+
+fn files(dir: &Path) -> Result<Vec<PathBuf>, Error> {
+    let entries = fs::read_dir(dir).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
+    Ok(entries
+        .map_err(Error::io(dir))?
+        .into_iter()
+        .map(|entry| entry.path())
+        .collect())
+}
+
+/// Makes `dir` an empty folder.
+fn empty(dir: &Path) -> Result<(), Error> {
+    if dir.exists() {
+        fs::remove_dir_all(dir).map_err(Error::io(dir))?;
+    }
+    fs::create_dir_all(dir).map_err(Error::io(dir))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_meta_package_names_one_kernel() {
+        let expected = (
+            "linux-image-6.1.0-56-amd64".to_owned(),
+            "6.1.192-2".to_owned(),
+        );
+        assert_eq!(
+            exact_dependency("linux-image-6.1.0-56-amd64 (= 6.1.192-2)"),
+            Some(expected)
+        );
+        assert_eq!(exact_dependency("linux-image-6.1.0-56-amd64"), None);
+    }
+}

@@ -1,0 +1,131 @@
+//! The configuration segment: the bytes that are appended to an initrd, and that a disk's configuration partition holds.
+//!
+//! ```text
+//! 512 bytes header of config.a | 480 KiB record area | 512 bytes header of config.b | 480 KiB | 512 bytes trailer
+//! ```
+//!
+//! It is a cpio archive, so the kernel itself puts both areas into the root file system. Everything but the areas is
+//! constant and starts at a disk's sector; a node that writes a new record touches nothing else. The segment must be the
+//! last one: the kernel passes over whatever follows a malformed archive.
+
+use director_core::record::{self, AREA_LEN, File, Record, Trial};
+
+use crate::Error;
+use crate::cpio::Writer;
+
+/// Data areas and the end of the segment stand at multiples of this, a disk's sector.
+const SECTOR: usize = 512;
+
+/// The configuration of a node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Configuration {
+    /// `keepalived.conf`.
+    pub keepalived: Option<Vec<u8>>,
+    /// `router.conf`.
+    pub router: Option<Vec<u8>>,
+}
+
+/// The segment that holds `configuration` as record 1, in `config.a`; `config.b` is empty. Fails when the
+/// configuration is too long. Whether it parses is not looked at here.
+pub fn overlay(configuration: &Configuration) -> Result<Vec<u8>, Error> {
+    let files = [
+        ("keepalived.conf", &configuration.keepalived),
+        ("router.conf", &configuration.router),
+    ];
+    let files = files
+        .iter()
+        .filter_map(|(name, bytes)| {
+            Some(File {
+                name,
+                bytes: bytes.as_deref()?,
+            })
+        })
+        .collect();
+    let record = Record {
+        sequence: 1,
+        trial: Trial::Good,
+        files,
+    };
+    let mut area = Vec::new();
+    record::encode(&record, &mut area)
+        .map_err(|error| Error::Configuration(format!("the configuration: {error}")))?;
+    area.resize(AREA_LEN, 0);
+    let mut writer = Writer::new();
+    writer.aligned_file("config.a", 0o600, SECTOR, &area);
+    writer.aligned_file("config.b", 0o600, SECTOR, &[0; AREA_LEN]);
+    Ok(writer.finish_aligned(SECTOR))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpio;
+
+    #[test]
+    fn the_segment_is_a_cpio_of_two_sector_aligned_areas_and_reads_back() {
+        let configuration = Configuration {
+            keepalived: Some(b"vrrp_instance VI_1 { }".to_vec()),
+            router: Some(b"system { }".to_vec()),
+        };
+        let segment = overlay(&configuration).unwrap();
+        assert_eq!(segment.len(), 3 * SECTOR + 2 * AREA_LEN);
+        assert!(
+            segment.len() <= 1 << 20,
+            "the configuration partition has 1 MiB"
+        );
+        let (entries, end) = cpio::read(&segment).unwrap();
+        assert_eq!(end, segment.len());
+        assert_eq!(
+            entries.iter().map(|entry| entry.path).collect::<Vec<_>>(),
+            ["config.a", "config.b"]
+        );
+        assert!(
+            entries
+                .iter()
+                .all(|entry| entry.data_at % SECTOR == 0 && entry.data.len() == AREA_LEN)
+        );
+        let newest = record::newest(entries[0].data, entries[1].data);
+        assert_eq!(
+            newest.to_string(),
+            "config.a: record 1 (good), taken, config.b: empty"
+        );
+        let (_, record) = newest.chosen().unwrap();
+        assert_eq!(
+            record.file("keepalived.conf"),
+            configuration.keepalived.as_deref()
+        );
+        assert_eq!(record.file("router.conf"), configuration.router.as_deref());
+    }
+
+    #[test]
+    fn all_but_the_areas_is_the_same_for_every_configuration() {
+        let empty = overlay(&Configuration::default()).unwrap();
+        let other = overlay(&Configuration {
+            keepalived: Some(vec![b'#'; 1000]),
+            router: None,
+        })
+        .unwrap();
+        let skeleton = |segment: &[u8]| {
+            let b = SECTOR + AREA_LEN;
+            [
+                &segment[..SECTOR],
+                &segment[b..b + SECTOR],
+                &segment[b + SECTOR + AREA_LEN..],
+            ]
+            .concat()
+        };
+        assert_eq!(skeleton(&empty), skeleton(&other));
+    }
+
+    #[test]
+    fn a_configuration_that_does_not_fit_is_refused() {
+        let configuration = Configuration {
+            keepalived: Some(vec![b'#'; AREA_LEN]),
+            router: None,
+        };
+        assert!(matches!(
+            overlay(&configuration),
+            Err(Error::Configuration(_))
+        ));
+    }
+}
