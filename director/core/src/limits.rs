@@ -17,6 +17,34 @@ pub const ADVERT_ADDRESSES_MAX: usize = 255;
 /// The longest advert we send or read: header 8, 255 IPv4 addresses, authentication data 8.
 pub const ADVERT_BYTES_MAX: usize = 8 + 4 * ADVERT_ADDRESSES_MAX + 8;
 
+/// Gratuitous ARP frames that one virtual router sends back to back when no pacing is configured. Switches police
+/// ARP in bursts: hundreds of frames at once, as 255 addresses make, are partly thrown away.
+pub const ANNOUNCE_BATCH: usize = 16;
+
+/// Pause between two such batches: 8000 frames a second, so that the last of 255 addresses is announced after 30 ms.
+pub const ANNOUNCE_PAUSE: Duration = Duration::from_millis(2);
+
+/// Pause between two rounds over all addresses when no pacing is configured: what lost the first frame must not lose
+/// the others too.
+pub const ANNOUNCE_ROUND_PAUSE: Duration = Duration::from_millis(10);
+
+/// Least time between two adverts of one router, the smallest interval of VRRPv3: a peer that floods us with
+/// adverts of priority 0 can't make us answer each.
+pub const ADVERT_GAP_MIN: Duration = Duration::from_millis(10);
+
+/// What a planned handover waits beyond the worst skew of a successor: the repeated priority-0 adverts take up to
+/// 100 ms, the rest is for a successor that is scheduled late.
+pub const RESIGN_MARGIN: Duration = Duration::from_millis(200);
+
+/// Repetitions of the priority-0 advert in a planned handover: one loss must not cost a whole Active_Down.
+pub const RESIGN_REPEATS: u8 = 2;
+
+/// Longest time between them. They come early, for a repetition restarts the successor's skew.
+pub const RESIGN_REPEAT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Events that one virtual router keeps until they are read; they are read after each input.
+pub const ROUTER_EVENTS_MAX: usize = 8;
+
 /// Services of one node; ten times the largest configuration reported by keepalived's users.
 pub const SERVICES_MAX: usize = 20_000;
 

@@ -1,2 +1,9 @@
-//! Wire formats.
+//! Wire formats: bytes to values and back, one protocol a file.
+//!
+//! `parse` never panics and allocates nothing; its errors have one variant for each counter of the status.
+
+pub mod arp;
+pub mod checksum;
 pub mod http;
+pub mod ipv4;
+pub mod vrrp;

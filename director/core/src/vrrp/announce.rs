@@ -1,0 +1,1 @@
+//! When which address is announced by gratuitous ARP.

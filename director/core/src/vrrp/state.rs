@@ -1,0 +1,257 @@
+//! The states of a virtual router, with their timers inside, and why a router is not Active.
+
+use core::fmt;
+use core::net::Ipv4Addr;
+
+use crate::net::IfName;
+use crate::time::{Duration, Instant};
+
+/// State of a virtual router (RFC 9568 section 6.4), and keepalived's Fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Not started yet, or stopped.
+    Initialize {
+        /// What it waits for.
+        waits: Waits,
+    },
+    /// The interface does not serve.
+    Fault {
+        /// Why not.
+        why: Fault,
+    },
+    /// Ready to take over.
+    Backup {
+        /// Active_Down_Timer: takes over when it has heard nothing until then.
+        active_down_at: Instant,
+        /// What it hears meanwhile.
+        hears: Hears,
+        /// Whether the timer was prolonged because of an own stall; done once in a silence.
+        prolonged: bool,
+    },
+    /// Holds the addresses.
+    Active {
+        /// Adver_Timer: the next advert.
+        advert_at: Instant,
+        /// A planned handover is under way: it serves on, but sends no more adverts.
+        leaving: Option<Leaving>,
+        /// Another owner (priority 255) of a lower address was heard: it has until then to step back.
+        contest_until: Option<Instant>,
+    },
+}
+
+/// What a router in Initialize waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waits {
+    /// The first word on its interface.
+    Link,
+    /// The end of the startup delay.
+    StartupDelay {
+        /// When that is.
+        until: Instant,
+    },
+    /// Nothing: it was stopped, and is never started again.
+    Nothing,
+}
+
+/// Why an interface does not serve a virtual router.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// There is no such interface.
+    NoInterface,
+    /// It has no carrier, or is set down.
+    LinkDown,
+    /// It has no IPv4 address to send adverts from.
+    NoAddress,
+    /// A tracked interface has no link.
+    TrackedDown(IfName),
+}
+
+/// The address that adverts are sent from: the primary address of RFC 9568 section 1.7.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The address.
+    pub address: Ipv4Addr,
+}
+
+/// Another router of the same VRID, as last heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Source address of its adverts.
+    pub address: Ipv4Addr,
+    /// Its priority, 1..=255.
+    pub priority: u8,
+    /// When its last advert came.
+    pub at: Instant,
+}
+
+/// What a Backup router hears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hears {
+    /// Nobody yet.
+    Nobody,
+    /// An Active router that it follows; each advert restarts the Active_Down_Timer.
+    Active(Peer),
+    /// An Active router of lower priority that it will preempt.
+    Lower {
+        /// The router.
+        peer: Peer,
+        /// When the preempt delay ends; without one the Active_Down_Timer just runs out.
+        preempt_at: Option<Instant>,
+    },
+    /// An Active router that gave up by priority 0; the Active_Down_Timer is one skew time.
+    Resigned(Ipv4Addr),
+}
+
+/// A planned handover under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leaving {
+    /// Lets go then even when no successor was heard.
+    pub until: Instant,
+    /// Next repetition of the priority-0 advert.
+    pub repeat_at: Option<Instant>,
+    /// Ends in Initialize instead of Backup.
+    pub stops: bool,
+}
+
+/// A state's name alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StateName {
+    /// [`State::Initialize`].
+    Initialize,
+    /// [`State::Fault`].
+    Fault,
+    /// [`State::Backup`].
+    Backup,
+    /// [`State::Active`].
+    Active,
+}
+
+impl State {
+    /// The name alone.
+    #[must_use]
+    pub const fn name(&self) -> StateName {
+        match self {
+            Self::Initialize { .. } => StateName::Initialize,
+            Self::Fault { .. } => StateName::Fault,
+            Self::Backup { .. } => StateName::Backup,
+            Self::Active { .. } => StateName::Active,
+        }
+    }
+}
+
+impl StateName {
+    /// The name as a word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Initialize => "Initialize",
+            Self::Fault => "Fault",
+            Self::Backup => "Backup",
+            Self::Active => "Active",
+        }
+    }
+}
+
+impl fmt::Display for StateName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoInterface => f.write_str("no such interface"),
+            Self::LinkDown => f.write_str("link down"),
+            Self::NoAddress => f.write_str("no IPv4 address on the interface"),
+            Self::TrackedDown(name) => write!(f, "tracked interface {name} down"),
+        }
+    }
+}
+
+/// Why a router is not Active, or will soon not be: one line for the status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Its interface was not reported yet.
+    NoLinkYet,
+    /// The startup delay runs for this much longer.
+    StartupDelay(Duration),
+    /// It was stopped.
+    Stopped,
+    /// The interface does not serve.
+    Fault(Fault),
+    /// It hears an Active router of its own priority or a higher one.
+    Hears(Peer),
+    /// It hears an Active router of lower priority, and preemption is off.
+    NoPreempt(Peer),
+    /// It hears an Active router of lower priority and takes over after this time.
+    Preempts(Peer, Duration),
+    /// It gave up at the operator's request and leaves the addresses to who is Active now.
+    HandedOver(Option<Ipv4Addr>),
+    /// A router gave up by priority 0; it takes over after this time.
+    Resigned(Ipv4Addr, Duration),
+    /// It has heard nobody and takes over after this time.
+    Waits(Duration),
+    /// It is Active and gives up: waits this much longer at most for a successor.
+    Leaving(Duration),
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoLinkYet => f.write_str("waits for its interface"),
+            Self::StartupDelay(left) => {
+                write!(f, "startup delay, {} left", Seconds(*left))
+            }
+            Self::Stopped => f.write_str("stopped"),
+            Self::Fault(why) => write!(f, "{why}"),
+            Self::Hears(peer) => {
+                write!(f, "hears {} with priority {}", peer.address, peer.priority)
+            }
+            Self::NoPreempt(peer) => write!(
+                f,
+                "hears {} with priority {}, and nopreempt is set",
+                peer.address, peer.priority
+            ),
+            Self::Preempts(peer, left) => write!(
+                f,
+                "hears {} with priority {}, preempts it in {}",
+                peer.address,
+                peer.priority,
+                Seconds(*left)
+            ),
+            Self::HandedOver(None) => {
+                f.write_str("handed over at the operator's request; nobody is heard yet")
+            }
+            Self::HandedOver(Some(active)) => {
+                write!(
+                    f,
+                    "handed over at the operator's request; {active} is Active"
+                )
+            }
+            Self::Resigned(peer, left) => {
+                write!(f, "{peer} gave up, takes over in {}", Seconds(*left))
+            }
+            Self::Waits(left) => write!(f, "waits {} for adverts", Seconds(*left)),
+            Self::Leaving(left) => write!(
+                f,
+                "hands over: serves until a successor is heard, at most {} more",
+                Seconds(*left)
+            ),
+        }
+    }
+}
+
+/// A time for people: seconds with as many decimals as matter.
+pub(super) struct Seconds(pub(super) Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs_f64();
+        match seconds {
+            ..1.0 => write!(f, "{seconds:.3} s"),
+            ..10.0 => write!(f, "{seconds:.2} s"),
+            _ => write!(f, "{seconds:.0} s"),
+        }
+    }
+}
