@@ -62,8 +62,8 @@ impl<K: Ord + Clone> Checks<K> {
 
     /// Makes these the checks of the node. A check of the same key that asks the same of the same target keeps its
     /// history, its attempt under way included. One that asks something else begins anew, but from the health it
-    /// had: a reload brings nobody back who has not earned it. Beyond [`limits::CHECKS_MAX`] checks are left out, and so
-    /// is a second one of the same key.
+    /// had: a reload brings nobody back who has not earned it. Checks beyond [`limits::CHECKS_MAX`] are left out, and
+    /// so is a second one of the same key.
     pub fn set(&mut self, now: Instant, wanted: impl IntoIterator<Item = (K, Settings)>) {
         let mut old = std::mem::take(&mut self.keys);
         let mut fresh = Vec::new();

@@ -1,1 +1,637 @@
+//! Checks in virtual time, against servers of every kind.
 
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::limits;
+use crate::time::Instant;
+
+const OK: &str = "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+
+#[test]
+fn health_follows_the_results() {
+    // s: the connection is made; f: it is refused. Retry 1: two failures in a row take a server out.
+    let cases = [
+        // (alpha, results, health after each)
+        (false, "f", "d"), // never succeeded: at once
+        (false, "s", "u"),
+        (false, "sff", "uud"),
+        (false, "sfsfsff", "uuuuuud"),
+        (false, "fffs", "dddu"), // one success is enough
+        (false, "sffsff", "uudu" /* then again after two */),
+        (true, "fs", "du"),
+        (true, "sff", "uud"),
+    ];
+    for (alpha, results, healths) in cases {
+        let mut results = results.chars();
+        let mut world = World::new(move |_| match results.next() {
+            Some('s') => vec![(1, What::Connected)],
+            _ => vec![(1, What::Failed(111))],
+        });
+        world.set(vec![(0, Settings { alpha, ..tcp() })]);
+        let initially = if alpha { Health::Down } else { Health::Up };
+        assert_eq!(world.checks.health(&0), Some(initially));
+        for health in healths.chars() {
+            world.run_attempt();
+            let want = if health == 'u' {
+                Health::Up
+            } else {
+                Health::Down
+            };
+            assert_eq!(world.checks.health(&0), Some(want), "{healths}");
+        }
+    }
+}
+
+#[test]
+fn a_failed_attempt_is_repeated_after_the_pause_and_the_schedule_stays() {
+    let mut world = World::new(|n| match n {
+        0 => vec![(1, What::Connected)],
+        _ => vec![],
+    });
+    let settings = Settings { retry: 2, ..tcp() };
+    world.set(vec![(0, settings)]);
+    for _ in 0..6 {
+        world.run_attempt();
+    }
+    let at = |n: usize| world.starts[n].1;
+    // 1 success; then attempts that time out after 2 s and are repeated 1 s later; then one each interval.
+    assert_eq!(at(2).since(at(1)), Duration::from_secs(3));
+    assert_eq!(at(3).since(at(2)), Duration::from_secs(3));
+    assert_eq!(at(4).since(at(1)), Duration::from_secs(10));
+    assert_eq!(at(5).since(at(4)), Duration::from_secs(10));
+    let event = world.events.remove(0);
+    assert_eq!((event.old, event.new), (Health::Up, Health::Down));
+    assert_eq!(
+        event.to_string(),
+        "TCP check of 192.0.2.10:80: up -> down: no connection in time (2000.000 ms)"
+    );
+    assert!(world.events.is_empty());
+}
+
+#[test]
+fn runs_start_at_a_fixed_rate_however_long_they_take() {
+    let mut world = World::new(|n| vec![(if n % 2 == 0 { 1 } else { 1900 }, What::Connected)]);
+    world.set(vec![(0, tcp())]);
+    for _ in 0..8 {
+        world.run_attempt();
+    }
+    let starts: Vec<_> = world.starts.iter().map(|(_, at)| *at).collect();
+    assert!(starts[0] <= Instant::ZERO + limits::CHECK_FIRST_WITHIN);
+    assert!(starts[1].since(starts[0]) <= Duration::from_secs(10));
+    for pair in starts[1..].windows(2) {
+        assert_eq!(pair[1].since(pair[0]), Duration::from_secs(10));
+    }
+}
+
+#[test]
+fn each_bad_server_ends_in_a_clear_reason() {
+    let cases: [(&str, Script, &str); 15] = [
+        ("nothing answers", vec![], "no connection in time"),
+        (
+            "refuses",
+            vec![(1, What::Failed(111))],
+            "connection refused",
+        ),
+        (
+            "unreachable",
+            vec![(1, What::Failed(113))],
+            "no route to host",
+        ),
+        ("strange errno", vec![(1, What::Failed(71))], "errno 71"),
+        ("silent", vec![(1, What::Connected)], "no reply in time"),
+        (
+            "resets",
+            http_server(&[(1, "HTTP/1.")], Some(What::Failed(104))),
+            "connection reset",
+        ),
+        (
+            "closes",
+            http_server(&[], Some(What::Closed)),
+            "closed without a reply",
+        ),
+        (
+            "closes early",
+            http_server(&[(1, "HTTP/1.0 200 OK\r\n")], Some(What::Closed)),
+            "closed without a reply",
+        ),
+        (
+            "speaks SMTP",
+            http_server(&[(1, "220 mail ESMTP\r\n")], None),
+            "reply is not HTTP/1",
+        ),
+        (
+            "error page",
+            http_server(
+                &[(1, "HTTP/1.0 503 Busy\r\nContent-Length: 0\r\n\r\n")],
+                None,
+            ),
+            "status 503",
+        ),
+        (
+            "other page",
+            http_server(
+                &[(1, "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nho")],
+                None,
+            ),
+            "digest b5d9b59113086d3f9f9f108adaaa9ab5",
+        ),
+        (
+            "drips",
+            drip("HTTP/1.0 200 OK\r\n", "X: y\r\n"),
+            "reply not complete in time",
+        ),
+        (
+            "endless head",
+            vec![(1, What::Connected), (2, What::Received(endless()))],
+            "reply with too long a head",
+        ),
+        (
+            "body cut",
+            http_server(
+                &[(
+                    1,
+                    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
+                )],
+                Some(What::Closed),
+            ),
+            "closed within the reply",
+        ),
+        (
+            "wrong length",
+            http_server(
+                &[(1, "HTTP/1.0 200 OK\r\nContent-Length: many\r\n\r\n")],
+                None,
+            ),
+            "reply with a wrong Content-Length",
+        ),
+    ];
+    for (name, script, reason) in cases {
+        let mut world = World::new(move |_| script.clone());
+        world.set(vec![(0, http(&["/"]))]);
+        world.run_attempt();
+        let status = world.status(0);
+        let text = status.last.unwrap().unwrap_err().to_string();
+        assert!(text.starts_with(reason), "{name}: {text}");
+        assert_eq!(status.health, Health::Down, "{name}");
+        assert!(
+            status.latency <= Duration::from_millis(2200),
+            "{name}: {:?}",
+            status.latency
+        );
+        assert_eq!(world.open, 0, "{name}: its socket is closed");
+    }
+}
+
+#[test]
+fn all_urls_are_asked_in_one_run() {
+    let mut world = World::new(|_| http_server(&[(1, OK)], None));
+    world.set(vec![(0, http(&["/a", "/b", "/c"]))]);
+    world.run_attempt();
+    assert_eq!(world.starts.len(), 3);
+    let requests: Vec<_> = world.sent.iter().map(|(_, bytes)| bytes.as_str()).collect();
+    assert_eq!(
+        requests[1],
+        "GET /b HTTP/1.1\r\nHost: www.example\r\nUser-Agent: Keelson\r\nAccept: */*\r\nConnection: close\r\n\r\n"
+    );
+    assert_eq!(world.status(0).runs, 1);
+    assert_eq!(world.status(0).last, Some(Ok(())));
+    // A failure of the second one is a failure of the run, and the third is not asked.
+    let mut world = World::new(|n| match n {
+        1 => http_server(&[(1, "HTTP/1.0 404 No\r\n\r\n")], Some(What::Closed)),
+        _ => http_server(&[(1, OK)], Some(What::Closed)),
+    });
+    world.set(vec![(0, http(&["/a", "/b", "/c"]))]);
+    world.run_attempt();
+    assert_eq!(world.starts.len(), 2);
+    assert_eq!(world.status(0).last, Some(Err(Failure::Status(404))));
+}
+
+#[test]
+fn trouble_of_our_own_does_not_count_against_the_server() {
+    let mut world = World::new(|n| match n {
+        0 => vec![(1, What::Connected)],
+        1..=20 => vec![(0, What::Failed(24))],
+        _ => vec![(1, What::Connected)],
+    });
+    world.set(vec![(0, tcp())]);
+    for _ in 0..20 {
+        world.run_attempt();
+    }
+    let status = world.status(0);
+    assert_eq!(
+        (status.health, status.runs, status.failures),
+        (Health::Up, 1, 0)
+    );
+    assert_eq!(status.last, Some(Err(Failure::Local(24))));
+    let (first, last) = (world.starts[1].1, world.starts[19].1);
+    assert!(
+        last.since(first) >= limits::CHECK_LOCAL_PAUSE * 18,
+        "it does not spin"
+    );
+}
+
+#[test]
+fn a_stall_of_our_own_loop_is_not_the_servers_failure() {
+    // The server connects after 500 ms and replies 20 ms after it is asked; the timeout is 2 s.
+    for stall_ms in [1990, 2005, 2500, 9000] {
+        let mut world =
+            World::new(|_| vec![(500, What::Connected), (520, What::Received(OK.into()))]);
+        world.set(vec![(
+            0,
+            Settings {
+                alpha: true,
+                ..http(&["/"])
+            },
+        )]);
+        world.run_until_started(1);
+        let (id, at) = world.starts[0];
+        world.pending.clear();
+        // The loop sleeps through the connection, then reads its sockets before it judges its timers.
+        let now = at + Duration::from_millis(stall_ms);
+        world.checks.handle_io(now, id, Io::Connected);
+        world.drain(now);
+        world.checks.handle_timeout(now);
+        world.drain(now);
+        let now = now + Duration::from_millis(20);
+        if stall_ms < 2000 {
+            // It ends just before the deadline: not to be told from a slow server.
+            world.checks.handle_timeout(now);
+            assert_eq!(world.status(0).last, Some(Err(Failure::ReplyTimeout(0))));
+            continue;
+        }
+        world.checks.handle_timeout(now);
+        world.checks.handle_io(now, id, Io::Received(OK.as_bytes()));
+        assert_eq!(world.status(0).last, Some(Ok(())), "stall of {stall_ms} ms");
+    }
+}
+
+#[test]
+fn a_stall_gives_time_only_once() {
+    let mut world = World::new(|_| vec![]);
+    world.set(vec![(0, tcp())]);
+    world.run_until_started(1);
+    let mut now = world.starts[0].1 + Duration::from_secs(30);
+    world.checks.handle_timeout(now);
+    assert_eq!(
+        world.status(0).last,
+        None,
+        "its socket may hold something to read"
+    );
+    now = world.checks.next_timeout().unwrap() + Duration::from_secs(30);
+    world.checks.handle_timeout(now);
+    assert_eq!(world.status(0).last, Some(Err(Failure::ConnectTimeout)));
+}
+
+#[test]
+fn a_reload_keeps_what_did_not_change() {
+    let mut world = World::new(|_| vec![(1, What::Connected)]);
+    world.set(vec![(0, tcp()), (1, tcp()), (2, tcp())]);
+    world.run_for(Duration::from_secs(100));
+    let before = world.status(1);
+    let slower = Settings {
+        interval: Duration::from_secs(30),
+        ..tcp()
+    };
+    world.set(vec![(1, tcp()), (2, slower), (3, tcp())]);
+    assert_eq!(world.status(1), before);
+    assert!(
+        world.status(2).runs > 5,
+        "another interval is no reason to forget"
+    );
+    assert_eq!(world.status(3).runs, 0);
+    assert_eq!(world.checks.health(&0), None);
+    assert_eq!(world.checks.len(), 3);
+    world.run_for(Duration::from_secs(31));
+    assert!(world.status(2).runs > 5 && world.status(3).runs > 2);
+}
+
+#[test]
+fn a_reload_does_not_disturb_an_attempt_under_way() {
+    let mut world = World::new(|_| vec![(700, What::Connected)]);
+    world.set(vec![(0, tcp())]);
+    world.run_until_started(1);
+    let slower = Settings {
+        interval: Duration::from_secs(7),
+        ..tcp()
+    };
+    world.set(vec![(0, slower)]);
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(world.starts.len(), 1);
+    assert_eq!(world.status(0).last, Some(Ok(())));
+}
+
+#[test]
+fn a_failed_server_stays_down_when_its_check_changes() {
+    let mut world = World::new(|_| vec![(1, What::Failed(111))]);
+    world.set(vec![(0, tcp())]);
+    world.run_attempt();
+    assert_eq!(world.checks.health(&0), Some(Health::Down));
+    world.set(vec![(0, http(&["/"]))]);
+    assert_eq!(world.checks.health(&0), Some(Health::Down));
+    assert_eq!(world.status(0).last, None);
+}
+
+#[test]
+fn what_is_heard_late_of_an_old_connection_is_dropped() {
+    let mut world = World::new(|_| vec![]);
+    world.set(vec![(0, tcp())]);
+    world.run_until_started(1);
+    let (old, _) = world.starts[0];
+    // The check is replaced while it connects: its socket is closed, and its place is taken.
+    world.set(vec![(0, http(&["/"]))]);
+    assert_eq!(world.closed, vec![old]);
+    world.run_until_started(2);
+    let (new, _) = world.starts[1];
+    assert_eq!(
+        (new.index, u64::from(new)),
+        (old.index, Id::from(u64::from(new)).into())
+    );
+    assert_ne!(new, old);
+    for io in [
+        Io::Connected,
+        Io::Failed(111),
+        Io::Closed,
+        Io::Received(b"x"),
+    ] {
+        world.checks.handle_io(world.now, old, io);
+        world.drain(world.now);
+    }
+    assert_eq!(world.status(0).last, None);
+    world.checks.handle_io(world.now, new, Io::Connected);
+    world.drain(world.now);
+    assert_eq!(world.sent.len(), 1);
+}
+
+#[test]
+fn open_sockets_are_bounded_and_nobody_starves() {
+    // Twice as many dead servers as sockets: each is still asked, in turn.
+    let count = 2 * limits::PROBES_OPEN_MAX as u32;
+    let mut world = World::new(|_| vec![]);
+    world.set((0..count).map(|key| (key, tcp())).collect());
+    world.run_for(Duration::from_secs(6));
+    assert_eq!(world.open_max, limits::PROBES_OPEN_MAX);
+    for key in 0..count {
+        assert!(world.status(key).runs >= 1, "check {key} has run");
+        assert_eq!(world.status(key).health, Health::Down);
+    }
+    world.set(vec![]);
+    assert_eq!(world.open, 0);
+    assert_eq!(world.checks.next_timeout(), None);
+}
+
+#[test]
+fn many_checks_spread_over_the_interval() {
+    let mut world = World::new(|_| vec![(1, What::Connected)]);
+    world.set((0..10_000).map(|key| (key, tcp())).collect());
+    world.run_for(Duration::from_secs(21));
+    let mut seconds = [0_u32; 21];
+    for (_, at) in &world.starts {
+        seconds[(at.micros() / 1_000_000) as usize] += 1;
+    }
+    assert!(seconds[0] >= 10_000, "the first runs come early");
+    for (second, starts) in seconds.iter().enumerate().skip(2) {
+        assert!(
+            (800..1200).contains(starts),
+            "second {second}: {starts} starts"
+        );
+    }
+}
+
+#[test]
+fn spurious_calls_change_nothing() {
+    let mut world = World::new(|_| vec![(500, What::Connected)]);
+    world.set(vec![(0, tcp())]);
+    for step in 0..2000 {
+        let now = Instant::from_millis(step);
+        world.advance(now);
+        world.checks.handle_timeout(now);
+        world.checks.handle_timeout(now);
+        assert!(world.checks.poll_action(now).is_none());
+    }
+    assert_eq!(world.starts.len(), 1);
+    assert_eq!(world.status(0).runs, 1);
+}
+
+proptest! {
+    #[test]
+    fn any_server_gets_a_verdict_in_time(
+        pieces in prop::collection::vec((0_u64..3000, arbitrary_io()), 0..40),
+        urls in 1_usize..3,
+    ) {
+        let mut world = World::new(move |_| pieces.clone());
+        let paths = ["/a", "/b"];
+        world.set(vec![(0, http(&paths[..urls]))]);
+        world.run_until_started(1);
+        let bound = (Duration::from_secs(2) + limits::CHECK_GRACE) * urls as u32;
+        world.run_for(bound);
+        let status = world.status(0);
+        prop_assert!(status.last.is_some());
+        prop_assert!(status.latency <= bound);
+    }
+}
+
+fn arbitrary_io() -> impl Strategy<Value = What> {
+    prop_oneof![
+        8 => Just(What::Connected),
+        1 => Just(What::Closed),
+        1 => (1..140).prop_map(What::Failed),
+        4 => prop::collection::vec(any::<u8>(), 0..200).prop_map(What::Received),
+        8 => prop::sample::select(vec![
+            OK, "HTTP/1.1 ", "200 OK\r\n", "Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n",
+            "\r\n", "5\r\n", "hello", "0\r\n", "\n", "HTTP/1.1 100 Continue\r\n\r\n",
+        ]).prop_map(|text| What::Received(text.into())),
+    ]
+}
+
+/// What a server does, and when: milliseconds from the `Connect`.
+type Script = Vec<(u64, What)>;
+
+/// One thing that comes from a server.
+#[derive(Clone, Debug)]
+enum What {
+    Connected,
+    Failed(i32),
+    Received(Vec<u8>),
+    Closed,
+}
+
+/// The shell and the servers: answers each `Connect` by the script that `server` gives for its number.
+struct World {
+    now: Instant,
+    checks: Checks<u32>,
+    server: Box<dyn FnMut(usize) -> Script>,
+    pending: BTreeMap<(Instant, usize), (Id, What)>,
+    starts: Vec<(Id, Instant)>,
+    sent: Vec<(Id, String)>,
+    closed: Vec<Id>,
+    events: Vec<Event<u32>>,
+    open: usize,
+    open_max: usize,
+    serial: usize,
+}
+
+impl World {
+    fn new(server: impl FnMut(usize) -> Script + 'static) -> Self {
+        Self {
+            now: Instant::ZERO,
+            checks: Checks::new(7),
+            server: Box::new(server),
+            pending: BTreeMap::new(),
+            starts: Vec::new(),
+            sent: Vec::new(),
+            closed: Vec::new(),
+            events: Vec::new(),
+            open: 0,
+            open_max: 0,
+            serial: 0,
+        }
+    }
+
+    fn set(&mut self, wanted: Vec<(u32, Settings)>) {
+        self.checks.set(self.now, wanted);
+        self.drain(self.now);
+    }
+
+    fn status(&self, key: u32) -> Status {
+        *self.checks.status(&key).unwrap().1
+    }
+
+    fn drain(&mut self, now: Instant) {
+        self.now = now;
+        while let Some((id, action)) = self.checks.poll_action(now) {
+            match action {
+                Action::Connect { target } => {
+                    assert_eq!(target, tcp().target);
+                    let script = (self.server)(self.starts.len());
+                    self.starts.push((id, now));
+                    self.open += 1;
+                    self.open_max = self.open_max.max(self.open);
+                    for (ms, what) in script {
+                        self.serial += 1;
+                        let at = now + Duration::from_millis(ms);
+                        self.pending.insert((at, self.serial), (id, what));
+                    }
+                }
+                Action::Send { bytes } => self.sent.push((id, String::from_utf8(bytes).unwrap())),
+                Action::Close => {
+                    self.open -= 1;
+                    self.closed.push(id);
+                    self.pending.retain(|_, (of, _)| *of != id);
+                }
+            }
+        }
+        while let Some(event) = self.checks.poll_event() {
+            self.events.push(event);
+        }
+    }
+
+    /// Goes to the next thing that happens, up to `end`: sockets first, then timers.
+    fn step(&mut self, end: Instant) -> bool {
+        let arrival = self.pending.keys().next().map(|(at, _)| *at);
+        let timer = self.checks.next_timeout();
+        let Some(at) = crate::time::earliest(arrival, timer).filter(|at| *at <= end) else {
+            return false;
+        };
+        assert!(at >= self.now, "time goes on");
+        if arrival == Some(at) {
+            let (_, (id, what)) = self.pending.pop_first().unwrap();
+            let io = match &what {
+                What::Connected => Io::Connected,
+                What::Failed(errno) => Io::Failed(*errno),
+                What::Received(bytes) => Io::Received(bytes),
+                What::Closed => Io::Closed,
+            };
+            if matches!(io, Io::Failed(_) | Io::Closed) {
+                self.open -= 1;
+                self.pending.retain(|_, (of, _)| *of != id);
+            }
+            self.checks.handle_io(at, id, io);
+        } else {
+            self.checks.handle_timeout(at);
+            assert!(self.checks.next_timeout().is_none_or(|next| next > at));
+        }
+        self.drain(at);
+        true
+    }
+
+    fn advance(&mut self, end: Instant) {
+        while self.step(end) {}
+        self.now = end;
+    }
+
+    fn run_for(&mut self, time: Duration) {
+        self.advance(self.now + time);
+    }
+
+    fn run_until_started(&mut self, count: usize) {
+        while self.starts.len() < count {
+            assert!(self.step(self.now + Duration::from_secs(60)));
+        }
+    }
+
+    /// Runs until check 0 has finished one attempt more.
+    fn run_attempt(&mut self) {
+        let before = self.status(0).last_run;
+        while self.status(0).last_run == before {
+            assert!(self.step(self.now + Duration::from_secs(60)));
+        }
+    }
+}
+
+fn tcp() -> Settings {
+    Settings {
+        kind: Kind::Tcp,
+        target: "192.0.2.10:80".parse().unwrap(),
+        interval: Duration::from_secs(10),
+        timeout: Duration::from_secs(2),
+        retry: 1,
+        delay_before_retry: Duration::from_secs(1),
+        warmup: Duration::from_secs(10),
+        alpha: false,
+    }
+}
+
+/// An HTTP check that wants status 200 and the body `hi`.
+fn http(paths: &[&str]) -> Settings {
+    let url = |path: &&str| Url {
+        path: (*path).to_string(),
+        host: "www.example".to_string(),
+        status: vec![200..=299],
+        digest: Some(*b"\x49\xf6\x8a\x5c\x84\x93\xec\x2c\x0b\xf4\x89\x82\x1c\x21\xfc\x3b"),
+    };
+    Settings {
+        kind: Kind::Http {
+            urls: paths.iter().map(url).collect(),
+            http11: true,
+        },
+        ..tcp()
+    }
+}
+
+/// A server that takes the connection, sends pieces, and then ends.
+fn http_server(pieces: &[(u64, &str)], end: Option<What>) -> Script {
+    let mut script = vec![(1, What::Connected)];
+    let mut at = 1;
+    for (after, text) in pieces {
+        at += after;
+        script.push((at, What::Received((*text).into())));
+    }
+    script.extend(end.map(|end| (at + 1, end)));
+    script
+}
+
+/// A server that keeps the connection busy for ever.
+fn drip(begin: &str, more: &str) -> Script {
+    let mut pieces = vec![(1, begin)];
+    pieces.extend((0..1000).map(|_| (100, more)));
+    http_server(&pieces, None)
+}
+
+fn endless() -> Vec<u8> {
+    let mut bytes = b"HTTP/1.0 200 OK\r\n".to_vec();
+    bytes.extend(b"X: y\r\n".repeat(limits::HTTP_HEAD_MAX));
+    bytes
+}

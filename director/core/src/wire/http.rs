@@ -368,3 +368,246 @@ impl Chunk {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_request_names_host_and_version() {
+        assert_eq!(
+            get("/health?x=1", "www.example:8080", false),
+            b"GET /health?x=1 HTTP/1.0\r\nHost: www.example:8080\r\nUser-Agent: Keelson\r\nAccept: */*\r\n\
+              Connection: close\r\n\r\n"
+        );
+        assert!(get("/", "a", true).starts_with(b"GET / HTTP/1.1\r\n"));
+    }
+
+    #[test]
+    fn responses_are_read_however_they_end() {
+        // (response, whole before the connection ends, status, body)
+        let cases = [
+            ("HTTP/1.0 200 OK\r\n\r\nhello", false, 200, "hello"),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+                true,
+                200,
+                "hello",
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello, world",
+                true,
+                200,
+                "hello",
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
+                true,
+                200,
+                "hello",
+            ),
+            // Less than it promised: keepalived takes it as it is.
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello",
+                false,
+                200,
+                "hello",
+            ),
+            (
+                "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+                true,
+                404,
+                "",
+            ),
+            ("HTTP/1.1 204 No Content\r\n\r\n", true, 204, ""),
+            (
+                "HTTP/1.1 304 Not Modified\r\nContent-Length: 700\r\n\r\n",
+                true,
+                304,
+                "",
+            ),
+            // No reason phrase, bare line feeds, a line that is no header.
+            ("HTTP/1.1 200\r\nContent-Length: 0\r\n\r\n", true, 200, ""),
+            ("HTTP/1.0 200 OK\nContent-Length: 2\n\nhi", true, 200, "hi"),
+            (
+                "HTTP/1.0 200 OK\r\nwhat is this\r\nContent-Length: 2\r\n\r\nhi",
+                true,
+                200,
+                "hi",
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2;x=y\r\nlo\r\n0\r\n\r\n",
+                true,
+                200,
+                "hello",
+            ),
+            (
+                "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, Chunked\r\nContent-Length: 1\r\n\r\n\
+                 0A\r\n0123456789\r\n0\r\nT: x\r\n\r\n",
+                true,
+                200,
+                "0123456789",
+            ),
+            (
+                "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n5 \nhello\n000\n\n",
+                true,
+                200,
+                "hello",
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nhello",
+                false,
+                200,
+                "hello",
+            ),
+            (
+                "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nLink: x\r\n\r\n\
+                 HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi",
+                true,
+                200,
+                "hi",
+            ),
+            ("HTTP/1.1 101 Switching Protocols\r\n\r\n", false, 101, ""),
+        ];
+        for (text, whole, status, body) in cases {
+            let want = Reply {
+                status,
+                digest: Some(Md5::digest(body).into()),
+                body_bytes: body.len() as u64,
+            };
+            assert_eq!(read_in(text.as_bytes(), &[]), (whole, Ok(want)), "{text}");
+            let bytewise = vec![1; text.len()];
+            assert_eq!(
+                read_in(text.as_bytes(), &bytewise),
+                (whole, Ok(want)),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_response_is_an_error_that_stays() {
+        let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let cases = [
+            (String::new(), Error::NoHead),
+            ("HTTP/1.1 200 OK\r\nX: y\r\n".into(), Error::NoHead),
+            ("SSH-2.0-OpenSSH_9.2\r\n".into(), Error::NotHttp),
+            ("\r\nHTTP/1.1 200 OK\r\n\r\n".into(), Error::NotHttp),
+            ("HTTP/2 200\r\n\r\n".into(), Error::NotHttp),
+            ("HTTP/1.1 abc\r\n\r\n".into(), Error::NotHttp),
+            (
+                format!(
+                    "HTTP/1.1 200 OK\r\nX: {}",
+                    "y".repeat(limits::HTTP_HEAD_MAX)
+                ),
+                Error::HeadTooLong,
+            ),
+            (
+                format!(
+                    "HTTP/1.1 200 OK\r\n{}\r\n",
+                    "X: y\r\n".repeat(limits::HTTP_HEADERS_MAX + 1)
+                ),
+                Error::HeadTooLong,
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n".into(),
+                Error::Length,
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n".into(),
+                Error::Length,
+            ),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n".into(),
+                Error::Length,
+            ),
+            (format!("{chunked}\r\n"), Error::Chunk),
+            (format!("{chunked}x\r\n"), Error::Chunk),
+            (format!("{chunked}1\r\nabc"), Error::Chunk),
+            (format!("{chunked}{}", "0".repeat(13)), Error::Chunk),
+            (format!("{chunked}1;{}", "x".repeat(2000)), Error::Chunk),
+            (
+                format!("{chunked}0\r\n{}", "X: y\r\n".repeat(1000)),
+                Error::Chunk,
+            ),
+            (format!("{chunked}5\r\nhell"), Error::BodyCut),
+            (format!("{chunked}5\r\nhello\r\n0\r\n"), Error::BodyCut),
+        ];
+        for (text, error) in cases {
+            assert_eq!(read_in(text.as_bytes(), &[]).1, Err(error), "{text}");
+            let bytewise = vec![1; text.len()];
+            assert_eq!(read_in(text.as_bytes(), &bytewise).1, Err(error), "{text}");
+        }
+        let mut reader = Reader::new(false);
+        assert_eq!(reader.read(b"garbage"), Err(Error::NotHttp));
+        assert_eq!(reader.read(b"HTTP/1.1 200 OK\r\n\r\n"), Err(Error::NotHttp));
+        assert_eq!(reader.finish(), Err(Error::NotHttp));
+    }
+
+    #[test]
+    fn an_endless_body_ends_at_the_bound() {
+        let mut reader = Reader::new(false);
+        assert_eq!(reader.read(b"HTTP/1.1 200 OK\r\n\r\n"), Ok(None));
+        let piece = vec![0; 1 << 20];
+        for _ in 0..limits::HTTP_BODY_MAX >> 20 {
+            assert_eq!(reader.read(&piece), Ok(None));
+        }
+        assert_eq!(reader.read(b"x"), Err(Error::BodyTooLong));
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_do_not_matter(
+            text in prop::collection::vec(fragment(), 0..12).prop_map(|parts| parts.concat()),
+            pieces in prop::collection::vec(1_usize..20, 0..40),
+        ) {
+            prop_assert_eq!(read_in(&text, &[]), read_in(&text, &pieces));
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_panic(text in prop::collection::vec(any::<u8>(), 0..600)) {
+            let _ = read_in(&text, &[]);
+            let mut bytes = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+            bytes.extend(text);
+            let _ = read_in(&bytes, &[]);
+        }
+    }
+
+    fn fragment() -> impl Strategy<Value = Vec<u8>> {
+        let known = prop::sample::select(vec![
+            "HTTP/1.1 200 OK\r\n",
+            "HTTP/1.1 100 Go\r\n\r\n",
+            "Content-Length: 7\r\n",
+            "Transfer-Encoding: chunked\r\n",
+            "X: y\n",
+            "\r\n",
+            "\n",
+            "\r",
+            "5\r\nhello\r\n",
+            "7;a\n",
+            "0\r\n\r\n",
+            "hello",
+            "HTTP/1.",
+        ])
+        .prop_map(|text| text.as_bytes().to_vec());
+        prop_oneof![9 => known, 1 => prop::collection::vec(any::<u8>(), 0..9)]
+    }
+
+    /// Reads bytes in pieces of these lengths, then the rest at once, then the end of the connection. Gives whether the
+    /// reply was whole before that end, and the result.
+    fn read_in(mut bytes: &[u8], pieces: &[usize]) -> (bool, Result<Reply, Error>) {
+        let mut reader = Reader::new(true);
+        for length in pieces.iter().chain([&usize::MAX]) {
+            let (piece, rest) = bytes.split_at((*length).min(bytes.len()));
+            bytes = rest;
+            match reader.read(piece) {
+                Ok(None) => {}
+                Ok(Some(reply)) => return (true, Ok(reply)),
+                Err(error) => return (false, Err(error)),
+            }
+        }
+        (false, reader.finish())
+    }
+}
