@@ -1,12 +1,23 @@
 //! The whole director as one value: it routes inputs to the machines and their wishes to the outputs.
 
-use core::net::{Ipv4Addr, SocketAddr};
+mod report;
+mod routers;
+mod services;
 
+use core::net::Ipv4Addr;
+use std::collections::VecDeque;
+
+use self::routers::{Routers, Slot};
+use self::services::Services;
 use crate::config::Config;
-use crate::event::Event;
+use crate::event::{Event, Ring};
 use crate::kernel::{KernelEvent, Op, OpError, Snapshot};
 use crate::net::{Ifindex, Mac, Name};
+use crate::plan::{self, Situation};
+use crate::reconcile::{Finding, Reconciler};
+use crate::status::{LogLine, Status};
 use crate::time::Instant;
+use crate::{check, limits};
 
 /// Everything that can happen to a director.
 #[derive(Clone, Debug)]
@@ -22,10 +33,10 @@ pub enum Input<'a> {
     },
     /// Something happened to the socket of a check.
     Probe {
-        /// The socket.
-        id: ProbeId,
+        /// The connection.
+        id: check::Id,
         /// What happened.
-        io: ProbeIo<'a>,
+        io: check::Io<'a>,
     },
     /// The answer to one [`Output::Apply`].
     Applied {
@@ -56,23 +67,6 @@ pub enum Command {
 /// The number of an operation; answers of an earlier incarnation are dropped by comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OpId(pub u64);
-
-/// The socket of one attempt of one check; the shell keys its sockets by it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ProbeId(pub u64);
-
-/// What happened to the socket of a check.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProbeIo<'a> {
-    /// The connection is established.
-    Connected,
-    /// The connection failed or broke, with a positive errno.
-    Failed(i32),
-    /// Bytes arrived.
-    Received(&'a [u8]),
-    /// The other side has closed.
-    Closed,
-}
 
 /// What the shell does for the director, in falling priority: adverts, addresses, announcements, IPVS, checks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,7 +103,7 @@ pub enum Output {
     /// Read a part of the kernel's state whole and answer with [`Input::Actual`].
     Read(Part),
     /// Something for the socket of a check.
-    Probe(ProbeId, ProbeAction),
+    Probe(check::Id, check::Action),
 }
 
 /// An advert's bytes.
@@ -124,31 +118,341 @@ pub enum Part {
     Ipvs,
 }
 
-/// Something for the socket of a check.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ProbeAction {
-    /// Open a TCP socket and connect.
-    Connect(SocketAddr),
-    /// Send these bytes.
-    Send(Vec<u8>),
-    /// Close the socket; nothing of it is to be reported any more.
-    Close,
-}
-
 /// Why the director wants to be woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// A virtual router's timer.
     Vrrp,
+    /// The next slice of operations, a refused operation to be tried again, a reading of the kernel's tables.
+    Kernel,
     /// A check's timer.
     Check,
-    /// A refused operation is tried again.
-    Retry,
-    /// The kernel's tables are read again.
-    Audit,
     /// The longest orderly stop is over.
     Stop,
 }
 
-#[allow(unused)]
-fn _uses(_: Instant, _: Event) {}
+/// The whole director.
+///
+/// Contract: one [`Director::handle`], then [`Director::poll_output`] and [`Director::poll_event`] until both are
+/// empty, then sleep until [`Director::next_timeout`].
+#[derive(Debug)]
+pub struct Director {
+    config: Config,
+    routers: Routers,
+    services: Services,
+    reconciler: Reconciler,
+    ring: Box<Ring>,
+    events: VecDeque<Event>,
+    now: Instant,
+    started_at: Instant,
+    configured_at: Instant,
+    reloads: u32,
+    last_failure: String,
+    /// What is desired must be planned anew.
+    dirty: bool,
+    stop: Option<Stop>,
+}
+
+/// An orderly stop under way.
+#[derive(Clone, Copy, Debug)]
+struct Stop {
+    until: Instant,
+    done: bool,
+}
+
+impl Director {
+    /// A director that takes up `config` at `now`. `seed` is its only source of randomness.
+    #[must_use]
+    pub fn new(config: Config, now: Instant, seed: u64) -> Self {
+        let mut director = Self {
+            config: Config::default(),
+            routers: Routers::default(),
+            services: Services::new(seed),
+            reconciler: Reconciler::new(),
+            ring: Box::default(),
+            events: VecDeque::new(),
+            now,
+            started_at: now,
+            configured_at: now,
+            reloads: 0,
+            last_failure: String::new(),
+            dirty: true,
+            stop: None,
+        };
+        director.configure(config);
+        director.settle();
+        director
+    }
+
+    /// Takes one input. Never fails: what can't be used is counted, and said in an event where it matters.
+    pub fn handle(&mut self, now: Instant, input: Input<'_>) {
+        // A clock that steps back would only confuse the timers.
+        self.now = self.now.max(now);
+        let now = self.now;
+        if !matches!(input, Input::Applied { .. }) {
+            self.reconciler.begin_slice();
+        }
+        match input {
+            Input::Timeout => self.handle_timeout(),
+            Input::Vrrp { ifindex, packet } => self.routers.handle_packet(now, ifindex, packet),
+            Input::Probe { id, io } => self.services.checks.handle_io(now, id, io),
+            Input::Applied { op, result } => self.handle_applied(op, result),
+            Input::Kernel(event) => self.handle_kernel(event),
+            Input::Actual(snapshot) => self.handle_snapshot(snapshot),
+            Input::Config(config) => {
+                self.reloads += 1;
+                self.configure(*config);
+            }
+            Input::Command(command) => self.handle_command(command),
+        }
+        self.settle();
+    }
+
+    /// The next thing to do for the director: adverts, then addresses, then announcements, IPVS and checks.
+    #[must_use]
+    pub fn poll_output(&mut self) -> Option<Output> {
+        let now = self.now;
+        if let Some(output) = self
+            .routers
+            .poll_join()
+            .or_else(|| self.routers.poll_transmit())
+        {
+            return Some(output);
+        }
+        if let Some((id, op)) = self.reconciler.poll_network(now) {
+            return Some(Output::Apply(id, op));
+        }
+        if let Some((id, op)) = self.reconciler.poll_op(now) {
+            return Some(Output::Apply(id, op));
+        }
+        if let Some(part) = self.reconciler.poll_read(now) {
+            return Some(Output::Read(part));
+        }
+        let (id, action) = self.services.checks.poll_action(now)?;
+        Some(Output::Probe(id, action))
+    }
+
+    /// The next event for the log.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When to call `handle` with [`Input::Timeout`] at the latest, and why; in the past when there is work left.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<(Instant, Reason)> {
+        let stop = self.stop.filter(|stop| !stop.done).map(|stop| stop.until);
+        let candidates = [
+            (self.routers.next_timeout(), Reason::Vrrp),
+            (self.reconciler.next_timeout(self.now), Reason::Kernel),
+            (self.services.checks.next_timeout(), Reason::Check),
+            (stop, Reason::Stop),
+        ];
+        let timeouts = candidates
+            .into_iter()
+            .filter_map(|(at, reason)| at.map(|at| (at, reason)));
+        timeouts.min_by_key(|(at, _)| *at)
+    }
+
+    /// Whether an orderly stop has come to its end.
+    #[must_use]
+    pub fn stopped(&self) -> bool {
+        self.stop.is_some_and(|stop| stop.done)
+    }
+
+    /// What the director is and does, at the moment of the last input.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        report::status(self)
+    }
+
+    /// The last `lines` events, oldest first.
+    #[must_use]
+    pub fn log(&self, lines: usize) -> Vec<LogLine> {
+        self.ring.last(lines)
+    }
+
+    /// The configuration in force.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What the kernel should hold, and what it is known to hold: for tests and invariants.
+    #[must_use]
+    pub const fn reconciler(&self) -> &Reconciler {
+        &self.reconciler
+    }
+
+    fn configure(&mut self, config: Config) {
+        let now = self.now;
+        self.routers.configure(now, &config.routers);
+        self.services.configure(now, &config.services);
+        self.config = config;
+        self.configured_at = now;
+        self.follow_network();
+        let count = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
+        self.note(Event::Configured {
+            routers: count(self.config.routers.len()),
+            services: count(self.config.services.len()),
+            checks: count(self.services.checks.len()),
+        });
+    }
+
+    fn handle_timeout(&mut self) {
+        let now = self.now;
+        self.routers.handle_timeout(now);
+        self.services.checks.handle_timeout(now);
+    }
+
+    fn handle_applied(&mut self, id: OpId, result: Result<(), OpError>) {
+        let network = self.reconciler.in_flight(id).is_some_and(Op::is_network);
+        if let Some(finding) = self.reconciler.handle_applied(self.now, id, result) {
+            self.note_finding(finding);
+        }
+        if network {
+            self.follow_network();
+        }
+    }
+
+    /// Links or addresses are other than before: the routers may serve or not, and the plan may change.
+    fn follow_network(&mut self) {
+        self.routers
+            .follow_kernel(self.now, &self.config, self.reconciler.actual());
+        self.dirty = true;
+    }
+
+    fn handle_kernel(&mut self, event: KernelEvent) {
+        let before = self.reconciler.actual();
+        let note = match &event {
+            KernelEvent::Link(link) => before.links.get(&link.ifindex) != Some(link),
+            KernelEvent::LinkGone(ifindex) => before.links.contains_key(ifindex),
+            KernelEvent::Overrun => true,
+            KernelEvent::Address(..) | KernelEvent::AddressGone(_) => false,
+        };
+        if note {
+            self.note_kernel(&event);
+        }
+        self.reconciler.handle_event(self.now, event);
+        self.follow_network();
+    }
+
+    fn note_kernel(&mut self, event: &KernelEvent) {
+        match event {
+            KernelEvent::Link(link) => {
+                let (name, up, carrier) = (link.name.clone(), link.up, link.carrier);
+                self.note(Event::Link { name, up, carrier });
+            }
+            KernelEvent::LinkGone(ifindex) => {
+                if let Some(link) = self.reconciler.actual().links.get(ifindex) {
+                    self.note(Event::LinkGone {
+                        name: link.name.clone(),
+                    });
+                }
+            }
+            KernelEvent::Overrun => self.note(Event::Overrun),
+            KernelEvent::Address(..) | KernelEvent::AddressGone(_) => {}
+        }
+    }
+
+    fn handle_snapshot(&mut self, snapshot: Snapshot) {
+        let network = matches!(snapshot, Snapshot::Network { .. });
+        let first = network && !self.reconciler.knows(Part::Network);
+        if let Some(finding) = self.reconciler.handle_snapshot(self.now, snapshot) {
+            self.note_finding(finding);
+        }
+        if network {
+            self.follow_network();
+        }
+        if first {
+            self.routers.adopt(self.now, self.reconciler.actual());
+        }
+    }
+
+    fn handle_command(&mut self, command: Command) {
+        match command {
+            Command::Handover(router) => {
+                if self.routers.handover(self.now, router.as_ref()) {
+                    self.note(Event::Handover { router });
+                }
+            }
+            Command::Stop if self.stop.is_none() => {
+                self.note(Event::Stopping);
+                self.routers.stop(self.now);
+                self.stop = Some(Stop {
+                    until: self.now + limits::STOP_MAX,
+                    done: false,
+                });
+                self.dirty = true;
+            }
+            Command::Stop => {}
+        }
+    }
+
+    /// Carries what the machines say to where it belongs, and plans anew where that changed something.
+    fn settle(&mut self) {
+        let now = self.now;
+        while let Some(event) = self.services.checks.poll_event() {
+            let turn = self.services.follow(now, &event.key);
+            self.note(Event::Check(event));
+            if let Some(event) = turn {
+                self.note(event);
+            }
+            self.dirty = true;
+        }
+        while let Some(event) = self.routers.poll_event() {
+            self.dirty = true;
+            self.note(event);
+        }
+        self.dirty |= self.routers.forget_retired();
+        let released = self.stop.is_some() && self.routers.all_stopped();
+        if core::mem::take(&mut self.dirty) || released {
+            let routers = self.routers.holders();
+            let links = &self.reconciler.actual().links;
+            let situation = Situation {
+                links,
+                routers: &routers,
+                pools: self.services.pools(),
+                stopping: released,
+            };
+            let desired = plan::plan(&self.config, &situation);
+            self.reconciler.set_desired(desired);
+        }
+        self.end_stop(released);
+    }
+
+    fn end_stop(&mut self, released: bool) {
+        let Some(stop) = self.stop.filter(|stop| !stop.done) else {
+            return;
+        };
+        let late = stop.until <= self.now;
+        if !late && !(released && self.reconciler.is_converged()) {
+            return;
+        }
+        self.stop = Some(Stop { done: true, ..stop });
+        let operations = u32::try_from(self.reconciler.pending()).unwrap_or(u32::MAX);
+        if operations > 0 {
+            self.note(Event::StopIncomplete { operations });
+        }
+    }
+
+    fn note_finding(&mut self, finding: Finding) {
+        let event = match finding {
+            Finding::Refused(op, error) => {
+                self.last_failure = format!("{op}: {error}");
+                Event::Refused { op, error }
+            }
+            Finding::ForeignEdit(count) => Event::ForeignEdit {
+                operations: u32::try_from(count).unwrap_or(u32::MAX),
+            },
+        };
+        self.note(event);
+    }
+
+    /// Keeps an event for `log` and offers it to the shell, which may be slow: the ring keeps what it misses.
+    fn note(&mut self, event: Event) {
+        self.ring.push(self.now, event.clone());
+        if self.events.len() < limits::EVENTS_MAX {
+            self.events.push_back(event);
+        }
+    }
+}

@@ -1,4 +1,217 @@
-//! All that is worth a line in the log.
-/// placeholder
-#[derive(Clone, Debug)]
-pub struct Event;
+//! All that is worth a line in the log: one enum, one `Display`, one ring that `log` shows.
+
+use core::fmt;
+
+use crate::check;
+use crate::ipvs::{DestId, ServiceId};
+use crate::kernel::{Op, OpError};
+use crate::limits;
+use crate::net::{IfName, Name};
+use crate::status::LogLine;
+use crate::time::Instant;
+use crate::vrrp;
+
+/// How much an event matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Service is impaired, or an operation failed.
+    Error,
+    /// Something an operator should look at.
+    Warning,
+    /// A transition.
+    Info,
+}
+
+/// The real server that a check belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CheckKey {
+    /// Its service.
+    pub service: ServiceId,
+    /// Its identity in the pool.
+    pub dest: DestId,
+    /// Which of its checks, counted from 0.
+    pub ordinal: u16,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A configuration took effect.
+    Configured {
+        /// Virtual routers in it.
+        routers: u32,
+        /// Services in it.
+        services: u32,
+        /// Checks in it.
+        checks: u32,
+    },
+    /// Of a virtual router.
+    Vrrp {
+        /// Its name.
+        router: Name,
+        /// What happened.
+        event: vrrp::Event,
+    },
+    /// A check changed its mind.
+    Check(check::Event<CheckKey>),
+    /// A pool gained or lost its quorum.
+    Quorum {
+        /// The service.
+        service: ServiceId,
+        /// Gained, or lost.
+        held: bool,
+        /// Weight of the healthy real servers.
+        weight: u64,
+        /// Configured quorum.
+        quorum: u32,
+    },
+    /// An interface changed.
+    Link {
+        /// The kernel's name.
+        name: IfName,
+        /// Set to up.
+        up: bool,
+        /// Has a link.
+        carrier: bool,
+    },
+    /// An interface is gone.
+    LinkGone {
+        /// The kernel's name.
+        name: IfName,
+    },
+    /// The kernel refused an operation; it is tried again.
+    Refused {
+        /// The operation.
+        op: Op,
+        /// What the kernel said.
+        error: OpError,
+    },
+    /// Somebody else changed the kernel's state; it is repaired.
+    ForeignEdit {
+        /// Operations that repair it.
+        operations: u32,
+    },
+    /// Notifications of the kernel were lost; everything is read again.
+    Overrun,
+    /// An operator gave up Active.
+    Handover {
+        /// One virtual router, or all.
+        router: Option<Name>,
+    },
+    /// The orderly stop began.
+    Stopping,
+    /// The orderly stop took longer than it may, and ends with this many operations undone.
+    StopIncomplete {
+        /// Operations left.
+        operations: u32,
+    },
+}
+
+impl Event {
+    /// How much it matters.
+    #[must_use]
+    pub fn level(&self) -> Level {
+        match self {
+            Self::Refused { .. } | Self::StopIncomplete { .. } => Level::Error,
+            Self::Quorum { held: false, .. } => Level::Error,
+            Self::Check(event) if event.new == check::Health::Down => Level::Warning,
+            Self::ForeignEdit { .. } | Self::Overrun | Self::LinkGone { .. } => Level::Warning,
+            Self::Link { up, carrier, .. } if !(*up && *carrier) => Level::Warning,
+            _ => Level::Info,
+        }
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Configured {
+                routers,
+                services,
+                checks,
+            } => {
+                write!(
+                    f,
+                    "configuration in force: {routers} virtual routers, {services} services, {checks} checks"
+                )
+            }
+            Self::Vrrp { router, event } => write!(f, "router {router}: {event}"),
+            Self::Check(event) => write!(f, "service {}: {event}", event.key.service),
+            Self::Quorum {
+                service,
+                held,
+                weight,
+                quorum,
+            } => {
+                let turn = if *held { "gained" } else { "lost" };
+                write!(
+                    f,
+                    "service {service}: quorum {turn}: weight {weight} of {quorum}"
+                )
+            }
+            Self::Link {
+                name,
+                up: true,
+                carrier: true,
+            } => write!(f, "interface {name}: up, has a link"),
+            Self::Link {
+                name,
+                up: true,
+                carrier: false,
+            } => write!(f, "interface {name}: up, no link"),
+            Self::Link {
+                name, up: false, ..
+            } => write!(f, "interface {name}: down"),
+            Self::LinkGone { name } => write!(f, "interface {name}: gone"),
+            Self::Refused { op, error } => {
+                write!(f, "kernel refused to {op}: {error}; trying again")
+            }
+            Self::ForeignEdit { operations } => {
+                write!(
+                    f,
+                    "kernel state was changed from outside: repairing with {operations} operations"
+                )
+            }
+            Self::Overrun => {
+                f.write_str("kernel notifications were lost: reading everything again")
+            }
+            Self::Handover { router: Some(name) } => {
+                write!(f, "handover of router {name} asked for")
+            }
+            Self::Handover { router: None } => f.write_str("handover of all routers asked for"),
+            Self::Stopping => {
+                f.write_str("stopping: handing over, then removing addresses and services")
+            }
+            Self::StopIncomplete { operations } => {
+                write!(f, "stopped with {operations} operations undone")
+            }
+        }
+    }
+}
+
+/// The last events, oldest dropped first and counted.
+#[derive(Clone, Debug, Default)]
+pub struct Ring {
+    records: heapless::HistoryBuf<(u64, Instant, Event), { limits::EVENTS_MAX }>,
+    next: u64,
+}
+
+impl Ring {
+    /// Keeps an event.
+    pub fn push(&mut self, now: Instant, event: Event) {
+        self.records.write((self.next, now, event));
+        self.next += 1;
+    }
+
+    /// The last `count` events, oldest first.
+    #[must_use]
+    pub fn last(&self, count: usize) -> Vec<LogLine> {
+        let skip = self.records.len().saturating_sub(count);
+        let line = |(sequence, at, event): &(u64, Instant, Event)| LogLine {
+            sequence: *sequence,
+            at_us: at.micros(),
+            text: event.to_string(),
+        };
+        self.records.oldest_ordered().skip(skip).map(line).collect()
+    }
+}

@@ -72,6 +72,8 @@ pub struct Desired {
     pub links: BTreeMap<Ifindex, Option<u32>>,
     /// Addresses: of interfaces and of virtual routers that are Active.
     pub addresses: BTreeSet<AddressId>,
+    /// Virtual addresses that this node must not hold now, whoever put them there.
+    pub withheld: BTreeSet<IpAddr>,
     /// Routes.
     pub routes: BTreeSet<Route>,
     /// The IPVS table.

@@ -12,12 +12,16 @@
 
 pub mod check;
 pub mod config;
+pub mod diff;
 pub mod director;
 pub mod event;
 pub mod ipvs;
 pub mod kernel;
 pub mod limits;
 pub mod net;
+pub mod plan;
+pub mod pool;
+pub mod reconcile;
 pub mod record;
 pub mod status;
 pub mod time;

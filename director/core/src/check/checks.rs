@@ -308,10 +308,7 @@ impl<K: Ord + Clone> Checks<K> {
 fn event<K: Clone>(key: &K, settings: &Settings, change: Change) -> Event<K> {
     Event {
         key: key.clone(),
-        kind: match settings.kind {
-            Kind::Tcp => "TCP",
-            Kind::Http { .. } => "HTTP",
-        },
+        kind: settings.kind.name(),
         target: settings.target,
         old: change.old,
         new: change.new,

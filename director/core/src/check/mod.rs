@@ -101,6 +101,17 @@ pub enum Kind {
     },
 }
 
+impl Kind {
+    /// `TCP` or `HTTP`.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Tcp => "TCP",
+            Self::Http { .. } => "HTTP",
+        }
+    }
+}
+
 /// One URL of an HTTP check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {

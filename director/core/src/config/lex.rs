@@ -1,0 +1,313 @@
+//! Bytes to tokens: blanks, comments, quotes, braces, and the lines that only one node reads.
+//!
+//! The rules are keepalived's. A statement ends with its line. `#` and `!` begin a comment anywhere but inside `"..."`,
+//! and `\#` and `\!` are the characters themselves. `"..."` is one word without escapes and begins a new one wherever
+//! it stands. Braces need no blanks around them. `@id` at the beginning of a line keeps it for the node of that name,
+//! `@^id` for all others. There is no limit on the length of a line, and text need not be UTF-8.
+
+use super::diagnostic::{Place, Sink, quote};
+
+/// What a token is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A word, or the inside of quotes.
+    Word,
+    /// `{`
+    Open,
+    /// `}`
+    Close,
+    /// The end of a line that has tokens.
+    End,
+}
+
+/// One token: a range of the source. 12 bytes, for there may be millions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Token {
+    pub(super) at: u32,
+    pub(super) len: u32,
+    pub(super) kind: Kind,
+    /// Holds `\#` or `\!`, to be read without the backslash.
+    pub(super) escaped: bool,
+}
+
+/// The tokens of a source. `identity` is what `@id` is compared with.
+pub(super) fn lex(
+    source: u8,
+    bytes: &[u8],
+    identity: Option<&[u8]>,
+    sink: &mut Sink<'_>,
+) -> Vec<Token> {
+    let mut lexer = Lexer {
+        source,
+        bytes,
+        identity,
+        position: 0,
+        tokens: Vec::new(),
+        sink,
+        told_identity: false,
+    };
+    if bytes.starts_with(b"\xef\xbb\xbf") {
+        lexer.position = 3; // a byte order mark
+    }
+    while lexer.position < bytes.len() && !lexer.sink.is_full() {
+        lexer.line();
+    }
+    lexer.end();
+    lexer.tokens
+}
+
+struct Lexer<'l, 'a> {
+    source: u8,
+    bytes: &'l [u8],
+    identity: Option<&'l [u8]>,
+    position: usize,
+    tokens: Vec<Token>,
+    sink: &'l mut Sink<'a>,
+    told_identity: bool,
+}
+
+const NO_BREAK_SPACE: [u8; 2] = [0xc2, 0xa0];
+
+impl<'l> Lexer<'l, '_> {
+    /// One line, and those that it continues.
+    fn line(&mut self) {
+        if !self.directive() {
+            self.skip_line();
+            return;
+        }
+        while let Some(byte) = self.peek() {
+            match byte {
+                b'\n' => {
+                    self.position += 1;
+                    if self.continues() {
+                        continue;
+                    }
+                    break;
+                }
+                b' ' | b'\t' | b'\r' | 0x0b | 0x0c => self.position += 1,
+                b'#' | b'!' => self.comment(),
+                b'"' => self.quoted(),
+                b'{' => self.brace(Kind::Open),
+                b'}' => self.brace(Kind::Close),
+                0 => self.nul(),
+                _ => self.word(),
+            }
+        }
+        self.end();
+    }
+
+    /// What only the beginning of a line can say. False: the line is left out.
+    fn directive(&mut self) -> bool {
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\r' | 0x0b | 0x0c)) {
+            self.position += 1;
+        }
+        let first = self.first_word();
+        match first {
+            [b'@', ..] => return self.condition(first.len()),
+            [b'$', rest @ ..] if is_definition(rest) => {
+                self.not_yet("variables are not yet supported");
+                while self.line_rest().ends_with(b"\\") {
+                    self.skip_line();
+                }
+                return false;
+            }
+            [b'~', ..] if first.starts_with(b"~SEQ") || first.starts_with(b"~LST") => {
+                self.not_yet("repeated lines are not yet supported");
+                return false;
+            }
+            b"include" | b"includer" | b"includem" | b"includew" | b"includeb" | b"includea" => {
+                self.not_yet("including other files is not yet supported");
+                return false;
+            }
+            _ => {}
+        }
+        true
+    }
+
+    /// `@id` or `@^id`: whether the rest of the line is for this node.
+    fn condition(&mut self, length: usize) -> bool {
+        let word = self.bytes.get(self.position + 1..self.position + length);
+        let word = word.unwrap_or_default();
+        let (id, negated) = match word {
+            [b'^', id @ ..] => (id, true),
+            id => (id, false),
+        };
+        let at = self.place(self.position);
+        self.position += length;
+        if id.is_empty() {
+            let message = "`@` needs the name of a node directly after it";
+            self.sink.error(at, message);
+            return false;
+        }
+        let Some(identity) = self.identity else {
+            if !self.told_identity {
+                self.told_identity = true;
+                let message = "lines for single nodes (`@id`) need to know which node this is";
+                let hint = "give router.conf with `hostname` in `system`: its name up to the first dot is the id";
+                self.sink.error(at, message).hint(hint);
+            }
+            return false;
+        };
+        (id == identity) != negated
+    }
+
+    /// The last word was `\`: keepalived does not continue lines, the word would be another one. Said once, and
+    /// read as it was meant, so that the next line is no second error.
+    fn continues(&mut self) -> bool {
+        let Some(last) = self.tokens.last_mut() else {
+            return false;
+        };
+        let end = to_usize(last.at + last.len);
+        let is_last = self.bytes.get(end..self.position);
+        let is_last = is_last.is_some_and(|rest| rest.iter().all(u8::is_ascii_whitespace));
+        let is_backslash = last.len > 0 && self.bytes.get(end - 1) == Some(&b'\\');
+        if last.kind != Kind::Word || !is_last || !is_backslash {
+            return false;
+        }
+        last.len -= 1;
+        let at = last.at + last.len;
+        if last.len == 0 {
+            self.tokens.pop();
+        }
+        let at = Place { source: self.source, offset: at };
+        let message = "a line is not continued by `\\`: keepalived reads it as part of the word";
+        self.sink.error(at, message).hint("write the statement on one line");
+        true
+    }
+
+    fn comment(&mut self) {
+        let glued = self.tokens.last().is_some_and(|last| {
+            last.kind == Kind::Word
+                && to_usize(last.at + last.len) == self.position
+                && self.bytes.get(self.position.wrapping_sub(1)) != Some(&b'"')
+        });
+        if glued {
+            let sign = char::from(self.peek().unwrap_or(b'#'));
+            let at = self.place(self.position);
+            let message = format!("`{sign}` begins a comment here, in the middle of a word");
+            let hint = format!("write `\\{sign}` or put the word in quotes; before a comment, write a blank");
+            self.sink.warning(at, message).hint(hint);
+        }
+        self.position += self.line_rest().len();
+    }
+
+    fn quoted(&mut self) {
+        let open = self.position;
+        let rest = self.bytes.get(open + 1..).unwrap_or_default();
+        let stop = rest.iter().position(|byte| matches!(byte, b'"' | b'\n'));
+        let length = stop.unwrap_or(rest.len());
+        if stop.is_none_or(|stop| rest.get(stop) == Some(&b'\n')) {
+            self.sink.error(self.place(open), "the quote is not closed on this line");
+            self.position = open + 1 + length;
+        } else {
+            self.position = open + 1 + length + 1;
+        }
+        self.push(open + 1, length, Kind::Word, false);
+    }
+
+    fn brace(&mut self, kind: Kind) {
+        self.push(self.position, 1, kind, false);
+        self.position += 1;
+    }
+
+    fn nul(&mut self) {
+        let line = self.line_rest().len();
+        self.sink.error(self.place(self.position), "a NUL byte in the text; the rest of the line is left out");
+        self.position += line;
+    }
+
+    fn word(&mut self) {
+        let start = self.position;
+        let mut escaped = false;
+        while let Some(byte) = self.peek() {
+            match byte {
+                b' ' | b'\t' | b'\r' | b'\n' | 0x0b | 0x0c | b'"' | b'{' | b'}' | b'#' | b'!' | 0 => break,
+                b'\\' if matches!(self.bytes.get(self.position + 1), Some(b'#' | b'!')) => {
+                    escaped = true;
+                    self.position += 2;
+                }
+                b'$' => self.position += self.reference(),
+                0xc2 if self.bytes.get(self.position..).is_some_and(|rest| rest.starts_with(&NO_BREAK_SPACE)) => break,
+                _ => self.position += 1,
+            }
+        }
+        if self.position > start {
+            self.push(start, self.position - start, Kind::Word, escaped);
+        } else {
+            let message = "a no-break space: it looks like a blank, but keepalived takes it for a letter";
+            self.sink.error(self.place(start), message).hint("write a plain blank");
+            self.position += NO_BREAK_SPACE.len();
+        }
+    }
+
+    /// Length of a `$`, with the braces of `${NAME}`, which belong to the word.
+    fn reference(&self) -> usize {
+        let rest = self.line_rest();
+        if rest.get(1) != Some(&b'{') {
+            return 1;
+        }
+        rest.iter().position(|byte| *byte == b'}').map_or(1, |close| close + 1)
+    }
+
+    fn not_yet(&mut self, what: &str) {
+        let at = self.place(self.position);
+        let word = quote(self.first_word());
+        self.sink.error(at, format!("{word}: {what}"));
+    }
+
+    /// The bytes up to the next blank.
+    fn first_word(&self) -> &'l [u8] {
+        let rest = self.line_rest();
+        let length = rest.iter().position(|byte| byte.is_ascii_whitespace() || *byte == 0x0b);
+        rest.get(..length.unwrap_or(rest.len())).unwrap_or_default()
+    }
+
+    /// The bytes from here to the end of the line, without newline and carriage return.
+    fn line_rest(&self) -> &'l [u8] {
+        let rest = self.bytes.get(self.position..).unwrap_or_default();
+        let line = rest.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        line.strip_suffix(b"\r").unwrap_or(line)
+    }
+
+    fn skip_line(&mut self) {
+        let rest = self.bytes.get(self.position..).unwrap_or_default();
+        let newline = rest.iter().position(|byte| *byte == b'\n');
+        self.position += newline.map_or(rest.len(), |newline| newline + 1);
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.position).copied()
+    }
+
+    fn place(&self, position: usize) -> Place {
+        Place { source: self.source, offset: to_u32(position) }
+    }
+
+    fn push(&mut self, at: usize, len: usize, kind: Kind, escaped: bool) {
+        let token = Token { at: to_u32(at), len: to_u32(len), kind, escaped };
+        self.tokens.push(token);
+    }
+
+    fn end(&mut self) {
+        if self.tokens.last().is_some_and(|last| last.kind != Kind::End) {
+            self.push(self.position, 0, Kind::End, false);
+        }
+    }
+}
+
+/// `NAME=` after a `$`.
+fn is_definition(rest: &[u8]) -> bool {
+    let name = rest.split(|byte| *byte == b'=').next().unwrap_or_default();
+    name.len() < rest.len()
+        && name.first().is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_')
+        && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+}
+
+/// Offsets fit: a source is at most `limits::CONFIG_BYTES_MAX` long.
+fn to_u32(position: usize) -> u32 {
+    u32::try_from(position).unwrap_or(u32::MAX)
+}
+
+fn to_usize(offset: u32) -> usize {
+    usize::try_from(offset).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,380 @@
+//! Tokens to statements: a keyword, its words, and perhaps a block of statements.
+//!
+//! The tree is one flat list in the order of the text, each statement with the index after its last descendant, so
+//! that neither reading nor dropping it recurses, however deep a hostile file nests. A missing or superfluous `}` is
+//! found where the keywords stop to fit, said once, and repaired, so that one mistake is one message.
+
+use std::borrow::Cow;
+
+use super::diagnostic::{Place, Sink, quote};
+use super::keywords::{self, Block, Braces, Keyword, keywords};
+use super::lex::{Kind, Token};
+
+/// The statements of one source.
+#[derive(Debug)]
+pub(super) struct Tree<'a> {
+    source: u8,
+    bytes: &'a [u8],
+    tokens: Vec<Token>,
+    nodes: Vec<Node>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Node {
+    /// Index of the keyword's token.
+    first: u32,
+    /// Words including the keyword; 0 for a block without a keyword.
+    words: u32,
+    /// Index after the last descendant.
+    end: u32,
+    /// Index of the keyword in the table + 1; 0 when it does not belong where it stands.
+    keyword: u16,
+    block: bool,
+}
+
+/// One word with its place.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Word<'t> {
+    /// As written, without quotes.
+    pub(super) bytes: &'t [u8],
+    /// Its first byte.
+    pub(super) at: Place,
+    escaped: bool,
+}
+
+impl<'t> Word<'t> {
+    /// The word without the backslashes of `\#` and `\!`; none when it is not UTF-8.
+    pub(super) fn text(&self) -> Option<Cow<'t, str>> {
+        let text = core::str::from_utf8(self.bytes).ok()?;
+        Some(if self.escaped {
+            Cow::Owned(text.replace("\\#", "#").replace("\\!", "!"))
+        } else {
+            Cow::Borrowed(text)
+        })
+    }
+
+    /// In backquotes, for a message.
+    pub(super) fn quoted(&self) -> String {
+        quote(self.bytes)
+    }
+}
+
+/// One statement of a tree.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Statement<'t> {
+    tree: &'t Tree<'t>,
+    index: usize,
+    node: Node,
+}
+
+impl<'t> Statement<'t> {
+    /// The keyword; the opening brace when there is none.
+    pub(super) fn keyword(&self) -> Word<'t> {
+        self.tree.word(to_usize(self.node.first))
+    }
+
+    /// A block without a keyword.
+    pub(super) fn is_anonymous(&self) -> bool {
+        self.node.words == 0
+    }
+
+    /// The keyword's entry, when it belongs into the block that it stands in.
+    pub(super) fn entry(&self) -> Option<(usize, &'static Keyword)> {
+        let index = usize::from(self.node.keyword.checked_sub(1)?);
+        Some((index, keywords().get(index)?))
+    }
+
+    /// The words after the keyword.
+    pub(super) fn arguments(&self) -> impl Iterator<Item = Word<'t>> + use<'t> {
+        let tree = self.tree;
+        let first = to_usize(self.node.first);
+        (first + 1..first + to_usize(self.node.words)).map(move |index| tree.word(index))
+    }
+
+    /// All words.
+    pub(super) fn words(&self) -> impl Iterator<Item = Word<'t>> + use<'t> {
+        core::iter::once(self.keyword()).chain(self.arguments())
+    }
+
+    /// Has `{ .. }`.
+    pub(super) fn has_block(&self) -> bool {
+        self.node.block
+    }
+
+    /// The statements of its block.
+    pub(super) fn children(&self) -> Statements<'t> {
+        Statements { tree: self.tree, next: self.index + 1, end: to_usize(self.node.end) }
+    }
+
+    /// Its words in backquotes, for a message.
+    pub(super) fn title(&self) -> String {
+        let mut title = Vec::new();
+        for word in self.words() {
+            if !title.is_empty() {
+                title.push(b' ');
+            }
+            title.extend_from_slice(word.bytes.get(..200).unwrap_or(word.bytes));
+            if title.len() > 200 {
+                break;
+            }
+        }
+        quote(&title)
+    }
+}
+
+/// Statements of one block.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Statements<'t> {
+    tree: &'t Tree<'t>,
+    next: usize,
+    end: usize,
+}
+
+impl<'t> Iterator for Statements<'t> {
+    type Item = Statement<'t>;
+
+    fn next(&mut self) -> Option<Statement<'t>> {
+        if self.next >= self.end {
+            return None;
+        }
+        let index = self.next;
+        let node = *self.tree.nodes.get(index)?;
+        self.next = to_usize(node.end).max(index + 1);
+        Some(Statement { tree: self.tree, index, node })
+    }
+}
+
+impl<'a> Tree<'a> {
+    /// Builds the tree of a source whose outermost keywords are those of `root`.
+    pub(super) fn build(
+        source: u8,
+        bytes: &'a [u8],
+        tokens: Vec<Token>,
+        root: Block,
+        sink: &mut Sink<'_>,
+    ) -> Self {
+        let tree = Self { source, bytes, tokens, nodes: Vec::new() };
+        let count = |kind| tree.tokens.iter().filter(|token| token.kind == kind).count();
+        let (opens, closes) = (count(Kind::Open), count(Kind::Close));
+        let mut builder = Builder {
+            tree,
+            sink,
+            stack: vec![Level { node: None, block: Some(root) }],
+            current: None,
+            pending: None,
+            closed: None,
+            missing: opens.saturating_sub(closes),
+            extra: closes.saturating_sub(opens),
+        };
+        for index in 0..builder.tree.tokens.len() {
+            builder.token(index);
+            if builder.sink.is_full() {
+                break;
+            }
+        }
+        builder.end_of_file();
+        builder.tree
+    }
+
+    /// The outermost statements.
+    pub(super) fn statements(&'a self) -> Statements<'a> {
+        Statements { tree: self, next: 0, end: self.nodes.len() }
+    }
+
+    fn word(&self, token: usize) -> Word<'_> {
+        let Some(token) = self.tokens.get(token) else {
+            let at = Place { source: self.source, offset: 0 };
+            return Word { bytes: b"", at, escaped: false };
+        };
+        let from = to_usize(token.at);
+        Word {
+            bytes: self.bytes.get(from..from + to_usize(token.len)).unwrap_or_default(),
+            at: Place { source: self.source, offset: token.at },
+            escaped: token.escaped,
+        }
+    }
+
+    fn title(&self, node: usize) -> String {
+        let node = self.nodes.get(node).map(|node| Statement { tree: self, index: 0, node: *node });
+        node.map_or_else(String::new, |statement| statement.title())
+    }
+
+    fn place(&self, node: usize) -> Place {
+        let first = self.nodes.get(node).map_or(0, |node| node.first);
+        self.word(to_usize(first)).at
+    }
+}
+
+/// An open block; `block` is none when its words are not looked at.
+#[derive(Clone, Copy, Debug)]
+struct Level {
+    node: Option<usize>,
+    block: Option<Block>,
+}
+
+struct Builder<'b, 'a, 's> {
+    tree: Tree<'a>,
+    sink: &'b mut Sink<'s>,
+    stack: Vec<Level>,
+    /// The statement that words are added to.
+    current: Option<usize>,
+    /// The statement of the line before, to which a `{` on its own line belongs.
+    pending: Option<usize>,
+    /// The block closed last, and by which token, until another statement follows.
+    closed: Option<(Level, usize)>,
+    /// `{` without a `}` in the whole file, not yet accounted for.
+    missing: usize,
+    /// `}` without a `{` in the whole file, not yet accounted for.
+    extra: usize,
+}
+
+impl Builder<'_, '_, '_> {
+    fn token(&mut self, index: usize) {
+        match self.tree.tokens.get(index).map(|token| token.kind) {
+            Some(Kind::Word) => self.word(index),
+            Some(Kind::Open) => self.open(index),
+            Some(Kind::Close) => self.close(index),
+            Some(Kind::End) => {
+                if let Some(node) = self.current.take() {
+                    self.pending = Some(node);
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn word(&mut self, index: usize) {
+        if let Some(node) = self.current.and_then(|node| self.tree.nodes.get_mut(node)) {
+            node.words += 1;
+            return;
+        }
+        self.settle(index);
+        self.closed = None;
+        self.pending = None;
+        self.current = Some(self.push(index, 1));
+    }
+
+    fn push(&mut self, token: usize, words: u32) -> usize {
+        let word = self.tree.word(token);
+        let keyword = self.top().block.and_then(|block| keywords::find(block, word.bytes));
+        let keyword = keyword.filter(|_| words > 0).map_or(0, |index| index + 1);
+        let index = self.tree.nodes.len();
+        self.tree.nodes.push(Node {
+            first: to_u32(token),
+            words,
+            end: to_u32(index + 1),
+            keyword: u16::try_from(keyword).unwrap_or(0),
+            block: false,
+        });
+        index
+    }
+
+    fn open(&mut self, index: usize) {
+        let node = self.current.take().or(self.pending.take());
+        let node = node.unwrap_or_else(|| {
+            let at = self.tree.word(index).at;
+            self.sink.error(at, "`{` without a keyword before it");
+            self.push(index, 0)
+        });
+        let Some(slot) = self.tree.nodes.get_mut(node) else { return };
+        slot.block = true;
+        let keyword = usize::from(slot.keyword).checked_sub(1).and_then(|at| keywords().get(at));
+        let block = keyword.and_then(|keyword| keyword.opens);
+        self.stack.push(Level { node: Some(node), block });
+        self.closed = None;
+    }
+
+    fn close(&mut self, index: usize) {
+        self.current = None;
+        self.pending = None;
+        match self.pop() {
+            Some(level) => self.closed = Some((level, index)),
+            None if self.extra > 0 => {
+                self.extra -= 1;
+                self.sink.error(self.tree.word(index).at, "`}` without a block that it could close");
+            }
+            None => {}
+        }
+    }
+
+    /// Closes the innermost block; none at the outermost level.
+    fn pop(&mut self) -> Option<Level> {
+        if self.stack.len() <= 1 {
+            return None;
+        }
+        let level = self.stack.pop()?;
+        let end = to_u32(self.tree.nodes.len());
+        if let Some(node) = level.node.and_then(|node| self.tree.nodes.get_mut(node)) {
+            node.end = end;
+        }
+        Some(level)
+    }
+
+    fn top(&self) -> Level {
+        // The outermost level is never popped.
+        self.stack.last().copied().unwrap_or(Level { node: None, block: None })
+    }
+
+    /// Before a statement: when its keyword does not fit here, but would if a `}` were added or left out, and the
+    /// file's braces do not match anyway, then that is the mistake.
+    fn settle(&mut self, index: usize) {
+        if self.missing == 0 && self.extra == 0 {
+            return;
+        }
+        let word = self.tree.word(index);
+        let (bytes, at) = (word.bytes, word.at);
+        let fits = |level: &Level| level.block.is_some_and(|block| keywords::find(block, bytes).is_some());
+        if fits(&self.top()) {
+            return;
+        }
+        if self.missing > 0 {
+            self.add_closing(bytes, at);
+        } else if let Some((level, brace)) = self.closed.filter(|(level, _)| fits(level)) {
+            self.extra -= 1;
+            let title = level.node.map_or_else(String::new, |node| self.tree.title(node));
+            let message = format!("this `}}` closes {title} too early: {} follows", quote(bytes));
+            self.sink.error(self.tree.word(brace).at, message);
+            self.stack.push(level);
+        }
+    }
+
+    fn add_closing(&mut self, word: &[u8], at: Place) {
+        let known = self.top().block.is_some();
+        let home = self.stack.iter().rposition(|level| {
+            let keyword = level.block.and_then(|block| keywords::find(block, word));
+            let keyword = keyword.and_then(|index| keywords().get(index));
+            keyword.is_some_and(|keyword| known || keyword.block.is_outermost() && keyword.braces == Braces::Yes)
+        });
+        let Some(home) = home.filter(|home| self.stack.len() - 1 - home <= self.missing) else {
+            return;
+        };
+        let Some(open) = self.stack.get(home + 1).and_then(|level| level.node) else {
+            return;
+        };
+        let title = self.tree.title(open);
+        let line = self.sink.line(self.tree.place(open));
+        let message = format!("a `}}` is missing before this: {title} of line {line} is still open");
+        self.sink.error(at, message);
+        while self.stack.len() > home + 1 && self.pop().is_some() {
+            self.missing -= 1;
+        }
+    }
+
+    fn end_of_file(&mut self) {
+        let open = self.top().node.filter(|_| !self.sink.is_full());
+        if let Some(node) = open {
+            let message = format!("{} is not closed: a `}}` is missing", self.tree.title(node));
+            self.sink.error(self.tree.place(node), message);
+        }
+        while self.pop().is_some() {}
+    }
+}
+
+/// Indices fit: there are at most as many tokens as bytes, and `limits::CONFIG_BYTES_MAX` of those.
+fn to_u32(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
+}
+
+fn to_usize(index: u32) -> usize {
+    usize::try_from(index).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,306 @@
+//! The status snapshot, read from the state that drives the director.
+
+use super::services::{self, State};
+use super::{Director, Slot};
+use crate::check::{self, Health};
+use crate::config::{RealServer, VirtualServer};
+use crate::ipvs::{ActualDest, Counters, DestId, ServiceId};
+use crate::kernel::Actual;
+use crate::net::{Cidr, Family};
+use crate::status::{
+    CheckStatus, ConfigStatus, Count, DestStatus, InterfaceStatus, KernelStatus, RouterStatus,
+    SCHEMA, ServiceStatus, Status, SyncStatus, Totals,
+};
+use crate::time::{Duration, Instant};
+use crate::vrrp::{Reason, State as RouterState};
+
+pub(super) fn status(director: &Director) -> Status {
+    let actual = director.reconciler.actual();
+    Status {
+        schema: SCHEMA,
+        node: director.config.node.hostname.clone().unwrap_or_default(),
+        version: env!("CARGO_PKG_VERSION").to_string(),
+        now_us: director.now.micros(),
+        uptime_us: micros(director.now.since(director.started_at)),
+        config: ConfigStatus {
+            since_us: director.configured_at.micros(),
+            reloads: director.reloads,
+            errors: 0,
+            warnings: 0,
+        },
+        routers: director
+            .routers
+            .configured()
+            .map(|slot| router(slot, director.now))
+            .collect(),
+        services: director
+            .services
+            .iter()
+            .map(|(server, state)| service(server, state, director))
+            .collect(),
+        checks: director
+            .services
+            .iter()
+            .flat_map(|(server, _)| checks(server, director))
+            .collect(),
+        interfaces: interfaces(director),
+        sync: actual
+            .sync
+            .iter()
+            .map(|(role, daemon)| SyncStatus {
+                role: role.to_string(),
+                interface: daemon.interface.to_string(),
+                id: daemon.id,
+            })
+            .collect(),
+        kernel: kernel(director),
+        process: crate::status::ProcessStatus::default(),
+    }
+}
+
+fn router(slot: &Slot, now: Instant) -> RouterStatus {
+    let (config, machine) = (&slot.config, &slot.machine);
+    let counters = machine.counters();
+    let dropped = Reason::ALL
+        .iter()
+        .zip(counters.dropped)
+        .filter(|(_, count)| *count > 0);
+    let active = match machine.state() {
+        RouterState::Active { .. } => slot.source,
+        _ => machine.active().map(|peer| peer.address),
+    };
+    let cidrs = config.addresses.iter().chain(&config.excluded);
+    RouterStatus {
+        name: config.name.to_string(),
+        vrid: config.vrid,
+        family: Family::V4.to_string(),
+        interface: config.interface.to_string(),
+        version: match config.version {
+            crate::config::Version::V2 => 2,
+            crate::config::Version::V3 => 3,
+        },
+        state: machine.state().name().to_string(),
+        since_us: machine.since().micros(),
+        priority: machine.effective_priority(),
+        advert_interval_ms: millis(config.advert_interval),
+        active: active.map(|address| address.to_string()),
+        reason: machine
+            .why_not_active(now)
+            .map(|why| why.to_string())
+            .unwrap_or_default(),
+        addresses: cidrs.map(Cidr::to_string).collect(),
+        adverts_sent: counters.sent,
+        adverts_received: counters.received,
+        adverts_dropped: dropped
+            .map(|(reason, count)| Count {
+                name: reason.name().to_string(),
+                count,
+            })
+            .collect(),
+        takeovers: slot.takeovers,
+    }
+}
+
+fn service(server: &VirtualServer, state: &State, director: &Director) -> ServiceStatus {
+    let actual = director.reconciler.actual().table.0.get(&server.id);
+    let kernel = |id: &DestId| actual.and_then(|pool| pool.dests.get(id));
+    let mut dests: Vec<DestStatus> = server
+        .real_servers
+        .iter()
+        .zip(&state.reals)
+        .map(|(real, (health, since))| {
+            dest(server, real, *health, *since, kernel(&real.id), director)
+        })
+        .collect();
+    if let Some((id, to)) = &server.sorry {
+        let had = kernel(id);
+        dests.push(DestStatus {
+            address: id.address.to_string(),
+            port: id.port,
+            forwarding: to.forwarding.to_string(),
+            weight: to.weight,
+            kernel_weight: had.map(|had| had.dest.weight),
+            state: "sorry".to_string(),
+            since_us: 0,
+            reason: if state.quorum.held() {
+                "stands by".to_string()
+            } else {
+                "serves: quorum lost".to_string()
+            },
+            totals: totals(had.map(|had| had.counters).unwrap_or_default()),
+        });
+    }
+    let (protocol, address, port, mark) = identity(&server.id);
+    let sum = |sum: Totals, dest: &DestStatus| add(sum, dest.totals);
+    ServiceStatus {
+        protocol,
+        address,
+        port,
+        mark,
+        scheduler: server.service.scheduler.to_string(),
+        persistence_s: server.service.timeout_s,
+        in_kernel: actual.is_some(),
+        quorum: state.quorum.held(),
+        totals: dests.iter().fold(Totals::default(), sum),
+        dests,
+    }
+}
+
+fn dest(
+    server: &VirtualServer,
+    real: &RealServer,
+    health: Health,
+    since: Instant,
+    had: Option<&ActualDest>,
+    director: &Director,
+) -> DestStatus {
+    let checks = &director.services.checks;
+    let mut statuses = services::keys(server, real).filter_map(|key| checks.status(&key));
+    let reason = match health {
+        Health::Up if real.checks.is_empty() => "no check configured".to_string(),
+        Health::Up => String::new(),
+        Health::Down => statuses
+            .find(|(_, status)| status.health == Health::Down)
+            .map(|(settings, status)| match status.last {
+                Some(Err(failure)) => format!("{} check: {failure}", settings.kind.name()),
+                _ => "not checked yet".to_string(),
+            })
+            .unwrap_or_default(),
+    };
+    DestStatus {
+        address: real.id.address.to_string(),
+        port: real.id.port,
+        forwarding: real.dest.forwarding.to_string(),
+        weight: real.dest.weight,
+        kernel_weight: had.map(|had| had.dest.weight),
+        state: health.to_string(),
+        since_us: since.micros(),
+        reason,
+        totals: totals(had.map(|had| had.counters).unwrap_or_default()),
+    }
+}
+
+fn identity(id: &ServiceId) -> (String, String, u16, u32) {
+    match id {
+        ServiceId::Address {
+            protocol,
+            address,
+            port,
+        } => (protocol.to_string(), address.to_string(), *port, 0),
+        ServiceId::Fwmark { mark, .. } => ("FWM".to_string(), String::new(), 0, *mark),
+    }
+}
+
+fn totals(counters: Counters) -> Totals {
+    Totals {
+        active: u64::from(counters.active),
+        inactive: u64::from(counters.inactive),
+        connections: counters.connections,
+        packets_in: counters.packets_in,
+        packets_out: counters.packets_out,
+        bytes_in: counters.bytes_in,
+        bytes_out: counters.bytes_out,
+    }
+}
+
+/// The kernel is free to report any number: sums saturate.
+const fn add(a: Totals, b: Totals) -> Totals {
+    Totals {
+        active: a.active.saturating_add(b.active),
+        inactive: a.inactive.saturating_add(b.inactive),
+        connections: a.connections.saturating_add(b.connections),
+        packets_in: a.packets_in.saturating_add(b.packets_in),
+        packets_out: a.packets_out.saturating_add(b.packets_out),
+        bytes_in: a.bytes_in.saturating_add(b.bytes_in),
+        bytes_out: a.bytes_out.saturating_add(b.bytes_out),
+    }
+}
+
+fn checks<'a>(
+    server: &'a VirtualServer,
+    director: &'a Director,
+) -> impl Iterator<Item = CheckStatus> + 'a {
+    let keys = server
+        .real_servers
+        .iter()
+        .flat_map(|real| services::keys(server, real));
+    keys.filter_map(|key| director.services.checks.status(&key))
+        .map(|(settings, status)| check_status(server, settings, status))
+}
+
+fn check_status(
+    server: &VirtualServer,
+    settings: &check::Settings,
+    status: &check::Status,
+) -> CheckStatus {
+    CheckStatus {
+        kind: settings.kind.name().to_string(),
+        target: settings.target.to_string(),
+        service: server.id.to_string(),
+        health: status.health.to_string(),
+        since_us: status.since.micros(),
+        last: match status.last {
+            None => String::new(),
+            Some(Ok(())) => "success".to_string(),
+            Some(Err(failure)) => failure.to_string(),
+        },
+        latency_us: micros(status.latency),
+        last_run_us: status.last_run.map_or(0, Instant::micros),
+        next_run_us: status.next_run.micros(),
+        runs: status.runs,
+        failures: status.failures,
+        interval_ms: millis(settings.interval),
+        timeout_ms: millis(settings.timeout),
+    }
+}
+
+fn interfaces(director: &Director) -> Vec<InterfaceStatus> {
+    let actual: &Actual = director.reconciler.actual();
+    let configured = |link: &crate::kernel::Link| {
+        let of_link = |name| crate::plan::link(&director.config, &actual.links, name);
+        let mut named = director.config.node.interfaces.iter();
+        let named = named.find(|interface| {
+            of_link(&interface.name).is_some_and(|found| found.ifindex == link.ifindex)
+        });
+        named.map_or_else(
+            || link.name.to_string(),
+            |interface| interface.name.to_string(),
+        )
+    };
+    let of_link = |link: &crate::kernel::Link| {
+        let ids = actual
+            .addresses
+            .keys()
+            .filter(|id| id.ifindex == link.ifindex);
+        ids.map(|id| id.cidr.to_string()).collect()
+    };
+    let status = |link: &crate::kernel::Link| InterfaceStatus {
+        name: configured(link),
+        kernel_name: link.name.to_string(),
+        mac: link.mac.to_string(),
+        mtu: link.mtu,
+        up: link.up,
+        carrier: link.carrier,
+        addresses: of_link(link),
+    };
+    actual.links.values().map(status).collect()
+}
+
+fn kernel(director: &Director) -> KernelStatus {
+    let (applied, failed, repairs) = director.reconciler.counts();
+    KernelStatus {
+        pending: u32::try_from(director.reconciler.pending()).unwrap_or(u32::MAX),
+        applied,
+        failed,
+        last_failure: director.last_failure.clone(),
+        repairs,
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn millis(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,371 @@
+//! The virtual routers of a node: which interface each lives on, and which advert is whose.
+
+use core::net::{IpAddr, Ipv4Addr};
+use std::collections::BTreeSet;
+
+use super::{AdvertBytes, Output};
+use crate::config::{self, Config};
+use crate::event::Event;
+use crate::kernel::{Actual, AddressId};
+use crate::net::{Ifindex, Mac, Name};
+use crate::plan;
+use crate::time::{Instant, earliest};
+use crate::vrrp::{self, Fault, Received, Source, Transmit};
+use crate::wire::ipv4;
+
+/// All virtual routers.
+#[derive(Debug, Default)]
+pub(super) struct Routers {
+    /// In the order of the configuration; those that a reload gave up stand behind until they have let go.
+    slots: Vec<Slot>,
+    /// Groups that the shell was told to join.
+    joined: BTreeSet<(Ifindex, Ipv4Addr)>,
+    /// Packets of protocol 112 that belong to no router of ours.
+    pub(super) unknown: u64,
+}
+
+/// One virtual router with its place on the network.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) config: config::Router,
+    pub(super) machine: vrrp::Router,
+    /// The interface, once it is known.
+    place: Option<(Ifindex, Mac)>,
+    /// Where its adverts come from, while its interface serves.
+    pub(super) source: Option<Ipv4Addr>,
+    /// Given up by a reload: it hands over and goes.
+    retired: bool,
+    pub(super) takeovers: u64,
+}
+
+impl Routers {
+    /// Makes these the routers of the node. One of the same name on the same interface with the same VRID and version
+    /// keeps its state; one that is gone hands over first.
+    pub(super) fn configure(&mut self, now: Instant, routers: &[config::Router]) {
+        let mut before = core::mem::take(&mut self.slots);
+        for router in routers {
+            let same = |slot: &Slot| {
+                let had = &slot.config;
+                let place = |router: &config::Router| {
+                    (router.interface.clone(), router.vrid, router.version)
+                };
+                !slot.retired && had.name == router.name && place(had) == place(router)
+            };
+            match before
+                .iter()
+                .position(same)
+                .map(|index| before.remove(index))
+            {
+                Some(mut slot) => {
+                    slot.machine.reconfigure(now, settings(router));
+                    slot.config = router.clone();
+                    self.slots.push(slot);
+                }
+                None => self.slots.push(Slot {
+                    config: router.clone(),
+                    machine: vrrp::Router::new(now, settings(router)),
+                    place: None,
+                    source: None,
+                    retired: false,
+                    takeovers: 0,
+                }),
+            }
+        }
+        for slot in &mut before {
+            slot.retired = true;
+            slot.machine.stop(now);
+        }
+        self.slots.append(&mut before);
+    }
+
+    /// Tells each router what its interface is now, and which of its addresses the kernel holds.
+    pub(super) fn follow_kernel(&mut self, now: Instant, config: &Config, actual: &Actual) {
+        self.joined
+            .retain(|(ifindex, _)| actual.links.contains_key(ifindex));
+        for slot in &mut self.slots {
+            let link = plan::link(config, &actual.links, &slot.config.interface);
+            slot.place = link.map(|link| (link.ifindex, link.mac));
+            let source = source(config, actual, &slot.config);
+            slot.source = source.as_ref().ok().map(|source| source.address);
+            slot.machine.set_link(now, source);
+            slot.follow_addresses(now, actual);
+        }
+    }
+
+    /// A restart finds the addresses that the director held when it died: such a router goes on being Active, and
+    /// says so at once. A peer that has taken over meanwhile settles it with its next advert.
+    pub(super) fn adopt(&mut self, now: Instant, actual: &Actual) {
+        for slot in &mut self.slots {
+            let Some((ifindex, _)) = slot.place else {
+                continue;
+            };
+            let mut all = slot
+                .config
+                .addresses
+                .iter()
+                .chain(&slot.config.excluded)
+                .peekable();
+            let held = |cidr: &crate::net::Cidr| {
+                actual.addresses.get(&AddressId {
+                    ifindex,
+                    cidr: *cidr,
+                })
+            };
+            if all.peek().is_some() && all.all(|cidr| held(cidr) == Some(&true)) {
+                slot.machine.handle_timeout(now); // adopt
+            }
+        }
+    }
+
+    /// Gives a packet to the routers of its interface and VRID.
+    pub(super) fn handle_packet(&mut self, now: Instant, ifindex: Ifindex, packet: &[u8]) {
+        let Ok((header, payload)) = ipv4::Repr::parse(packet) else {
+            self.unknown += 1;
+            return;
+        };
+        let vrid = payload.get(1).copied();
+        let received = Received {
+            source: header.source,
+            destination: header.destination,
+            ttl: header.ttl,
+            payload,
+        };
+        let mut known = false;
+        for slot in &mut self.slots {
+            if slot.place.is_some_and(|(place, _)| place == ifindex)
+                && Some(slot.config.vrid) == vrid
+            {
+                known = true;
+                slot.machine.handle_advert(now, &received);
+            }
+        }
+        self.unknown += u64::from(!known);
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        for slot in &mut self.slots {
+            if slot.machine.next_timeout().is_some_and(|at| at <= now) {
+                slot.machine.handle_timeout(now);
+            }
+        }
+    }
+
+    /// Hands over one router, or all. False when there is none of that name.
+    pub(super) fn handover(&mut self, now: Instant, name: Option<&Name>) -> bool {
+        let mut found = name.is_none();
+        for slot in &mut self.slots {
+            if name.is_none_or(|name| slot.config.name == *name) {
+                found = true;
+                slot.machine.resign(now);
+            }
+        }
+        found
+    }
+
+    /// Begins the orderly stop of all.
+    pub(super) fn stop(&mut self, now: Instant) {
+        for slot in &mut self.slots {
+            slot.machine.stop(now);
+        }
+    }
+
+    /// Whether no router holds its addresses any more.
+    pub(super) fn all_stopped(&self) -> bool {
+        self.slots.iter().all(|slot| slot.machine.is_stopped())
+    }
+
+    /// Forgets routers that a reload gave up and that have let go.
+    pub(super) fn forget_retired(&mut self) -> bool {
+        let before = self.slots.len();
+        self.slots.retain(|slot| {
+            !(slot.retired && slot.machine.is_stopped() && !slot.machine.wants_transmit())
+        });
+        self.slots.len() != before
+    }
+
+    /// The next group to listen to. Adverts are heard in every state, so this comes before anything is sent.
+    pub(super) fn poll_join(&mut self) -> Option<Output> {
+        for slot in &self.slots {
+            let Some((ifindex, _)) = slot.place else {
+                continue;
+            };
+            let group = slot.config.group;
+            if self.joined.insert((ifindex, group)) {
+                return Some(Output::Join { ifindex, group });
+            }
+        }
+        None
+    }
+
+    /// The next packet of any router: adverts before announcements within a router.
+    pub(super) fn poll_transmit(&mut self) -> Option<Output> {
+        for slot in &mut self.slots {
+            let Some((ifindex, mac)) = slot.place else {
+                continue;
+            };
+            match slot.machine.poll_transmit() {
+                None => {}
+                Some(Transmit::Announce { address }) => {
+                    return Some(Output::Announce {
+                        ifindex,
+                        mac,
+                        address,
+                    });
+                }
+                Some(Transmit::Advert {
+                    source,
+                    destination,
+                    payload,
+                }) => {
+                    // The machine's adverts fit: both bounds are ADVERT_BYTES_MAX.
+                    let payload = AdvertBytes::from_slice(payload).unwrap_or_default();
+                    return Some(Output::Advert {
+                        ifindex,
+                        source,
+                        destination,
+                        payload,
+                    });
+                }
+            }
+        }
+        None
+    }
+
+    pub(super) fn poll_event(&mut self) -> Option<Event> {
+        for slot in &mut self.slots {
+            if let Some(event) = slot.machine.poll_event() {
+                if let vrrp::Event::StateChanged {
+                    new: vrrp::StateName::Active,
+                    ..
+                } = event
+                {
+                    slot.takeovers += 1;
+                }
+                return Some(Event::Vrrp {
+                    router: slot.config.name.clone(),
+                    event,
+                });
+            }
+        }
+        None
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        self.slots
+            .iter()
+            .map(|slot| slot.machine.next_timeout())
+            .fold(None, earliest)
+    }
+
+    /// All routers with the word whether they hold their addresses.
+    pub(super) fn holders(&self) -> Vec<(&config::Router, bool)> {
+        self.slots
+            .iter()
+            .map(|slot| (&slot.config, slot.machine.wants_addresses()))
+            .collect()
+    }
+
+    /// The routers of the configuration.
+    pub(super) fn configured(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.iter().filter(|slot| !slot.retired)
+    }
+}
+
+impl Slot {
+    fn follow_addresses(&mut self, now: Instant, actual: &Actual) {
+        let Some((ifindex, _)) = self.place else {
+            return;
+        };
+        let cidrs = || self.config.addresses.iter().chain(&self.config.excluded);
+        let present = |address: Ipv4Addr| {
+            let mut same = cidrs().filter(|cidr| cidr.address == IpAddr::V4(address));
+            same.any(|cidr| {
+                actual.addresses.contains_key(&AddressId {
+                    ifindex,
+                    cidr: *cidr,
+                })
+            })
+        };
+        self.machine.addresses_present(now, present);
+    }
+}
+
+/// What the router's interface is: where its adverts come from, or why it does not serve.
+fn source(config: &Config, actual: &Actual, router: &config::Router) -> Result<Source, Fault> {
+    let link = plan::link(config, &actual.links, &router.interface).ok_or(Fault::NoInterface)?;
+    if !router.ignore_link && !(link.up && link.carrier) {
+        return Err(Fault::LinkDown);
+    }
+    for name in &router.tracked {
+        let tracked = plan::link(config, &actual.links, name);
+        if !tracked.is_some_and(|link| link.up && link.carrier) {
+            return Err(Fault::TrackedDown(name.clone()));
+        }
+    }
+    if let Some(address) = router.source {
+        return Ok(Source { address });
+    }
+    // The configured address of the interface first: an address of its own that is no virtual one.
+    let mut own = actual
+        .addresses
+        .keys()
+        .filter(|id| id.ifindex == link.ifindex);
+    let address = own.find_map(|id| match id.cidr.address {
+        IpAddr::V4(address) if !is_virtual(config, id.cidr.address) => Some(address),
+        _ => None,
+    });
+    address
+        .map(|address| Source { address })
+        .ok_or(Fault::NoAddress)
+}
+
+fn is_virtual(config: &Config, address: IpAddr) -> bool {
+    let mut all = config
+        .routers
+        .iter()
+        .flat_map(|router| router.addresses.iter().chain(&router.excluded));
+    all.any(|cidr| cidr.address == address)
+}
+
+fn settings(router: &config::Router) -> vrrp::Settings {
+    let v4 = |cidr: &crate::net::Cidr| match cidr.address {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    };
+    let garp = &router.garp;
+    vrrp::Settings {
+        vrid: router.vrid,
+        version: match router.version {
+            config::Version::V2 => vrrp::Version::V2,
+            config::Version::V3 => vrrp::Version::V3,
+        },
+        priority: router.priority,
+        state_master: router.state_master,
+        advert_interval: router.advert_interval,
+        preempt: router.preempt,
+        preempt_delay: router.preempt_delay,
+        pass: router.pass,
+        addresses: router.addresses.iter().filter_map(v4).collect(),
+        announced: router
+            .addresses
+            .iter()
+            .chain(&router.excluded)
+            .filter_map(v4)
+            .collect(),
+        group: router.group,
+        down_adverts: router.down_adverts,
+        checksum_as_v2: router.checksum_as_v2,
+        lower_prio_no_advert: router.lower_prio_no_advert,
+        higher_prio_send_advert: router.higher_prio_send_advert,
+        startup_delay: router.startup_delay,
+        garp: vrrp::GarpSettings {
+            delay: garp.delay,
+            repeat: garp.repeat,
+            refresh: garp.refresh,
+            refresh_repeat: garp.refresh_repeat,
+            lower_prio_delay: garp.lower_prio_delay,
+            lower_prio_repeat: garp.lower_prio_repeat,
+            interval: garp.interval,
+        },
+    }
+}

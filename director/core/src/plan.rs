@@ -1,0 +1,175 @@
+//! From what is configured and what is so to what the kernel should hold: one pure function.
+
+use std::collections::BTreeMap;
+
+use crate::config::{Config, Interface, Router};
+use crate::ipvs::{Dest, DestId, Pool, ServiceId, SyncDaemon, SyncRole, Table};
+use crate::kernel::{AddressId, Desired, Link, Route};
+use crate::net::{IfName, Ifindex};
+
+/// What the plan is made from, beside the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Situation<'a> {
+    /// The links there are.
+    pub links: &'a BTreeMap<Ifindex, Link>,
+    /// The virtual routers, with those that a reload gave up and that have not let go yet; and whether each holds
+    /// its addresses.
+    pub routers: &'a [(&'a Router, bool)],
+    /// Of each service, in the order of the configuration: its dests by [`crate::pool::dests`].
+    pub pools: &'a [BTreeMap<DestId, Dest>],
+    /// The end of an orderly stop: services and synchronisation go, interfaces stay as they are.
+    pub stopping: bool,
+}
+
+/// The kernel state that is right now.
+#[must_use]
+pub fn plan(config: &Config, situation: &Situation<'_>) -> Desired {
+    let mut desired = Desired::default();
+    interfaces(config, situation, &mut desired);
+    routes(config, situation, &mut desired);
+    virtual_addresses(config, situation, &mut desired);
+    if !situation.stopping {
+        desired.table = table(config, situation);
+        desired.sync = sync(config, situation);
+    }
+    desired
+}
+
+/// The link that a configured interface name means: by hardware address when router.conf gives one, else by name.
+#[must_use]
+pub fn link<'a>(
+    config: &Config,
+    links: &'a BTreeMap<Ifindex, Link>,
+    name: &IfName,
+) -> Option<&'a Link> {
+    let mac = config
+        .node
+        .interfaces
+        .iter()
+        .find(|interface| interface.name == *name)
+        .and_then(|found| found.mac);
+    links.values().find(|link| match mac {
+        Some(mac) => link.mac == mac,
+        None => link.name == *name,
+    })
+}
+
+fn interfaces(config: &Config, situation: &Situation<'_>, desired: &mut Desired) {
+    for Interface {
+        name,
+        addresses,
+        mtu,
+        ..
+    } in &config.node.interfaces
+    {
+        let Some(link) = link(config, situation.links, name) else {
+            continue;
+        };
+        desired.links.insert(link.ifindex, *mtu);
+        desired
+            .addresses
+            .extend(addresses.iter().map(|cidr| AddressId {
+                ifindex: link.ifindex,
+                cidr: *cidr,
+            }));
+    }
+    for (router, _) in situation.routers {
+        if let Some(link) = link(config, situation.links, &router.interface) {
+            desired.links.entry(link.ifindex).or_insert(None);
+        }
+    }
+}
+
+/// A route waits until its interface is there.
+fn routes(config: &Config, situation: &Situation<'_>, desired: &mut Desired) {
+    for route in &config.node.routes {
+        let ifindex = match &route.interface {
+            None => None,
+            Some(name) => match link(config, situation.links, name) {
+                Some(link) => Some(link.ifindex),
+                None => continue,
+            },
+        };
+        desired.routes.insert(Route {
+            destination: route.destination,
+            via: route.via,
+            ifindex,
+            source: route.source,
+            metric: route.metric,
+        });
+    }
+}
+
+/// Virtual addresses are there exactly while their router is Active; otherwise this node must not hold them,
+/// whoever put them there.
+fn virtual_addresses(config: &Config, situation: &Situation<'_>, desired: &mut Desired) {
+    for (router, active) in situation.routers {
+        let Some(link) = link(config, situation.links, &router.interface) else {
+            continue;
+        };
+        for cidr in router.addresses.iter().chain(&router.excluded) {
+            if *active {
+                desired.addresses.insert(AddressId {
+                    ifindex: link.ifindex,
+                    cidr: *cidr,
+                });
+            } else {
+                desired.withheld.insert(cidr.address);
+            }
+        }
+    }
+}
+
+fn table(config: &Config, situation: &Situation<'_>) -> Table<Dest> {
+    let pools = config.services.iter().zip(situation.pools);
+    let entry = |(server, dests): (&crate::config::VirtualServer, &BTreeMap<DestId, Dest>)| {
+        (
+            server.id,
+            Pool {
+                service: server.service.clone(),
+                dests: dests.clone(),
+            },
+        )
+    };
+    Table(
+        pools
+            .map(entry)
+            .collect::<BTreeMap<ServiceId, Pool<Dest>>>(),
+    )
+}
+
+/// The Active node sends its connections, the others receive; without a virtual router both run everywhere.
+fn sync(config: &Config, situation: &Situation<'_>) -> BTreeMap<SyncRole, SyncDaemon> {
+    let Some(wanted) = &config.sync_daemon else {
+        return BTreeMap::new();
+    };
+    let Some(link) = link(config, situation.links, &wanted.interface) else {
+        return BTreeMap::new();
+    };
+    // The kernel refuses a daemon on an interface that is down (ENETUNREACH): wait for it.
+    if !link.up {
+        return BTreeMap::new();
+    }
+    let daemon = SyncDaemon {
+        interface: link.name.clone(),
+        id: wanted.id,
+    };
+    let Some(name) = &wanted.router else {
+        return BTreeMap::from([
+            (SyncRole::Master, daemon.clone()),
+            (SyncRole::Backup, daemon),
+        ]);
+    };
+    let active = situation
+        .routers
+        .iter()
+        .any(|(router, active)| router.name == *name && *active);
+    BTreeMap::from([(
+        if active {
+            SyncRole::Master
+        } else {
+            SyncRole::Backup
+        },
+        daemon,
+    )])
+}

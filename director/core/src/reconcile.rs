@@ -1,0 +1,453 @@
+//! Keeps the kernel as it should be: one place that holds the desired and the actual state, hands out the
+//! operations between them, and believes nothing that was not acknowledged or read.
+//!
+//! Start, reload, repair of foreign edits, lost notifications and the restart after a crash are one path: read,
+//! compare, operate. Operations are refused by the kernel now and then; the object they touch is tried again with
+//! a growing pause, and the kernel's state is read anew, for the refusal says that we were wrong about it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::director::{OpId, Part};
+use crate::ipvs::{ActualDest, Counters, DestId, Pool, ServiceId, SyncRole};
+use crate::kernel::{Actual, AddressId, Desired, KernelEvent, Link, Op, OpError, Route, Snapshot};
+use crate::net::Ifindex;
+use crate::time::{Duration, Instant, earliest};
+use crate::{diff, limits};
+
+/// The reconciler of one node.
+#[derive(Clone, Debug, Default)]
+pub struct Reconciler {
+    actual: Actual,
+    desired: Desired,
+    parts: [PartState; 2],
+    queue: VecDeque<Op>,
+    /// The queue no longer leads from actual to desired.
+    stale: bool,
+    in_flight: BTreeMap<u64, Op>,
+    next_id: u64,
+    slice_left: usize,
+    backoff: BTreeMap<Object, Backoff>,
+    applied: u64,
+    repairs: u64,
+    failed: u64,
+}
+
+/// What is known of one part of the kernel's state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct PartState {
+    /// Read at least once; before that nothing of it may be changed.
+    known: bool,
+    reading: bool,
+    /// Next reading; none before the first has been asked for.
+    read_at: Option<Instant>,
+}
+
+/// The thing an operation touches; a refusal delays the next operation on the same thing only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Object {
+    Link(Ifindex),
+    Address(AddressId),
+    Route(Route),
+    Service(ServiceId),
+    Dest(ServiceId, DestId),
+    Sync(SyncRole),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Backoff {
+    until: Instant,
+    pause: Duration,
+}
+
+/// What one answer or reading brought to light.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// The kernel refused an operation, for the first time since one on the same thing went well.
+    Refused(Op, OpError),
+    /// A reading found the kernel's state other than it was left; so many operations repair it.
+    ForeignEdit(usize),
+}
+
+impl Reconciler {
+    /// A reconciler that knows nothing yet: its first wish is to read.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            stale: true,
+            ..Self::default()
+        }
+    }
+
+    /// The kernel state as last acknowledged or read.
+    #[must_use]
+    pub const fn actual(&self) -> &Actual {
+        &self.actual
+    }
+
+    /// Whether a part of the kernel's state has been read since the start.
+    #[must_use]
+    pub const fn knows(&self, part: Part) -> bool {
+        self.parts[part as usize].known
+    }
+
+    /// Sets what the kernel should hold.
+    pub fn set_desired(&mut self, desired: Desired) {
+        if self.desired != desired {
+            self.desired = desired;
+            self.stale = true;
+        }
+    }
+
+    /// What the kernel should hold.
+    #[must_use]
+    pub const fn desired(&self) -> &Desired {
+        &self.desired
+    }
+
+    /// Allows the next slice of operations: called once for each turn of the loop.
+    pub const fn begin_slice(&mut self) {
+        self.slice_left = limits::OPS_PER_SLICE;
+    }
+
+    /// The next operation on links, addresses and routes.
+    pub fn poll_network(&mut self, now: Instant) -> Option<(OpId, Op)> {
+        self.refresh(now);
+        if !self.queue.front()?.is_network() {
+            return None;
+        }
+        self.hand_out()
+    }
+
+    /// The next operation of any kind. Addresses come first, so a caller that asks [`Self::poll_network`] before
+    /// gets the IPVS ones here.
+    pub fn poll_op(&mut self, now: Instant) -> Option<(OpId, Op)> {
+        self.refresh(now);
+        self.hand_out()
+    }
+
+    fn hand_out(&mut self) -> Option<(OpId, Op)> {
+        if self.slice_left == 0 {
+            return None;
+        }
+        self.slice_left -= 1;
+        let op = self.queue.pop_front()?;
+        let id = self.next_id;
+        self.next_id += 1;
+        self.in_flight.insert(id, op.clone());
+        Some((OpId(id), op))
+    }
+
+    /// The next part to read. Nothing is read while operations are under way: the reading would be outdated.
+    pub fn poll_read(&mut self, now: Instant) -> Option<Part> {
+        if !self.in_flight.is_empty() {
+            return None;
+        }
+        for part in [Part::Network, Part::Ipvs] {
+            let state = &mut self.parts[part as usize];
+            if !state.reading && state.read_at.is_none_or(|at| at <= now) {
+                state.reading = true;
+                state.read_at = Some(now);
+                return Some(part);
+            }
+        }
+        None
+    }
+
+    /// An operation that the kernel has not answered yet.
+    #[must_use]
+    pub fn in_flight(&self, id: OpId) -> Option<&Op> {
+        self.in_flight.get(&id.0)
+    }
+
+    /// Takes the kernel's answer to an operation. Unknown numbers are ignored.
+    pub fn handle_applied(
+        &mut self,
+        now: Instant,
+        id: OpId,
+        result: Result<(), OpError>,
+    ) -> Option<Finding> {
+        let op = self.in_flight.remove(&id.0)?;
+        let object = object(&op);
+        let error = match result {
+            Err(error) if !is_gone_already(&op, error) => error,
+            _ => {
+                self.applied += 1;
+                self.backoff.remove(&object);
+                self.record(op);
+                return None;
+            }
+        };
+        self.failed += 1;
+        let part = if op.is_network() {
+            Part::Network
+        } else {
+            Part::Ipvs
+        };
+        let refused_before = self.backoff.get(&object);
+        let is_news = refused_before.is_none();
+        let pause = refused_before.map_or(limits::OP_BACKOFF_MIN, |backoff| backoff.pause * 2);
+        let pause = pause.min(limits::OP_BACKOFF_MAX);
+        self.backoff.insert(
+            object,
+            Backoff {
+                until: now + pause,
+                pause,
+            },
+        );
+        // The refusal tells that the kernel is not what we think it is.
+        self.read_soon(part, now + pause / 2);
+        self.stale = true;
+        is_news.then_some(Finding::Refused(op, error))
+    }
+
+    /// Takes a reading. Says how many operations repair what was changed behind our back.
+    pub fn handle_snapshot(&mut self, now: Instant, snapshot: Snapshot) -> Option<Finding> {
+        let part = match &snapshot {
+            Snapshot::Network { .. } => Part::Network,
+            Snapshot::Ipvs { .. } => Part::Ipvs,
+        };
+        // An unasked reading while operations are under way would be older than their answers.
+        if !self.in_flight.is_empty() {
+            return None;
+        }
+        let state = self.parts[part as usize];
+        let took = state.read_at.map_or(Duration::ZERO, |at| now.since(at));
+        // Reading a large table takes long: it may use a fiftieth of the time.
+        let pause = limits::AUDIT_INTERVAL.max(if state.reading {
+            took * 50
+        } else {
+            Duration::ZERO
+        });
+        self.parts[part as usize] = PartState {
+            known: true,
+            reading: false,
+            read_at: Some(now + pause),
+        };
+        let before = self.operations(part).len();
+        let was_settled = state.known && !self.backoff.keys().any(|object| object.part() == part);
+        self.take(snapshot);
+        let after = self.operations(part).len();
+        self.stale = true;
+        if was_settled && after > before {
+            self.repairs += 1;
+            return Some(Finding::ForeignEdit(after - before));
+        }
+        None
+    }
+
+    /// Takes a notification. Link states are believed; about addresses a notification may be older than our own
+    /// last operation, so one that contradicts what is known asks for a reading.
+    pub fn handle_event(&mut self, now: Instant, event: KernelEvent) {
+        match event {
+            KernelEvent::Link(link) => {
+                self.actual.links.insert(link.ifindex, link);
+                self.stale = true;
+            }
+            KernelEvent::LinkGone(ifindex) => {
+                self.actual.links.remove(&ifindex);
+                self.actual.addresses.retain(|id, _| id.ifindex != ifindex);
+                self.read_soon(Part::Network, now);
+                self.stale = true;
+            }
+            KernelEvent::Address(id, _) if self.actual.addresses.contains_key(&id) => {}
+            KernelEvent::AddressGone(id) if !self.actual.addresses.contains_key(&id) => {}
+            KernelEvent::Address(..) | KernelEvent::AddressGone(_) | KernelEvent::Overrun => {
+                self.read_soon(Part::Network, now);
+            }
+        }
+    }
+
+    /// Reads a part again at the latest then.
+    pub fn read_soon(&mut self, part: Part, at: Instant) {
+        let state = &mut self.parts[part as usize];
+        state.read_at = state.read_at.map(|planned| planned.min(at));
+    }
+
+    /// Whether the address is in the kernel, or has been tried in vain.
+    #[must_use]
+    pub fn is_settled(&self, id: &AddressId) -> bool {
+        self.actual.addresses.contains_key(id) || self.backoff.contains_key(&Object::Address(*id))
+    }
+
+    /// Whether nothing is left to do.
+    #[must_use]
+    pub fn is_converged(&self) -> bool {
+        self.in_flight.is_empty() && self.pending() == 0
+    }
+
+    /// Operations that are still to be done, those that wait for another try included.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        if self.stale || !self.backoff.is_empty() {
+            self.operations(Part::Network).len() + self.operations(Part::Ipvs).len()
+        } else {
+            self.queue.len() + self.in_flight.len()
+        }
+    }
+
+    /// Operations acknowledged, operations refused, foreign edits repaired.
+    #[must_use]
+    pub const fn counts(&self) -> (u64, u64, u64) {
+        (self.applied, self.failed, self.repairs)
+    }
+
+    /// When there is something to do without an input: a reading, another try, the next slice (at once).
+    #[must_use]
+    pub fn next_timeout(&self, now: Instant) -> Option<Instant> {
+        // While the kernel owes an answer, that answer is the next thing to happen.
+        if !self.in_flight.is_empty() || self.parts.iter().any(|part| part.reading) {
+            return None;
+        }
+        let waits_for_slice = self.slice_left == 0 && !self.queue.is_empty();
+        let slice = waits_for_slice.then_some(now);
+        let retry = self.backoff.values().map(|backoff| backoff.until).min();
+        let read = self
+            .parts
+            .iter()
+            .map(|part| part.read_at.unwrap_or(now))
+            .min();
+        earliest(slice, earliest(retry, read))
+    }
+
+    fn refresh(&mut self, now: Instant) {
+        let expired = self.backoff.values().any(|backoff| backoff.until <= now);
+        let reading = self.parts.iter().any(|part| part.reading);
+        if !(self.stale || expired) || !self.in_flight.is_empty() || reading {
+            return;
+        }
+        self.stale = false;
+        let mut queue = VecDeque::new();
+        for part in [Part::Network, Part::Ipvs] {
+            queue.extend(self.operations(part));
+        }
+        let backoff = &self.backoff;
+        queue.retain(|op| {
+            backoff
+                .get(&object(op))
+                .is_none_or(|backoff| backoff.until <= now)
+        });
+        // An object that needs nothing any more is forgotten; one that is tried again keeps its pause.
+        self.backoff.retain(|key, backoff| {
+            backoff.until > now || queue.iter().any(|op| object(op) == *key)
+        });
+        for backoff in self
+            .backoff
+            .values_mut()
+            .filter(|backoff| backoff.until <= now)
+        {
+            backoff.until = now + backoff.pause;
+        }
+        self.queue = queue;
+    }
+
+    fn operations(&self, part: Part) -> Vec<Op> {
+        match part {
+            _ if !self.parts[part as usize].known => Vec::new(),
+            Part::Network => diff::network(&self.desired, &self.actual),
+            Part::Ipvs => diff::ipvs(&self.desired, &self.actual),
+        }
+    }
+
+    fn take(&mut self, snapshot: Snapshot) {
+        match snapshot {
+            Snapshot::Network {
+                links,
+                addresses,
+                routes,
+            } => {
+                self.actual.links = links
+                    .into_iter()
+                    .map(|link: Link| (link.ifindex, link))
+                    .collect();
+                self.actual.addresses = addresses.into_iter().collect();
+                self.actual.routes = routes.into_iter().collect();
+            }
+            Snapshot::Ipvs { table, sync } => {
+                self.actual.table = table;
+                self.actual.sync = sync;
+            }
+        }
+    }
+
+    /// Notes what an acknowledged operation did.
+    fn record(&mut self, op: Op) {
+        let actual = &mut self.actual;
+        match op {
+            Op::LinkUp(ifindex) => {
+                if let Some(link) = actual.links.get_mut(&ifindex) {
+                    link.up = true;
+                }
+            }
+            Op::LinkMtu(ifindex, mtu) => {
+                if let Some(link) = actual.links.get_mut(&ifindex) {
+                    link.mtu = mtu;
+                }
+            }
+            Op::AddAddress(id) => drop(actual.addresses.insert(id, true)),
+            Op::DelAddress(id) => drop(actual.addresses.remove(&id)),
+            Op::AddRoute(route) => drop(actual.routes.insert(route)),
+            Op::DelRoute(route) => drop(actual.routes.remove(&route)),
+            Op::StartSync(role, daemon) => drop(actual.sync.insert(role, daemon)),
+            Op::StopSync(role) => drop(actual.sync.remove(&role)),
+            Op::NewService(id, service) => drop(actual.table.0.insert(
+                id,
+                Pool {
+                    service,
+                    dests: BTreeMap::new(),
+                },
+            )),
+            Op::SetService(id, service) => {
+                if let Some(pool) = actual.table.0.get_mut(&id) {
+                    pool.service = service;
+                }
+            }
+            Op::DelService(id) => drop(actual.table.0.remove(&id)),
+            Op::NewDest(id, dest, to) | Op::SetDest(id, dest, to) => {
+                if let Some(pool) = actual.table.0.get_mut(&id) {
+                    let counters = pool
+                        .dests
+                        .get(&dest)
+                        .map_or_else(Counters::default, |had| had.counters);
+                    pool.dests.insert(dest, ActualDest { dest: to, counters });
+                }
+            }
+            Op::DelDest(id, dest) => {
+                if let Some(pool) = actual.table.0.get_mut(&id) {
+                    pool.dests.remove(&dest);
+                }
+            }
+        }
+    }
+}
+
+impl Object {
+    const fn part(&self) -> Part {
+        match self {
+            Self::Link(_) | Self::Address(_) | Self::Route(_) => Part::Network,
+            Self::Service(_) | Self::Dest(..) | Self::Sync(_) => Part::Ipvs,
+        }
+    }
+}
+
+const fn object(op: &Op) -> Object {
+    match op {
+        Op::LinkUp(ifindex) | Op::LinkMtu(ifindex, _) => Object::Link(*ifindex),
+        Op::AddAddress(id) | Op::DelAddress(id) => Object::Address(*id),
+        Op::AddRoute(route) | Op::DelRoute(route) => Object::Route(*route),
+        Op::StartSync(role, _) | Op::StopSync(role) => Object::Sync(*role),
+        Op::NewService(id, _) | Op::SetService(id, _) | Op::DelService(id) => Object::Service(*id),
+        Op::NewDest(id, dest, _) | Op::SetDest(id, dest, _) | Op::DelDest(id, dest) => {
+            Object::Dest(*id, *dest)
+        }
+    }
+}
+
+/// A removal of what is not there has reached its end.
+fn is_gone_already(op: &Op, error: OpError) -> bool {
+    let gone = [OpError::NOT_THERE, OpError::NO_ADDRESS, OpError::NO_SERVICE];
+    let removal = matches!(
+        op,
+        Op::DelAddress(_) | Op::DelRoute(_) | Op::StopSync(_) | Op::DelService(_) | Op::DelDest(..)
+    );
+    removal && gone.contains(&error)
+}
