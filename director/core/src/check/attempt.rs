@@ -2,7 +2,7 @@
 
 use super::{Action, Failure, Io, Kind, Settings, Url};
 use crate::limits;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::wire::http;
 
 /// What came of an attempt.
@@ -152,7 +152,7 @@ impl Attempt {
     }
 
     /// Gives the time that the loop slept through, once for each URL and at most the whole timeout again.
-    fn grace(&mut self, now: Instant, time: crate::time::Duration, settings: &Settings) -> bool {
+    fn grace(&mut self, now: Instant, time: Duration, settings: &Settings) -> bool {
         if self.graced {
             return false;
         }

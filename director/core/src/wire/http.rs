@@ -164,7 +164,7 @@ impl Reader {
             match &mut self.part {
                 Part::Head(head) => {
                     let (taken, ended) = gather_head(head, bytes)?;
-                    bytes = &bytes[taken..];
+                    bytes = bytes.get(taken..).unwrap_or_default();
                     if !ended {
                         return Ok(None);
                     }
