@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::schedule::{Change, Check};
-use super::{Action, Event, Health, Id, Io, Kind, Random, Settings, Status};
+use super::{Action, Event, Health, Id, Io, Random, Settings, Status};
 use crate::limits;
 use crate::time::Instant;
 
