@@ -120,3 +120,184 @@ fn sync(desired: &Desired, actual: &Actual, ops: &mut Vec<Op>) {
         .filter(|(role, daemon)| actual.sync.get(role) != Some(daemon));
     ops.extend(missing.map(|(role, daemon)| Op::StartSync(*role, daemon.clone())));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipvs::{Counters, Forwarding, Protocol, Service, SyncDaemon, SyncRole, Table};
+    use crate::kernel::{AddressId, Link, Route};
+    use crate::net::{Ifindex, Mac};
+
+    const VIP: ServiceId = ServiceId::Address {
+        protocol: Protocol::Tcp,
+        address: core::net::IpAddr::V4(core::net::Ipv4Addr::new(10, 0, 0, 100)),
+        port: 80,
+    };
+
+    fn dest(last: u8) -> DestId {
+        DestId {
+            address: [10, 0, 0, last].into(),
+            port: 80,
+        }
+    }
+
+    fn to(weight: u32) -> Dest {
+        Dest {
+            forwarding: Forwarding::Dr,
+            weight,
+            upper: 0,
+            lower: 0,
+        }
+    }
+
+    fn service(scheduler: &str) -> Service {
+        Service {
+            scheduler: scheduler.parse().unwrap(),
+            flags: 0,
+            timeout_s: 0,
+            granularity: 32,
+        }
+    }
+
+    fn desired(scheduler: &str, dests: &[(u8, u32)]) -> Desired {
+        let dests = dests
+            .iter()
+            .map(|(last, weight)| (dest(*last), to(*weight)))
+            .collect();
+        let pool = Pool {
+            service: service(scheduler),
+            dests,
+        };
+        Desired {
+            table: Table(BTreeMap::from([(VIP, pool)])),
+            ..Desired::default()
+        }
+    }
+
+    fn actual(scheduler: &str, dests: &[(u8, u32)]) -> Actual {
+        let had = |weight| ActualDest {
+            dest: to(weight),
+            counters: Counters::default(),
+        };
+        let dests = dests
+            .iter()
+            .map(|(last, weight)| (dest(*last), had(*weight)))
+            .collect();
+        let pool = Pool {
+            service: service(scheduler),
+            dests,
+        };
+        Actual {
+            table: Table(BTreeMap::from([(VIP, pool)])),
+            ..Actual::default()
+        }
+    }
+
+    #[test]
+    fn equal_tables_need_nothing() {
+        assert_eq!(
+            ipvs(
+                &desired("rr", &[(1, 1), (2, 3)]),
+                &actual("rr", &[(1, 1), (2, 3)])
+            ),
+            []
+        );
+    }
+
+    #[test]
+    fn a_service_comes_before_its_dests_and_goes_with_them() {
+        let expected = vec![
+            Op::NewService(VIP, service("rr")),
+            Op::NewDest(VIP, dest(1), to(1)),
+            Op::NewDest(VIP, dest(2), to(1)),
+        ];
+        assert_eq!(
+            ipvs(&desired("rr", &[(1, 1), (2, 1)]), &Actual::default()),
+            expected
+        );
+        assert_eq!(
+            ipvs(&Desired::default(), &actual("rr", &[(1, 1)])),
+            [Op::DelService(VIP)]
+        );
+    }
+
+    #[test]
+    fn a_pool_gains_before_it_loses() {
+        let expected = vec![
+            Op::SetService(VIP, service("wrr")),
+            Op::SetDest(VIP, dest(2), to(5)),
+            Op::NewDest(VIP, dest(4), to(1)),
+            Op::SetDest(VIP, dest(1), to(0)),
+            Op::DelDest(VIP, dest(3)),
+        ];
+        let wanted = desired("wrr", &[(1, 0), (2, 5), (4, 1)]);
+        assert_eq!(
+            ipvs(&wanted, &actual("rr", &[(1, 1), (2, 1), (3, 1)])),
+            expected
+        );
+    }
+
+    #[test]
+    fn the_sync_daemon_changes_its_role_by_stop_and_start() {
+        let daemon = SyncDaemon {
+            interface: "eth0".parse().unwrap(),
+            id: 51,
+        };
+        let mut wanted = Desired::default();
+        wanted.sync.insert(SyncRole::Master, daemon.clone());
+        let mut had = Actual::default();
+        had.sync.insert(SyncRole::Backup, daemon.clone());
+        let expected = vec![
+            Op::StopSync(SyncRole::Backup),
+            Op::StartSync(SyncRole::Master, daemon),
+        ];
+        assert_eq!(ipvs(&wanted, &had), expected);
+    }
+
+    #[test]
+    fn addresses_go_before_others_come_and_foreign_ones_stay() {
+        let ifindex = Ifindex(2);
+        let id = |text: &str| AddressId {
+            ifindex,
+            cidr: text.parse().unwrap(),
+        };
+        let route = |via: [u8; 4]| Route {
+            destination: "0.0.0.0/0".parse().unwrap(),
+            via: Some(via.into()),
+            ifindex: None,
+            source: None,
+            metric: 0,
+        };
+        let mut had = Actual::default();
+        let link = Link {
+            ifindex,
+            name: "eth0".parse().unwrap(),
+            mac: Mac::default(),
+            mtu: 1500,
+            up: false,
+            carrier: false,
+            loopback: false,
+        };
+        had.links.insert(ifindex, link);
+        // Ours and unwanted, a virtual one put there by somebody else, and a stranger's.
+        had.addresses.insert(id("10.0.0.9/24"), true);
+        had.addresses.insert(id("10.0.0.100/24"), false);
+        had.addresses.insert(id("192.0.2.1/24"), false);
+        had.routes.insert(route([10, 0, 0, 1]));
+        let mut wanted = Desired::default();
+        wanted.links.insert(ifindex, Some(9000));
+        wanted.addresses.insert(id("10.0.0.11/24"));
+        wanted.withheld.insert([10, 0, 0, 100].into());
+        wanted.routes.insert(route([10, 0, 0, 2]));
+        let expected = vec![
+            Op::LinkMtu(ifindex, 9000),
+            Op::LinkUp(ifindex),
+            Op::DelAddress(id("10.0.0.9/24")),
+            Op::DelAddress(id("10.0.0.100/24")),
+            Op::AddAddress(id("10.0.0.11/24")),
+            Op::DelRoute(route([10, 0, 0, 1])),
+            Op::AddRoute(route([10, 0, 0, 2])),
+        ];
+        assert_eq!(network(&wanted, &had), expected);
+    }
+}

@@ -451,3 +451,205 @@ fn is_gone_already(op: &Op, error: OpError) -> bool {
     );
     removal && gone.contains(&error)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipvs::{Dest, Forwarding, Protocol, Service, Table};
+
+    fn vip(port: u16) -> ServiceId {
+        ServiceId::Address {
+            protocol: Protocol::Tcp,
+            address: [10, 0, 0, 100].into(),
+            port,
+        }
+    }
+
+    fn service() -> Service {
+        Service {
+            scheduler: "rr".parse().unwrap(),
+            flags: 0,
+            timeout_s: 0,
+            granularity: 32,
+        }
+    }
+
+    fn dest(last: u8) -> (DestId, Dest) {
+        let id = DestId {
+            address: [10, 0, 0, last].into(),
+            port: 80,
+        };
+        (
+            id,
+            Dest {
+                forwarding: Forwarding::Dr,
+                weight: 1,
+                upper: 0,
+                lower: 0,
+            },
+        )
+    }
+
+    fn services(count: u16) -> Desired {
+        let pool = || Pool {
+            service: service(),
+            dests: BTreeMap::from([dest(1)]),
+        };
+        Desired {
+            table: Table((0..count).map(|port| (vip(port + 1), pool())).collect()),
+            ..Desired::default()
+        }
+    }
+
+    fn empty(part: Part) -> Snapshot {
+        match part {
+            Part::Network => Snapshot::Network {
+                links: vec![],
+                addresses: vec![],
+                routes: vec![],
+            },
+            Part::Ipvs => Snapshot::Ipvs {
+                table: Table::default(),
+                sync: BTreeMap::new(),
+            },
+        }
+    }
+
+    /// A reconciler that has read an empty kernel at `now`.
+    fn read(now: Instant, desired: Desired) -> Reconciler {
+        let mut reconciler = Reconciler::new();
+        reconciler.set_desired(desired);
+        reconciler.begin_slice();
+        assert_eq!(
+            reconciler.poll_op(now),
+            None,
+            "nothing is changed before it was read"
+        );
+        while let Some(part) = reconciler.poll_read(now) {
+            assert_eq!(
+                reconciler.handle_snapshot(now, empty(part)),
+                None,
+                "the first reading finds no edit"
+            );
+        }
+        reconciler
+    }
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_millis(millis)
+    }
+
+    #[test]
+    fn a_large_change_is_done_in_slices_and_asks_to_go_on_at_once() {
+        let mut reconciler = read(at(0), services(100));
+        let mut slices = 0;
+        while !reconciler.is_converged() {
+            slices += 1;
+            reconciler.begin_slice();
+            let mut batch = Vec::new();
+            while let Some((id, _)) = reconciler.poll_op(at(0)) {
+                batch.push(id);
+            }
+            assert!(batch.len() <= limits::OPS_PER_SLICE);
+            for id in batch {
+                assert_eq!(reconciler.handle_applied(at(0), id, Ok(())), None);
+            }
+            assert!(reconciler.is_converged() || reconciler.next_timeout(at(0)) == Some(at(0)));
+        }
+        assert_eq!(slices, 200_usize.div_ceil(limits::OPS_PER_SLICE));
+        assert_eq!(reconciler.counts().0, 200);
+    }
+
+    #[test]
+    fn a_refused_operation_waits_longer_each_time_and_holds_up_nothing_else() {
+        let mut reconciler = read(at(0), services(2));
+        let mut now = at(0);
+        let mut tries = Vec::new();
+        let mut refusals = 0;
+        while now < at(2000) {
+            reconciler.begin_slice();
+            while let Some((id, op)) = reconciler.poll_op(now) {
+                let refused = matches!(&op, Op::NewService(service, _) if *service == vip(1));
+                if refused {
+                    tries.push(now.micros() / 1000);
+                }
+                let orphan = matches!(&op, Op::NewDest(service, ..) if *service == vip(1));
+                let result = if refused || orphan {
+                    Err(OpError::NO_SERVICE)
+                } else {
+                    Ok(())
+                };
+                refusals += usize::from(reconciler.handle_applied(now, id, result).is_some());
+            }
+            while let Some(part) = reconciler.poll_read(now) {
+                let mut snapshot = empty(part);
+                if let Snapshot::Ipvs { table, .. } = &mut snapshot {
+                    *table = reconciler.actual().table.clone();
+                }
+                assert_eq!(reconciler.handle_snapshot(now, snapshot), None);
+            }
+            now = reconciler
+                .next_timeout(now)
+                .unwrap()
+                .max(now + Duration::from_micros(1));
+        }
+        assert_eq!(tries.first(), Some(&0));
+        let gaps: Vec<u64> = tries.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(gaps.windows(2).all(|pair| pair[1] >= pair[0]), "{tries:?}");
+        assert!((4..=8).contains(&tries.len()), "{tries:?}");
+        assert!(refusals <= 2, "a refusal is news once: {refusals}");
+        assert!(reconciler.actual().table.0.contains_key(&vip(2)));
+    }
+
+    #[test]
+    fn a_foreign_edit_is_found_by_the_next_reading_and_repaired() {
+        let mut reconciler = read(at(0), services(1));
+        reconciler.begin_slice();
+        while let Some((id, _)) = reconciler.poll_op(at(0)) {
+            reconciler.handle_applied(at(0), id, Ok(()));
+        }
+        let audit = reconciler.next_timeout(at(0)).unwrap();
+        assert!(audit <= at(0) + limits::AUDIT_INTERVAL);
+        let mut found = Vec::new();
+        while let Some(part) = reconciler.poll_read(audit) {
+            found.extend(reconciler.handle_snapshot(audit, empty(part)));
+        }
+        assert_eq!(
+            found,
+            [Finding::ForeignEdit(2)],
+            "service and dest are gone"
+        );
+        reconciler.begin_slice();
+        assert!(matches!(
+            reconciler.poll_op(audit),
+            Some((_, Op::NewService(..)))
+        ));
+    }
+
+    #[test]
+    fn removing_what_is_gone_already_is_a_success() {
+        let mut reconciler = read(at(0), services(1));
+        reconciler.begin_slice();
+        while let Some((id, _)) = reconciler.poll_op(at(0)) {
+            reconciler.handle_applied(at(0), id, Ok(()));
+        }
+        reconciler.set_desired(Desired::default());
+        let (id, op) = reconciler.poll_op(at(1)).unwrap();
+        assert_eq!(op, Op::DelService(vip(1)));
+        assert_eq!(
+            reconciler.handle_applied(at(1), id, Err(OpError::NO_SERVICE)),
+            None
+        );
+        assert!(reconciler.is_converged());
+    }
+
+    #[test]
+    fn an_answer_nobody_waits_for_is_ignored() {
+        let mut reconciler = read(at(0), services(1));
+        assert_eq!(
+            reconciler.handle_applied(at(0), OpId(77), Err(OpError::EXISTS)),
+            None
+        );
+        assert_eq!(reconciler.counts(), (0, 0, 0));
+    }
+}
