@@ -1,0 +1,298 @@
+//! IPVS over generic netlink: services, dests, synchronisation daemons, timeouts.
+//!
+//! The kernel answers within `send`, so an exchange is one send and as many receives as there are answers, each of
+//! which has a deadline. The answers are matched by sequence number; one of an exchange that was given up is dropped.
+
+mod abi;
+mod decode;
+mod encode;
+#[cfg(test)]
+mod tests;
+
+use core::fmt;
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use director_core::ipvs::{ActualDest, DestId, Service, ServiceId, SyncDaemon, SyncRole};
+use director_core::kernel::{Op, OpError};
+use neli::consts::socket::{Msg, NlFamily};
+use neli::socket::NlSocket;
+use neli::utils::Groups;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use self::encode::{EncodeError, Writer};
+use super::netlink::{self, Message, messages};
+
+/// Operations of one batch. Each is acknowledged in a datagram of its own, and some hundred of them overflow a
+/// receive buffer of the default size.
+pub const BATCH_MAX: usize = 64;
+
+/// Longest wait for an answer. The kernel has given it when `send` returns, so this only keeps a defect from
+/// stopping the loop; it is shorter than the shortest usual Active_Down interval.
+const ANSWER_MAX: Duration = Duration::from_millis(500);
+
+/// A dump's datagrams are at most this long (NLMSG_GOODSIZE grows up to 32 KiB, net/netlink/af_netlink.c).
+const DATAGRAM_MAX: usize = 32 << 10;
+
+/// Attempts at a dump that the kernel reports as interrupted.
+const DUMP_ATTEMPTS: u32 = 3;
+
+/// Why the kernel's IPVS could not be asked.
+#[derive(Debug)]
+pub enum IpvsError {
+    /// The family is not there: the module `ip_vs` is not loaded.
+    Missing,
+    /// The socket failed; it is of no further use.
+    Socket(io::Error),
+    /// The kernel refused, with a positive errno.
+    Refused(i32),
+    /// No answer in time.
+    Silent,
+    /// The table changed under every attempt to read it.
+    Interrupted,
+}
+
+impl fmt::Display for IpvsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("the kernel has no IPVS (is the module ip_vs loaded?)"),
+            Self::Socket(error) => write!(f, "IPVS netlink socket: {error}"),
+            Self::Refused(errno) => write!(f, "IPVS refused: {}", Errno::from_raw(*errno).desc()),
+            Self::Silent => f.write_str("IPVS gave no answer"),
+            Self::Interrupted => f.write_str("the IPVS table changes faster than it can be read"),
+        }
+    }
+}
+
+impl From<io::Error> for IpvsError {
+    fn from(error: io::Error) -> Self {
+        Self::Socket(error)
+    }
+}
+
+impl From<EncodeError> for IpvsError {
+    fn from(error: EncodeError) -> Self {
+        Self::Socket(io::Error::other(error.to_string()))
+    }
+}
+
+impl IpvsError {
+    /// The error as the answer to an operation.
+    #[must_use]
+    pub fn errno(&self) -> OpError {
+        OpError(match self {
+            // Not ENOENT, which would read as "already deleted".
+            Self::Missing => libc::EPROTONOSUPPORT,
+            Self::Socket(error) => error.raw_os_error().unwrap_or(libc::EIO),
+            Self::Refused(errno) => *errno,
+            Self::Silent => libc::ETIMEDOUT,
+            Self::Interrupted => libc::EAGAIN,
+        })
+    }
+}
+
+/// The kernel's IPVS of this network namespace.
+pub struct Ipvs {
+    socket: NlSocket,
+    family: u16,
+    sequence: u32,
+    buffer: Vec<u8>,
+}
+
+impl Ipvs {
+    /// Opens a socket and asks for the family's number.
+    ///
+    /// # Errors
+    /// [`IpvsError::Missing`] while the module is not loaded, otherwise the socket's or the kernel's error.
+    pub fn open() -> Result<Self, IpvsError> {
+        let socket = NlSocket::connect(NlFamily::Generic, None, Groups::empty())?;
+        socket.nonblock()?;
+        let mut ipvs = Self { socket, family: 0, sequence: 0, buffer: vec![0; DATAGRAM_MAX] };
+        let sequence = ipvs.next_sequence();
+        let mut writer = Writer::new(0);
+        writer.resolve(sequence)?;
+        ipvs.send(writer)?;
+        let mut family = None;
+        let answer = ipvs.until_answered(|message| {
+            if message.sequence != sequence {
+                return None;
+            }
+            if message.kind == netlink::ERROR {
+                return Some(message.errno());
+            }
+            family = decode::family_number(message.payload);
+            None
+        });
+        ipvs.family = match (answer?, family) {
+            (0, Some(family)) => family,
+            (0 | libc::ENOENT, _) => return Err(IpvsError::Missing),
+            (errno, _) => return Err(IpvsError::Refused(errno)),
+        };
+        Ok(ipvs)
+    }
+
+    /// Does up to [`BATCH_MAX`] operations in their order and returns their results in the same order. One that
+    /// fails does not keep the kernel from doing the next.
+    pub fn apply(&mut self, ops: &[Op]) -> Vec<Result<(), OpError>> {
+        debug_assert!(ops.len() <= BATCH_MAX);
+        let mut results = vec![Err(IpvsError::Silent.errno()); ops.len()];
+        if let Err(error) = self.try_apply(ops, &mut results) {
+            for result in results.iter_mut().filter(|result| **result == Err(IpvsError::Silent.errno())) {
+                *result = Err(error.errno());
+            }
+        }
+        results
+    }
+
+    fn try_apply(&mut self, ops: &[Op], results: &mut [Result<(), OpError>]) -> Result<(), IpvsError> {
+        let first = self.sequence.wrapping_add(1);
+        let mut writer = Writer::new(self.family);
+        for op in ops {
+            let sequence = self.next_sequence();
+            writer.operation(sequence, op)?;
+        }
+        self.send(writer)?;
+        let mut open = ops.len();
+        if open == 0 {
+            return Ok(());
+        }
+        self.until_answered(|message| {
+            let index = usize::try_from(message.sequence.wrapping_sub(first)).ok()?;
+            let result = results.get_mut(index).filter(|_| message.kind == netlink::ERROR)?;
+            *result = match message.errno() {
+                0 => Ok(()),
+                errno => Err(OpError(errno)),
+            };
+            open = open.saturating_sub(1);
+            (open == 0).then_some(0)
+        })?;
+        Ok(())
+    }
+
+    /// All services, without their dests.
+    ///
+    /// # Errors
+    /// See [`IpvsError`].
+    pub fn services(&mut self) -> Result<BTreeMap<ServiceId, Service>, IpvsError> {
+        self.dump(Writer::dump_services, decode::service)
+    }
+
+    /// The dests of one service; none when there is no such service.
+    ///
+    /// # Errors
+    /// See [`IpvsError`].
+    pub fn dests(&mut self, id: &ServiceId) -> Result<BTreeMap<DestId, ActualDest>, IpvsError> {
+        let family = id.family();
+        self.dump(|writer, sequence| writer.dump_dests(sequence, id), |payload| decode::dest(payload, family))
+    }
+
+    /// The running synchronisation daemons.
+    ///
+    /// # Errors
+    /// See [`IpvsError`].
+    pub fn daemons(&mut self) -> Result<BTreeMap<SyncRole, SyncDaemon>, IpvsError> {
+        self.dump(Writer::dump_daemons, decode::daemon)
+    }
+
+    /// Sets the timeouts of established TCP, TCP after FIN, and UDP, in seconds; 0 leaves one as it is.
+    ///
+    /// # Errors
+    /// See [`IpvsError`].
+    pub fn set_timeouts(&mut self, timeouts: [u32; 3]) -> Result<(), IpvsError> {
+        let sequence = self.next_sequence();
+        let mut writer = Writer::new(self.family);
+        writer.timeouts(sequence, timeouts)?;
+        self.send(writer)?;
+        let answer = |message: Message<'_>| {
+            (message.sequence == sequence && message.kind == netlink::ERROR).then(|| message.errno())
+        };
+        match self.until_answered(answer)? {
+            0 => Ok(()),
+            errno => Err(IpvsError::Refused(errno)),
+        }
+    }
+
+    /// Reads one table whole; a repeated entry counts once.
+    fn dump<K: Ord, V>(
+        &mut self,
+        request: impl Fn(&mut Writer, u32) -> Result<(), EncodeError>,
+        parse: impl Fn(&[u8]) -> Option<(K, V)>,
+    ) -> Result<BTreeMap<K, V>, IpvsError> {
+        for _ in 0..DUMP_ATTEMPTS {
+            let sequence = self.next_sequence();
+            let mut writer = Writer::new(self.family);
+            request(&mut writer, sequence)?;
+            self.send(writer)?;
+            let mut found = BTreeMap::new();
+            let mut interrupted = false;
+            let errno = self.until_answered(|message| {
+                if message.sequence != sequence {
+                    return None;
+                }
+                interrupted |= message.flags & netlink::DUMP_INTERRUPTED != 0;
+                if matches!(message.kind, netlink::DONE | netlink::ERROR) {
+                    return Some(message.errno());
+                }
+                found.extend(parse(message.payload));
+                None
+            })?;
+            match errno {
+                0 if !interrupted => return Ok(found),
+                0 => {}
+                errno => return Err(IpvsError::Refused(errno)),
+            }
+        }
+        Err(IpvsError::Interrupted)
+    }
+
+    fn send(&mut self, writer: Writer) -> Result<(), IpvsError> {
+        let bytes = writer.bytes.into_inner();
+        let sent = self.socket.send(&bytes, Msg::empty())?;
+        if sent == bytes.len() { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::EMSGSIZE).into()) }
+    }
+
+    /// Hands every message that arrives to `judge` until it returns an errno.
+    fn until_answered(&mut self, mut judge: impl FnMut(Message<'_>) -> Option<i32>) -> Result<i32, IpvsError> {
+        let deadline = Instant::now() + ANSWER_MAX;
+        loop {
+            match self.socket.recv(&mut self.buffer, Msg::empty()) {
+                Ok((length, _)) => {
+                    let datagram = self.buffer.get(..length).unwrap_or_default();
+                    // Every message is looked at: a batch's last answer may stand before others in one datagram.
+                    let mut answer = None;
+                    for message in messages(datagram) {
+                        answer = judge(message).or(answer);
+                    }
+                    if let Some(errno) = answer {
+                        return Ok(errno);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait(deadline)?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn wait(&self, deadline: Instant) -> Result<(), IpvsError> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(IpvsError::Silent);
+        }
+        // SAFETY: the socket is owned by self and stays open for as long as the borrow.
+        let fd = unsafe { BorrowedFd::borrow_raw(self.socket.as_raw_fd()) };
+        let timeout = PollTimeout::try_from(left.as_millis().saturating_add(1)).unwrap_or(PollTimeout::ZERO);
+        match poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], timeout) {
+            Ok(_) | Err(Errno::EINTR) => Ok(()),
+            Err(errno) => Err(io::Error::from(errno).into()),
+        }
+    }
+
+    fn next_sequence(&mut self) -> u32 {
+        self.sequence = self.sequence.wrapping_add(1);
+        self.sequence
+    }
+}

@@ -1,0 +1,194 @@
+//! The kernel's tables: interfaces, addresses and routes by rtnetlink, IPVS by generic netlink.
+//!
+//! Operations are done at once, in batches. A reading of the IPVS table takes one exchange for each service, so it is
+//! cut into slices; an operation in between makes it begin anew, for what it has read is outdated.
+
+pub mod ipvs;
+pub mod monitor;
+mod netlink;
+mod reader;
+mod route_message;
+mod route_socket;
+pub mod rtnl;
+
+use std::io;
+
+use director_core::director::Part;
+use director_core::kernel::{Op, OpError, Snapshot};
+use director_core::time::Instant;
+
+use self::ipvs::{Ipvs, IpvsError};
+use self::reader::TableReader;
+use self::rtnl::Rtnl;
+use crate::{clock, limits};
+
+/// What the director writes into the addresses (IFA_PROTO, linux/if_addr.h) and routes (rtm_protocol,
+/// linux/rtnetlink.h) that it adds, so that a restarted director knows its own. No routing daemon is registered
+/// under it (iproute2, etc/rt_protos).
+pub const PROTOCOL: u8 = 75;
+
+/// Both interfaces to the kernel, and the readings that are still to be done.
+pub struct Kernel {
+    rtnl: Rtnl,
+    ipvs: Option<Ipvs>,
+    /// The last failure of IPVS, logged once; empty when it went well.
+    trouble: String,
+    /// Before this moment a missing IPVS is not looked for again.
+    ipvs_retry_at: Instant,
+    timeouts: [u32; 3],
+    network_read_at: Option<Instant>,
+    table_read_at: Option<Instant>,
+    reader: TableReader,
+    table_read_last: Option<Instant>,
+}
+
+impl Kernel {
+    /// Opens rtnetlink. IPVS is opened when it is first needed, and looked for again when it is not there.
+    ///
+    /// # Errors
+    /// When there is no rtnetlink.
+    pub fn open() -> io::Result<Self> {
+        Ok(Self {
+            rtnl: Rtnl::open()?,
+            ipvs: None,
+            trouble: String::new(),
+            ipvs_retry_at: Instant::ZERO,
+            timeouts: [0; 3],
+            network_read_at: None,
+            table_read_at: None,
+            reader: TableReader::default(),
+            table_read_last: None,
+        })
+    }
+
+    /// Does one operation on links, addresses or routes.
+    ///
+    /// # Errors
+    /// The kernel's errno.
+    pub fn apply_network(&mut self, op: &Op) -> Result<(), OpError> {
+        self.rtnl.apply(op)
+    }
+
+    /// Does up to [`ipvs::BATCH_MAX`] operations on IPVS, in order; the results have the same order.
+    pub fn apply_ipvs(&mut self, ops: &[Op]) -> Vec<Result<(), OpError>> {
+        self.reader = TableReader::default();
+        match self.ipvs() {
+            Some(ipvs) => ipvs.apply(ops),
+            None => vec![Err(IpvsError::Missing.errno()); ops.len()],
+        }
+    }
+
+    /// IPVS timeouts of established TCP, TCP after FIN, and UDP, in seconds; 0 leaves one as it is. They are set now
+    /// and whenever IPVS was missing.
+    pub fn set_timeouts(&mut self, timeouts: [u32; 3]) {
+        self.timeouts = timeouts;
+        if timeouts != [0; 3]
+            && let Some(ipvs) = self.ipvs()
+            && let Err(error) = ipvs.set_timeouts(timeouts)
+        {
+            log::warn!("IPVS timeouts: {error}");
+        }
+    }
+
+    /// Notes that a part of the kernel's state is to be read whole; [`Kernel::read`] does it.
+    pub fn begin_read(&mut self, part: Part) {
+        match part {
+            Part::Network => self.network_read_at = Some(Instant::ZERO),
+            Part::Ipvs => self.table_read_at = Some(Instant::ZERO),
+        }
+    }
+
+    /// When [`Kernel::read`] has something to do.
+    #[must_use]
+    pub fn next_read(&self) -> Option<Instant> {
+        director_core::time::earliest(self.network_read_at, self.table_read_at)
+    }
+
+    /// When the IPVS table was last read to its end.
+    #[must_use]
+    pub const fn table_read_last(&self) -> Option<Instant> {
+        self.table_read_last
+    }
+
+    /// Does a slice of what is to be read; returns a part when it has been read whole. A reading that fails is tried
+    /// again a little later.
+    pub fn read(&mut self, now: Instant) -> Option<Snapshot> {
+        if self.network_read_at.is_some_and(|at| at <= now) {
+            return self.read_network(now);
+        }
+        if self.table_read_at.is_some_and(|at| at <= now) {
+            return self.read_table(now);
+        }
+        None
+    }
+
+    fn read_network(&mut self, now: Instant) -> Option<Snapshot> {
+        match self.rtnl.snapshot() {
+            Ok(snapshot) => {
+                self.network_read_at = None;
+                Some(snapshot)
+            }
+            Err(error) => {
+                log::error!("links, addresses and routes can't be read: {error}");
+                self.network_read_at = Some(now + limits::KERNEL_RETRY);
+                None
+            }
+        }
+    }
+
+    fn read_table(&mut self, now: Instant) -> Option<Snapshot> {
+        let mut reader = core::mem::take(&mut self.reader);
+        // Without IPVS the table is empty, and every operation on it will say why.
+        let slice = self.ipvs().map_or(Ok(true), |ipvs| reader.slice(ipvs));
+        match slice {
+            Ok(true) => {
+                self.table_read_at = None;
+                self.table_read_last = Some(clock::now());
+                Some(reader.finish())
+            }
+            Ok(false) => {
+                self.reader = reader;
+                None
+            }
+            Err(error) => {
+                // Perhaps the module was unloaded and loaded again, and the family has another number.
+                self.ipvs = None;
+                self.note_trouble(error.to_string());
+                self.table_read_at = Some(now + limits::KERNEL_RETRY);
+                None
+            }
+        }
+    }
+
+    fn ipvs(&mut self) -> Option<&mut Ipvs> {
+        if self.ipvs.is_none() {
+            let now = clock::now();
+            if now < self.ipvs_retry_at {
+                return None;
+            }
+            self.ipvs_retry_at = now + limits::KERNEL_RETRY;
+            match Ipvs::open() {
+                Ok(mut ipvs) => {
+                    if !core::mem::take(&mut self.trouble).is_empty() {
+                        log::info!("IPVS is there again");
+                    }
+                    if self.timeouts != [0; 3]
+                        && let Err(error) = ipvs.set_timeouts(self.timeouts)
+                    {
+                        log::warn!("IPVS timeouts: {error}");
+                    }
+                    self.ipvs = Some(ipvs);
+                }
+                Err(error) => self.note_trouble(error.to_string()),
+            }
+        }
+        self.ipvs.as_mut()
+    }
+
+    fn note_trouble(&mut self, trouble: String) {
+        if self.trouble != trouble {
+            log::error!("{trouble}");
+            self.trouble = trouble;
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! rtnetlink's messages as values of the core, and back.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use director_core::kernel::{AddressId, Link, Route};
+use director_core::net::{Cidr, Ifindex, Mac};
+use netlink_packet_route::address::{
+    AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol,
+};
+use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use rtnetlink::AddressMessageBuilder;
+
+use super::PROTOCOL;
+
+/// The metric that the kernel gives an IPv6 route without one (IP6_RT_PRIO_USER, net/ip6_route.h).
+const IPV6_METRIC: u32 = 1024;
+
+/// Asks for all links.
+pub(super) fn all_links() -> RouteNetlinkMessage {
+    RouteNetlinkMessage::GetLink(LinkMessage::default())
+}
+
+/// Asks for all addresses.
+pub(super) fn all_addresses() -> RouteNetlinkMessage {
+    RouteNetlinkMessage::GetAddress(AddressMessage::default())
+}
+
+/// Asks for our routes of the family of an address.
+pub(super) fn our_routes(family: IpAddr) -> RouteNetlinkMessage {
+    let mut message = RouteMessage::default();
+    message.header.address_family = family_of(family);
+    message.header.protocol = RouteProtocol::Other(PROTOCOL);
+    message.header.table = RouteHeader::RT_TABLE_MAIN;
+    RouteNetlinkMessage::GetRoute(message)
+}
+
+/// The message that adds or removes an address. The kernel makes it a secondary one by itself when the interface has
+/// a network of that prefix, and adds the prefix route otherwise, as with `ip address add`.
+pub(super) fn address_of(id: &AddressId) -> AddressMessage {
+    let (index, prefix) = (id.ifindex.0, id.cidr.prefix);
+    let mut message = match id.cidr.address {
+        IpAddr::V4(address) => {
+            AddressMessageBuilder::<Ipv4Addr>::new().index(index).address(address, prefix).build()
+        }
+        IpAddr::V6(address) => {
+            AddressMessageBuilder::<Ipv6Addr>::new().index(index).address(address, prefix).build()
+        }
+    };
+    message.attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(PROTOCOL)));
+    if id.cidr == Cidr::host(id.cidr.address) && id.cidr.address.is_ipv6() {
+        // A virtual address must serve at once; that no two nodes have it is the election's work.
+        message.header.flags |= AddressHeaderFlags::Nodad;
+        message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+    }
+    message
+}
+
+/// The message that adds or removes a route.
+pub(super) fn route_of(route: &Route) -> RouteMessage {
+    let mut message = RouteMessage::default();
+    message.header.address_family = family_of(route.destination.address);
+    message.header.destination_prefix_length = route.destination.prefix;
+    message.header.table = RouteHeader::RT_TABLE_MAIN;
+    message.header.protocol = RouteProtocol::Other(PROTOCOL);
+    message.header.kind = RouteType::Unicast;
+    message.header.scope = if route.via.is_none() && route.destination.address.is_ipv4() {
+        RouteScope::Link
+    } else {
+        RouteScope::Universe
+    };
+    let attributes = &mut message.attributes;
+    if route.destination.prefix > 0 {
+        attributes.push(RouteAttribute::Destination(route_address(route.destination.address)));
+    }
+    attributes.extend(route.via.map(|via| RouteAttribute::Gateway(route_address(via))));
+    attributes.extend(route.ifindex.map(|link| RouteAttribute::Oif(link.0)));
+    attributes.extend(route.source.map(|source| RouteAttribute::PrefSource(route_address(source))));
+    if route.metric > 0 {
+        attributes.push(RouteAttribute::Priority(route.metric));
+    }
+    message
+}
+
+/// A link, out of RTM_NEWLINK; none for what a bridge says of its ports.
+pub(super) fn link(message: &RouteNetlinkMessage) -> Option<Link> {
+    let RouteNetlinkMessage::NewLink(message) = message else { return None };
+    if message.header.interface_family != AddressFamily::Unspec {
+        return None;
+    }
+    let flags = message.header.flags;
+    let (mut name, mut mac, mut mtu) = (None, Mac::default(), 0);
+    for attribute in &message.attributes {
+        match attribute {
+            LinkAttribute::IfName(text) => name = text.parse().ok(),
+            LinkAttribute::Address(bytes) => mac = <[u8; 6]>::try_from(bytes.as_slice()).map_or(mac, Mac),
+            LinkAttribute::Mtu(bytes) => mtu = *bytes,
+            _ => {}
+        }
+    }
+    Some(Link {
+        ifindex: Ifindex(message.header.index),
+        name: name?,
+        mac,
+        mtu,
+        up: flags.contains(LinkFlags::Up),
+        carrier: flags.contains(LinkFlags::LowerUp),
+        loopback: flags.contains(LinkFlags::Loopback),
+    })
+}
+
+/// The number of a link that is gone, out of RTM_DELLINK; none for a port that left its bridge.
+pub(super) fn link_gone(message: &RouteNetlinkMessage) -> Option<Ifindex> {
+    match message {
+        RouteNetlinkMessage::DelLink(message) if message.header.interface_family == AddressFamily::Unspec => {
+            Some(Ifindex(message.header.index))
+        }
+        _ => None,
+    }
+}
+
+/// An address, and whether it carries our mark, out of RTM_NEWADDR or RTM_DELADDR.
+pub(super) fn address(message: &RouteNetlinkMessage) -> Option<(AddressId, bool)> {
+    let (RouteNetlinkMessage::NewAddress(message) | RouteNetlinkMessage::DelAddress(message)) = message else {
+        return None;
+    };
+    let (mut local, mut address, mut ours) = (None, None, false);
+    for attribute in &message.attributes {
+        match attribute {
+            // On a point-to-point link IFA_ADDRESS is the other end, and IFA_LOCAL is ours.
+            AddressAttribute::Local(ip) => local = Some(*ip),
+            AddressAttribute::Address(ip) => address = Some(*ip),
+            AddressAttribute::Protocol(protocol) => ours = u8::from(*protocol) == PROTOCOL,
+            _ => {}
+        }
+    }
+    let cidr = Cidr { address: local.or(address)?, prefix: message.header.prefix_len };
+    Some((AddressId { ifindex: Ifindex(message.header.index), cidr }, ours))
+}
+
+/// One of our routes, out of RTM_NEWROUTE; none for anybody else's.
+pub(super) fn route(message: &RouteNetlinkMessage) -> Option<Route> {
+    let RouteNetlinkMessage::NewRoute(message) = message else { return None };
+    let header = &message.header;
+    if header.protocol != RouteProtocol::Other(PROTOCOL) || header.table != RouteHeader::RT_TABLE_MAIN {
+        return None;
+    }
+    let any = match header.address_family {
+        AddressFamily::Inet => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        AddressFamily::Inet6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        _ => return None,
+    };
+    let destination = Cidr { address: any, prefix: header.destination_prefix_length };
+    let mut route = Route { destination, via: None, ifindex: None, source: None, metric: 0 };
+    for attribute in &message.attributes {
+        match attribute {
+            RouteAttribute::Destination(to) => route.destination.address = ip_address(to)?,
+            RouteAttribute::Gateway(via) => route.via = ip_address(via),
+            RouteAttribute::Oif(link) => route.ifindex = Some(Ifindex(*link)),
+            RouteAttribute::PrefSource(source) => route.source = ip_address(source),
+            RouteAttribute::Priority(IPV6_METRIC) if any.is_ipv6() => {}
+            RouteAttribute::Priority(metric) => route.metric = *metric,
+            _ => {}
+        }
+    }
+    Some(route)
+}
+
+fn family_of(address: IpAddr) -> AddressFamily {
+    if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 }
+}
+
+fn route_address(address: IpAddr) -> RouteAddress {
+    match address {
+        IpAddr::V4(address) => RouteAddress::Inet(address),
+        IpAddr::V6(address) => RouteAddress::Inet6(address),
+    }
+}
+
+fn ip_address(address: &RouteAddress) -> Option<IpAddr> {
+    match address {
+        RouteAddress::Inet(address) => Some(IpAddr::V4(*address)),
+        RouteAddress::Inet6(address) => Some(IpAddr::V6(*address)),
+        _ => None,
+    }
+}

@@ -1,0 +1,167 @@
+//! Interfaces, addresses and routes over rtnetlink.
+//!
+//! The kernel answers a request within `send`, so a request is driven to its end on the spot ([`Rtnl::run`]); no
+//! future leaves this file. `send` itself may wait for the kernel's RTNL lock, however the socket is set: while
+//! somebody else holds it (a driver that resets its card), the loop stands still for as long.
+
+use core::future::Future;
+use core::net::IpAddr;
+use core::pin::pin;
+use core::task::{Context, Poll, Waker};
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
+
+use director_core::kernel::{Op, OpError, Snapshot};
+use futures_util::StreamExt;
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
+};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_proto::Connection;
+use netlink_sys::AsyncSocket;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rtnetlink::{Handle, LinkUnspec};
+
+use super::route_message as message;
+use super::route_socket::RouteSocket;
+
+/// Longest wait for an answer; see [`super::ipvs`].
+const ANSWER_MAX: Duration = Duration::from_millis(500);
+
+/// Attempts at a dump that the kernel reports as interrupted.
+const DUMP_ATTEMPTS: u32 = 3;
+
+/// The rtnetlink of this network namespace.
+pub struct Rtnl {
+    connection: Connection<RouteNetlinkMessage, RouteSocket>,
+    handle: Handle,
+}
+
+impl Rtnl {
+    /// Opens a socket.
+    ///
+    /// # Errors
+    /// When there is no netlink, or no file descriptor left.
+    pub fn open() -> io::Result<Self> {
+        // What comes unasked goes to the monitor's own connection; here the receiver is of no use.
+        let (mut connection, handle, _) = rtnetlink::new_connection_with_socket::<RouteSocket>()?;
+        // Lets the kernel filter dumps by our route protocol; without it the filter below does the same.
+        let _ = connection.socket_mut().socket_mut().set_netlink_get_strict_chk(true);
+        Ok(Self { connection, handle })
+    }
+
+    /// Does one operation; those of IPVS are refused.
+    ///
+    /// # Errors
+    /// The kernel's errno; ETIMEDOUT without an answer.
+    pub fn apply(&mut self, op: &Op) -> Result<(), OpError> {
+        const ADD: u16 = NLM_F_CREATE | NLM_F_EXCL;
+        let (request, flags) = match op {
+            Op::LinkUp(link) => (RouteNetlinkMessage::SetLink(LinkUnspec::new_with_index(link.0).up().build()), 0),
+            Op::LinkMtu(link, mtu) => {
+                (RouteNetlinkMessage::SetLink(LinkUnspec::new_with_index(link.0).mtu(*mtu).build()), 0)
+            }
+            Op::AddAddress(id) => (RouteNetlinkMessage::NewAddress(message::address_of(id)), ADD),
+            Op::DelAddress(id) => (RouteNetlinkMessage::DelAddress(message::address_of(id)), 0),
+            Op::AddRoute(route) => (RouteNetlinkMessage::NewRoute(message::route_of(route)), ADD),
+            Op::DelRoute(route) => (RouteNetlinkMessage::DelRoute(message::route_of(route)), 0),
+            _ => return Err(OpError(libc::EOPNOTSUPP)),
+        };
+        let exchange = exchange(self.handle.clone(), request, flags | NLM_F_ACK);
+        self.run(exchange)?.map(|_| ())
+    }
+
+    /// Reads links, addresses and the director's routes.
+    ///
+    /// # Errors
+    /// The kernel's errno; EAGAIN when a table changed under every attempt to read it.
+    pub fn snapshot(&mut self) -> Result<Snapshot, OpError> {
+        let links = self.dump(&message::all_links())?;
+        let addresses = self.dump(&message::all_addresses())?;
+        let mut routes = self.dump(&message::our_routes(IpAddr::from([0; 4])))?;
+        routes.extend(self.dump(&message::our_routes(IpAddr::from([0; 16])))?);
+        Ok(Snapshot::Network {
+            links: links.iter().filter_map(message::link).collect(),
+            addresses: addresses.iter().filter_map(message::address).collect(),
+            routes: routes.iter().filter_map(message::route).collect(),
+        })
+    }
+
+    fn dump(&mut self, request: &RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>, OpError> {
+        let mut last = OpError(libc::EAGAIN);
+        for _ in 0..DUMP_ATTEMPTS {
+            let exchange = exchange(self.handle.clone(), request.clone(), NLM_F_DUMP);
+            match self.run(exchange)? {
+                Err(OpError(libc::EINTR)) => last = OpError(libc::EAGAIN),
+                result => return result,
+            }
+        }
+        Err(last)
+    }
+
+    /// Drives a request to its end. On a timeout the connection is made anew, so that a late answer meets nobody.
+    fn run<T>(&mut self, future: impl Future<Output = T>) -> Result<T, OpError> {
+        let mut future = pin!(future);
+        let mut context = Context::from_waker(Waker::noop());
+        let deadline = Instant::now() + ANSWER_MAX;
+        loop {
+            // The connection sends one queued request when it is polled, and reads before it sends: three rounds at
+            // most until the future has its answer.
+            for _ in 0..3 {
+                if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
+                    return Ok(value);
+                }
+                if pin!(&mut self.connection).poll(&mut context).is_ready() {
+                    return Err(self.reopen(libc::EPIPE));
+                }
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(self.reopen(libc::ETIMEDOUT));
+            }
+            self.wait(left);
+        }
+    }
+
+    fn wait(&mut self, at_most: Duration) {
+        // SAFETY: the socket belongs to the connection, which outlives the borrow.
+        let fd = unsafe { BorrowedFd::borrow_raw(self.connection.socket_mut().fd()) };
+        let timeout = PollTimeout::try_from(at_most.as_millis().saturating_add(1)).unwrap_or(PollTimeout::ZERO);
+        // An error shows at the next read.
+        let _ = poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], timeout);
+    }
+
+    fn reopen(&mut self, errno: i32) -> OpError {
+        match Self::open() {
+            Ok(fresh) => *self = fresh,
+            Err(error) => log::error!("rtnetlink socket: {error}"),
+        }
+        OpError(errno)
+    }
+}
+
+/// Sends one request and gathers its answers; EINTR for a dump that the kernel marks as interrupted.
+async fn exchange(
+    mut handle: Handle,
+    request: RouteNetlinkMessage,
+    flags: u16,
+) -> Result<Vec<RouteNetlinkMessage>, OpError> {
+    let mut request = NetlinkMessage::from(request);
+    request.header.flags = NLM_F_REQUEST | flags;
+    let mut answers = handle.request(request).map_err(|_| OpError(libc::EPIPE))?;
+    let mut found = Vec::new();
+    let mut interrupted = false;
+    while let Some(answer) = answers.next().await {
+        interrupted |= answer.header.flags & NLM_F_DUMP_INTR != 0;
+        match answer.payload {
+            NetlinkPayload::InnerMessage(inner) => found.push(inner),
+            NetlinkPayload::Error(error) if error.raw_code() != 0 => {
+                return Err(OpError(error.raw_code().saturating_neg()));
+            }
+            NetlinkPayload::Overrun(_) => return Err(OpError(libc::ENOBUFS)),
+            _ => {}
+        }
+    }
+    if interrupted { Err(OpError(libc::EINTR)) } else { Ok(found) }
+}

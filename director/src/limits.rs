@@ -1,0 +1,58 @@
+//! Every bound of the shell, with its reason.
+
+use std::time::Duration;
+
+/// Adverts read of one interface in one turn. A flood of them must not keep the timers from being judged; a thousand
+/// virtual routers that advertise at once are read in four turns.
+pub const ADVERTS_PER_TURN: usize = 256;
+
+/// Reads of one check or client in one turn; the rest is read in the next turn.
+pub const READS_PER_TURN: usize = 4;
+
+/// Bytes of one read. Adverts, and answers to checks, are shorter than a page most of the time.
+pub const READ_BYTES: usize = 16 << 10;
+
+/// A turn that has lasted this long leaves the rest of its work to the next one, so that an advert is never late by
+/// much more.
+pub const TURN_MAX: Duration = Duration::from_millis(10);
+
+/// What a reading of the IPVS table may take of one turn.
+pub const TABLE_SLICE_MAX: Duration = Duration::from_millis(4);
+
+/// Readiness events of one poll; more are delivered by the next one.
+pub const EVENTS_PER_POLL: usize = 256;
+
+/// Pause before a kernel table that could not be read is read again, and before a missing family is looked for.
+pub const KERNEL_RETRY: Duration = Duration::from_secs(1);
+
+/// Programs at the control socket: the consoles, and some operators' commands.
+pub const CLIENTS_MAX: usize = 16;
+
+/// A client that has so much unread gets nothing more: the longest reply, and one more in the making.
+pub const CLIENT_UNSENT_MAX: usize = crate::frame::REPLY_MAX + (64 << 10);
+
+/// A client that takes nothing of a reply for so long is dropped: a serial line of 9600 baud moves a byte in a
+/// millisecond, and the socket's buffer is read by the console ahead of the line.
+pub const CLIENT_STALL_MAX: Duration = Duration::from_secs(30);
+
+/// How long no secret is looked at after a wrong one: 28,800 guesses a day.
+pub const SECRET_PAUSE: Duration = Duration::from_secs(3);
+
+/// Counters older than this are read anew before a status is given.
+pub const COUNTERS_AGE_MAX: Duration = Duration::from_millis(200);
+
+/// Services up to which that is done: some milliseconds of reading.
+pub const COUNTERS_SERVICES_MAX: usize = 32;
+
+/// Between two beats for PID 1.
+pub const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// File descriptors: the checks' sockets, and enough for everything else.
+pub const FILES_MAX: u64 = director_core::limits::PROBES_OPEN_MAX as u64 + 1024;
+
+/// Real-time priority (1..=99): above ordinary programs, below the kernel's own interrupt threads at 50.
+pub const PRIORITY: i32 = 40;
+
+/// Processor time that the loop may use without ever sleeping; the kernel then ends the process (RLIMIT_RTTIME). A
+/// defect that spins must not take the machine with it.
+pub const SPIN_MAX: Duration = Duration::from_secs(10);

@@ -1,0 +1,198 @@
+//! The shell against the kernel it runs on, each test in a network namespace of its own. Needs root; without it the
+//! tests say so and pass.
+
+use std::net::Ipv4Addr;
+use std::process::Command;
+
+use director::kernel::monitor::Monitor;
+use director::kernel::rtnl::Rtnl;
+use director::sock::arp::ArpSender;
+use director::sock::vrrp::VrrpSockets;
+use director_core::kernel::{AddressId, KernelEvent, Link, Op, OpError, Route, Snapshot};
+use director_core::net::{Ifindex, Mac};
+use mio::{Poll, Token};
+use nix::sched::{CloneFlags, unshare};
+
+#[test]
+fn links_addresses_and_routes_are_set_and_read_back() {
+    in_a_namespace(|| {
+        let mut rtnl = Rtnl::open().unwrap();
+        ip("link add left type veth peer name right");
+        let left = link(&mut rtnl, "left");
+        assert!(!left.up && !left.carrier && !left.loopback && left.mac != Mac::default());
+        assert!(link(&mut rtnl, "lo").loopback);
+
+        rtnl.apply(&Op::LinkMtu(left.ifindex, 1400)).unwrap();
+        rtnl.apply(&Op::LinkUp(left.ifindex)).unwrap();
+        ip("link set right up");
+        let after = link(&mut rtnl, "left");
+        assert!(after.up && after.mtu == 1400);
+
+        let own = AddressId { ifindex: left.ifindex, cidr: "192.0.2.1/24".parse().unwrap() };
+        let vip = AddressId { ifindex: left.ifindex, cidr: "192.0.2.100/32".parse().unwrap() };
+        let vip6 = AddressId { ifindex: left.ifindex, cidr: "2001:db8::100/128".parse().unwrap() };
+        ip("address add 192.0.2.7/24 dev left");
+        for id in [own, vip, vip6] {
+            rtnl.apply(&Op::AddAddress(id)).unwrap();
+            assert_eq!(rtnl.apply(&Op::AddAddress(id)), Err(OpError::EXISTS));
+        }
+        let addresses = addresses(&mut rtnl);
+        for id in [own, vip, vip6] {
+            assert!(addresses.contains(&(id, true)), "{id:?} in {addresses:?}");
+        }
+        let foreign = AddressId { ifindex: left.ifindex, cidr: "192.0.2.7/24".parse().unwrap() };
+        assert!(addresses.contains(&(foreign, false)), "{addresses:?}");
+
+        let default = Route {
+            destination: "0.0.0.0/0".parse().unwrap(),
+            via: Some("192.0.2.254".parse().unwrap()),
+            ifindex: Some(left.ifindex),
+            source: Some("192.0.2.7".parse().unwrap()),
+            metric: 5,
+        };
+        let direct = Route {
+            destination: "198.51.100.0/24".parse().unwrap(),
+            via: None,
+            ifindex: Some(left.ifindex),
+            source: None,
+            metric: 0,
+        };
+        let direct6 = Route { destination: "2001:db8:1::/64".parse().unwrap(), ..direct };
+        ip("route add 203.0.113.0/24 dev left");
+        for route in [default, direct, direct6] {
+            rtnl.apply(&Op::AddRoute(route)).unwrap();
+            assert_eq!(rtnl.apply(&Op::AddRoute(route)), Err(OpError::EXISTS));
+        }
+        assert_eq!(routes(&mut rtnl), [direct, default, direct6].into_iter().collect::<Vec<_>>());
+
+        for route in [default, direct, direct6] {
+            rtnl.apply(&Op::DelRoute(route)).unwrap();
+            assert_eq!(rtnl.apply(&Op::DelRoute(route)), Err(OpError::NO_SERVICE));
+        }
+        for id in [own, vip, vip6] {
+            rtnl.apply(&Op::DelAddress(id)).unwrap();
+            assert_eq!(rtnl.apply(&Op::DelAddress(id)), Err(OpError::NO_ADDRESS));
+        }
+        assert_eq!(routes(&mut rtnl), []);
+    });
+}
+
+#[test]
+fn a_missing_link_is_an_errno_and_not_the_end() {
+    in_a_namespace(|| {
+        let mut rtnl = Rtnl::open().unwrap();
+        let nowhere = AddressId { ifindex: Ifindex(999), cidr: "192.0.2.1/24".parse().unwrap() };
+        assert_eq!(rtnl.apply(&Op::LinkUp(Ifindex(999))), Err(OpError(libc::ENODEV)));
+        assert_eq!(rtnl.apply(&Op::AddAddress(nowhere)), Err(OpError(libc::ENODEV)));
+        assert!(link(&mut rtnl, "lo").loopback);
+    });
+}
+
+#[test]
+fn the_monitor_hears_of_links_and_addresses() {
+    in_a_namespace(|| {
+        let (mut rtnl, mut monitor) = (Rtnl::open().unwrap(), Monitor::open().unwrap());
+        ip("link add left type veth peer name right");
+        ip("link set left up");
+        ip("link set right up");
+        let left = link(&mut rtnl, "left");
+        let id = AddressId { ifindex: left.ifindex, cidr: "192.0.2.1/32".parse().unwrap() };
+        rtnl.apply(&Op::AddAddress(id)).unwrap();
+        rtnl.apply(&Op::DelAddress(id)).unwrap();
+        ip("link del left");
+        let events = monitor.events().unwrap();
+        let carrier = |event: &KernelEvent| matches!(event, KernelEvent::Link(link) if link.ifindex == left.ifindex && link.carrier);
+        assert!(events.iter().any(carrier), "{events:?}");
+        assert!(events.contains(&KernelEvent::Address(id, true)));
+        assert!(events.contains(&KernelEvent::AddressGone(id)));
+        assert!(events.contains(&KernelEvent::LinkGone(left.ifindex)));
+        assert_eq!(monitor.events().unwrap(), []);
+    });
+}
+
+#[test]
+fn adverts_are_heard_by_the_other_end_alone_and_carry_any_source() {
+    in_a_namespace(|| {
+        let mut rtnl = Rtnl::open().unwrap();
+        ip("link add left type veth peer name right");
+        ip("link set left up");
+        ip("link set right up");
+        ip("address add 192.0.2.1/24 dev left");
+        let (left, right) = (link(&mut rtnl, "left").ifindex, link(&mut rtnl, "right").ifindex);
+        let poll = Poll::new().unwrap();
+        let group = Ipv4Addr::new(224, 0, 0, 18);
+        let mut sockets = VrrpSockets::default();
+        for ifindex in [left, right, left] {
+            sockets.join(poll.registry(), Token(0), ifindex, group).unwrap();
+        }
+        let foreign = Ipv4Addr::new(198, 51, 100, 9);
+        sockets.send(left, foreign, group, b"a payload");
+        let mut buffer = [0; 2048];
+        let length = sockets.receive(right, &mut buffer).unwrap().expect("the other end hears it");
+        let packet = &buffer[..length];
+        assert_eq!((packet[0], packet[1], packet[8], packet[9]), (0x45, 0xc0, 255, 112));
+        assert_eq!(u16::from_be_bytes([packet[2], packet[3]]), 29);
+        assert_eq!(packet[12..16], foreign.octets());
+        assert_eq!(packet[16..20], group.octets());
+        assert_eq!(&packet[20..], b"a payload");
+        assert_eq!(sockets.receive(left, &mut buffer).unwrap(), None);
+        sockets.forget(poll.registry(), left);
+        assert_eq!(sockets.receive(left, &mut buffer).unwrap(), None);
+    });
+}
+
+#[test]
+fn an_announcement_reaches_the_neighbour_table() {
+    in_a_namespace(|| {
+        let mut rtnl = Rtnl::open().unwrap();
+        ip("link add left type veth peer name right");
+        ip("link set left up");
+        ip("link set right up");
+        ip("address add 192.0.2.1/24 dev right");
+        let vip = Ipv4Addr::new(192, 0, 2, 100);
+        ip("neighbour add 192.0.2.100 lladdr 02:00:00:00:00:01 dev right nud stale");
+        let left = link(&mut rtnl, "left");
+        ArpSender::open().unwrap().announce(left.ifindex, left.mac, vip);
+        let neighbours = ip("neighbour show dev right");
+        assert!(neighbours.contains(&format!("{vip} lladdr {}", left.mac)), "{neighbours}");
+    });
+}
+
+/// Runs a test on a thread in a fresh network namespace: namespaces belong to threads.
+fn in_a_namespace(test: impl FnOnce() + Send + 'static) {
+    let result = std::thread::spawn(move || {
+        if unshare(CloneFlags::CLONE_NEWNET).is_err() {
+            eprintln!("SKIPPED: a network namespace needs root");
+            return;
+        }
+        ip("link set lo up");
+        test();
+    })
+    .join();
+    if let Err(panic) = result {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+/// Runs `ip` and gives its output.
+fn ip(arguments: &str) -> String {
+    let output = Command::new("ip").args(arguments.split(' ')).output().expect("ip is installed");
+    assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn link(rtnl: &mut Rtnl, name: &str) -> Link {
+    let Ok(Snapshot::Network { links, .. }) = rtnl.snapshot() else { panic!("no snapshot") };
+    links.into_iter().find(|link| link.name.as_str() == name).unwrap()
+}
+
+fn addresses(rtnl: &mut Rtnl) -> Vec<(AddressId, bool)> {
+    let Ok(Snapshot::Network { addresses, .. }) = rtnl.snapshot() else { panic!("no snapshot") };
+    addresses
+}
+
+fn routes(rtnl: &mut Rtnl) -> Vec<Route> {
+    let Ok(Snapshot::Network { mut routes, .. }) = rtnl.snapshot() else { panic!("no snapshot") };
+    routes.sort_by_key(|route| (route.destination.address.is_ipv6(), route.via.is_some()));
+    routes
+}
