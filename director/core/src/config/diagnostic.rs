@@ -203,11 +203,19 @@ impl<'a> Sink<'a> {
         all.sort_by(|(a_severity, a), (b_severity, b)| {
             (a.at, a_severity, &a.message).cmp(&(b.at, b_severity, &b.message))
         });
-        all.dedup_by(|(_, later), (_, first)| later.at == first.at && later.message == first.message);
+        all.dedup_by(|(_, later), (_, first)| {
+            later.at == first.at && later.message == first.message
+        });
 
         let mut diagnostics = Vec::with_capacity(all.len());
         // Columns are counted on from the last place of the same line: a file may be one line of 60 MB.
-        let mut last = (Place { source: 0, offset: 0 }, 1);
+        let mut last = (
+            Place {
+                source: 0,
+                offset: 0,
+            },
+            1,
+        );
         for (severity, raw) in all {
             let (line, start) = self.line_start(raw.at);
             let (from, counted) = if last.0.source == raw.at.source && last.0.offset >= start {
@@ -265,7 +273,10 @@ fn excerpt(bytes: &[u8], start: u32, offset: u32) -> (String, usize) {
     let from = start.max(offset.saturating_sub(REACH));
     let before = safe(between(bytes, from, offset));
     let after = between(bytes, offset, offset.saturating_add(REACH));
-    let after = after.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let after = after
+        .split(|byte| *byte == b'\n')
+        .next()
+        .unwrap_or_default();
     let after = safe(after.strip_suffix(b"\r").unwrap_or(after));
 
     let mut shown = tail(&before, SHOWN_BEFORE);
@@ -331,7 +342,10 @@ fn safe(bytes: &[u8]) -> String {
 /// Control characters, blanks that look like others, and marks that change the direction of writing.
 fn hides(character: char) -> bool {
     character.is_control()
-        || matches!(character, '\u{a0}' | '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{feff}')
+        || matches!(
+            character,
+            '\u{a0}' | '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{feff}'
+        )
         || matches!(character, '\u{2000}'..='\u{200f}' | '\u{2028}'..='\u{202f}' | '\u{205f}'..='\u{206f}')
         || matches!(character, '\u{3000}' | '\u{e0000}'..='\u{e0fff}')
 }
@@ -339,5 +353,8 @@ fn hides(character: char) -> bool {
 /// A name out of the file, in backquotes, safe for a terminal and cut.
 pub(super) fn quote(bytes: &[u8]) -> String {
     let reach = bytes.get(..4 * QUOTED_COLUMNS).unwrap_or(bytes);
-    format!("`{}`", head(&safe(reach).replace('\t', "\\t"), QUOTED_COLUMNS))
+    format!(
+        "`{}`",
+        head(&safe(reach).replace('\t', "\\t"), QUOTED_COLUMNS)
+    )
 }

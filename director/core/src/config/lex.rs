@@ -169,9 +169,14 @@ impl<'l> Lexer<'l, '_> {
         if last.len == 0 {
             self.tokens.pop();
         }
-        let at = Place { source: self.source, offset: at };
+        let at = Place {
+            source: self.source,
+            offset: at,
+        };
         let message = "a line is not continued by `\\`: keepalived reads it as part of the word";
-        self.sink.error(at, message).hint("write the statement on one line");
+        self.sink
+            .error(at, message)
+            .hint("write the statement on one line");
         true
     }
 
@@ -185,7 +190,9 @@ impl<'l> Lexer<'l, '_> {
             let sign = char::from(self.peek().unwrap_or(b'#'));
             let at = self.place(self.position);
             let message = format!("`{sign}` begins a comment here, in the middle of a word");
-            let hint = format!("write `\\{sign}` or put the word in quotes; before a comment, write a blank");
+            let hint = format!(
+                "write `\\{sign}` or put the word in quotes; before a comment, write a blank"
+            );
             self.sink.warning(at, message).hint(hint);
         }
         self.position += self.line_rest().len();
@@ -197,7 +204,8 @@ impl<'l> Lexer<'l, '_> {
         let stop = rest.iter().position(|byte| matches!(byte, b'"' | b'\n'));
         let length = stop.unwrap_or(rest.len());
         if stop.is_none_or(|stop| rest.get(stop) == Some(&b'\n')) {
-            self.sink.error(self.place(open), "the quote is not closed on this line");
+            self.sink
+                .error(self.place(open), "the quote is not closed on this line");
             self.position = open + 1 + length;
         } else {
             self.position = open + 1 + length + 1;
@@ -212,7 +220,10 @@ impl<'l> Lexer<'l, '_> {
 
     fn nul(&mut self) {
         let line = self.line_rest().len();
-        self.sink.error(self.place(self.position), "a NUL byte in the text; the rest of the line is left out");
+        self.sink.error(
+            self.place(self.position),
+            "a NUL byte in the text; the rest of the line is left out",
+        );
         self.position += line;
     }
 
@@ -221,21 +232,31 @@ impl<'l> Lexer<'l, '_> {
         let mut escaped = false;
         while let Some(byte) = self.peek() {
             match byte {
-                b' ' | b'\t' | b'\r' | b'\n' | 0x0b | 0x0c | b'"' | b'{' | b'}' | b'#' | b'!' | 0 => break,
+                b' ' | b'\t' | b'\r' | b'\n' | 0x0b | 0x0c | b'"' | b'{' | b'}' | b'#' | b'!'
+                | 0 => break,
                 b'\\' if matches!(self.bytes.get(self.position + 1), Some(b'#' | b'!')) => {
                     escaped = true;
                     self.position += 2;
                 }
                 b'$' => self.position += self.reference(),
-                0xc2 if self.bytes.get(self.position..).is_some_and(|rest| rest.starts_with(&NO_BREAK_SPACE)) => break,
+                0xc2 if self
+                    .bytes
+                    .get(self.position..)
+                    .is_some_and(|rest| rest.starts_with(&NO_BREAK_SPACE)) =>
+                {
+                    break;
+                }
                 _ => self.position += 1,
             }
         }
         if self.position > start {
             self.push(start, self.position - start, Kind::Word, escaped);
         } else {
-            let message = "a no-break space: it looks like a blank, but keepalived takes it for a letter";
-            self.sink.error(self.place(start), message).hint("write a plain blank");
+            let message =
+                "a no-break space: it looks like a blank, but keepalived takes it for a letter";
+            self.sink
+                .error(self.place(start), message)
+                .hint("write a plain blank");
             self.position += NO_BREAK_SPACE.len();
         }
     }
@@ -246,7 +267,9 @@ impl<'l> Lexer<'l, '_> {
         if rest.get(1) != Some(&b'{') {
             return 1;
         }
-        rest.iter().position(|byte| *byte == b'}').map_or(1, |close| close + 1)
+        rest.iter()
+            .position(|byte| *byte == b'}')
+            .map_or(1, |close| close + 1)
     }
 
     fn not_yet(&mut self, what: &str) {
@@ -258,7 +281,9 @@ impl<'l> Lexer<'l, '_> {
     /// The bytes up to the next blank.
     fn first_word(&self) -> &'l [u8] {
         let rest = self.line_rest();
-        let length = rest.iter().position(|byte| byte.is_ascii_whitespace() || *byte == 0x0b);
+        let length = rest
+            .iter()
+            .position(|byte| byte.is_ascii_whitespace() || *byte == 0x0b);
         rest.get(..length.unwrap_or(rest.len())).unwrap_or_default()
     }
 
@@ -280,16 +305,28 @@ impl<'l> Lexer<'l, '_> {
     }
 
     fn place(&self, position: usize) -> Place {
-        Place { source: self.source, offset: to_u32(position) }
+        Place {
+            source: self.source,
+            offset: to_u32(position),
+        }
     }
 
     fn push(&mut self, at: usize, len: usize, kind: Kind, escaped: bool) {
-        let token = Token { at: to_u32(at), len: to_u32(len), kind, escaped };
+        let token = Token {
+            at: to_u32(at),
+            len: to_u32(len),
+            kind,
+            escaped,
+        };
         self.tokens.push(token);
     }
 
     fn end(&mut self) {
-        if self.tokens.last().is_some_and(|last| last.kind != Kind::End) {
+        if self
+            .tokens
+            .last()
+            .is_some_and(|last| last.kind != Kind::End)
+        {
             self.push(self.position, 0, Kind::End, false);
         }
     }
@@ -299,8 +336,12 @@ impl<'l> Lexer<'l, '_> {
 fn is_definition(rest: &[u8]) -> bool {
     let name = rest.split(|byte| *byte == b'=').next().unwrap_or_default();
     name.len() < rest.len()
-        && name.first().is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_')
-        && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+        && name
+            .first()
+            .is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_')
+        && name
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
 }
 
 /// Offsets fit: a source is at most `limits::CONFIG_BYTES_MAX` long.

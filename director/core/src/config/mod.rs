@@ -3,9 +3,65 @@
 //! Two files make it: `keepalived.conf` as keepalived reads it, and `router.conf`, which holds in the same grammar
 //! what a distribution would have configured. Everything is resolved here: defaults are filled in, references
 //! checked, bounds held. The rest of the core takes [`Config`] as it is.
+//!
+//! The way: bytes -> tokens (`lex`) -> statements (`tree`) -> values, block by block (`global`, `instance`,
+//! `service`, `check`, `node`), all driven by the one table of [`keywords`] -> what must be unique (`parse`). All
+//! problems are found in one pass; see [`Diagnostic`].
+//!
+//! # router.conf
+//!
+//! A statement is a keyword and its words up to the end of the line or a brace; `#` and `!` begin a comment; `"..."`
+//! is one word.
+//!
+//! ```text
+//! system {                             # at most once
+//!     hostname NAME                    # host name; up to the first dot, it is the id of `@id` lines
+//!     console {
+//!         secret TEXT                  # asked for before a console changes anything; 1 to 128 bytes
+//!     }
+//! }
+//! interface NAME {                     # one for each; NAME is what both files call it
+//!     match {
+//!         mac XX:XX:XX:XX:XX:XX        # the link with this address, whatever the kernel calls it
+//!     }
+//!     address ADDRESS/PREFIX           # as often as needed
+//!     mtu BYTES                        # 68 to 65535
+//! }
+//! route DESTINATION|default {          # `via` or `dev` or both; DESTINATION is ADDRESS[/PREFIX]
+//!     via ADDRESS
+//!     dev INTERFACE
+//!     source ADDRESS
+//!     metric NUMBER
+//! }
+//! route default via ADDRESS dev INTERFACE    # the same on one line
+//! ```
+//!
+//! # Differences from keepalived
+//!
+//! - `global_defs` holds for all instances, also for those above it.
+//! - `warmup` is 1 s by default (or `delay_loop`, if shorter), not `delay_loop`: the first check is to be fast.
+//! - Where keepalived complains, guesses and runs on, there is an error; where the guess is harmless, a warning that
+//!   says what holds.
+
+mod block;
+mod check;
+mod diagnostic;
+mod global;
+mod instance;
+pub mod keywords;
+mod lex;
+mod node;
+mod parse;
+mod pool;
+mod read;
+mod service;
+mod tree;
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
+
+pub use diagnostic::{Diagnostic, SHOWN_COLUMNS, Severity};
+pub use parse::{Parsed, Source, parse};
 
 use crate::ipvs::{Dest, DestId, Service, ServiceId};
 use crate::net::{Cidr, IfName, Mac, Name};

@@ -43,14 +43,24 @@ pub(super) struct Word<'t> {
 }
 
 impl<'t> Word<'t> {
-    /// The word without the backslashes of `\#` and `\!`; none when it is not UTF-8.
+    /// The word without the backslashes of `\#` and `\!`.
+    pub(super) fn unescaped(&self) -> Cow<'t, [u8]> {
+        if !self.escaped {
+            return Cow::Borrowed(self.bytes);
+        }
+        let next = self.bytes.iter().skip(1).map(Some).chain([None]);
+        let kept = self.bytes.iter().zip(next);
+        let kept =
+            kept.filter(|(byte, next)| **byte != b'\\' || !matches!(next, Some(b'#' | b'!')));
+        Cow::Owned(kept.map(|(byte, _)| *byte).collect())
+    }
+
+    /// The same as text; none when it is not UTF-8.
     pub(super) fn text(&self) -> Option<Cow<'t, str>> {
-        let text = core::str::from_utf8(self.bytes).ok()?;
-        Some(if self.escaped {
-            Cow::Owned(text.replace("\\#", "#").replace("\\!", "!"))
-        } else {
-            Cow::Borrowed(text)
-        })
+        match self.unescaped() {
+            Cow::Borrowed(bytes) => core::str::from_utf8(bytes).ok().map(Cow::Borrowed),
+            Cow::Owned(bytes) => String::from_utf8(bytes).ok().map(Cow::Owned),
+        }
     }
 
     /// In backquotes, for a message.
@@ -103,7 +113,11 @@ impl<'t> Statement<'t> {
 
     /// The statements of its block.
     pub(super) fn children(&self) -> Statements<'t> {
-        Statements { tree: self.tree, next: self.index + 1, end: to_usize(self.node.end) }
+        Statements {
+            tree: self.tree,
+            next: self.index + 1,
+            end: to_usize(self.node.end),
+        }
     }
 
     /// Its words in backquotes, for a message.
@@ -140,7 +154,11 @@ impl<'t> Iterator for Statements<'t> {
         let index = self.next;
         let node = *self.tree.nodes.get(index)?;
         self.next = to_usize(node.end).max(index + 1);
-        Some(Statement { tree: self.tree, index, node })
+        Some(Statement {
+            tree: self.tree,
+            index,
+            node,
+        })
     }
 }
 
@@ -153,13 +171,26 @@ impl<'a> Tree<'a> {
         root: Block,
         sink: &mut Sink<'_>,
     ) -> Self {
-        let tree = Self { source, bytes, tokens, nodes: Vec::new() };
-        let count = |kind| tree.tokens.iter().filter(|token| token.kind == kind).count();
+        let tree = Self {
+            source,
+            bytes,
+            tokens,
+            nodes: Vec::new(),
+        };
+        let count = |kind| {
+            tree.tokens
+                .iter()
+                .filter(|token| token.kind == kind)
+                .count()
+        };
         let (opens, closes) = (count(Kind::Open), count(Kind::Close));
         let mut builder = Builder {
             tree,
             sink,
-            stack: vec![Level { node: None, block: Some(root) }],
+            stack: vec![Level {
+                node: None,
+                block: Some(root),
+            }],
             current: None,
             pending: None,
             closed: None,
@@ -178,24 +209,45 @@ impl<'a> Tree<'a> {
 
     /// The outermost statements.
     pub(super) fn statements(&'a self) -> Statements<'a> {
-        Statements { tree: self, next: 0, end: self.nodes.len() }
+        Statements {
+            tree: self,
+            next: 0,
+            end: self.nodes.len(),
+        }
     }
 
-    fn word(&self, token: usize) -> Word<'_> {
+    fn word(&self, token: usize) -> Word<'a> {
         let Some(token) = self.tokens.get(token) else {
-            let at = Place { source: self.source, offset: 0 };
-            return Word { bytes: b"", at, escaped: false };
+            let at = Place {
+                source: self.source,
+                offset: 0,
+            };
+            return Word {
+                bytes: b"",
+                at,
+                escaped: false,
+            };
         };
         let from = to_usize(token.at);
         Word {
-            bytes: self.bytes.get(from..from + to_usize(token.len)).unwrap_or_default(),
-            at: Place { source: self.source, offset: token.at },
+            bytes: self
+                .bytes
+                .get(from..from + to_usize(token.len))
+                .unwrap_or_default(),
+            at: Place {
+                source: self.source,
+                offset: token.at,
+            },
             escaped: token.escaped,
         }
     }
 
     fn title(&self, node: usize) -> String {
-        let node = self.nodes.get(node).map(|node| Statement { tree: self, index: 0, node: *node });
+        let node = self.nodes.get(node).map(|node| Statement {
+            tree: self,
+            index: 0,
+            node: *node,
+        });
         node.map_or_else(String::new, |statement| statement.title())
     }
 
@@ -204,6 +256,9 @@ impl<'a> Tree<'a> {
         self.word(to_usize(first)).at
     }
 }
+
+/// The longest chain of [`Block`]s that open each other, with room.
+const LEVELS_MAX: usize = 8;
 
 /// An open block; `block` is none when its words are not looked at.
 #[derive(Clone, Copy, Debug)]
@@ -256,7 +311,10 @@ impl Builder<'_, '_, '_> {
 
     fn push(&mut self, token: usize, words: u32) -> usize {
         let word = self.tree.word(token);
-        let keyword = self.top().block.and_then(|block| keywords::find(block, word.bytes));
+        let keyword = self
+            .top()
+            .block
+            .and_then(|block| keywords::find(block, word.bytes));
         let keyword = keyword.filter(|_| words > 0).map_or(0, |index| index + 1);
         let index = self.tree.nodes.len();
         self.tree.nodes.push(Node {
@@ -270,17 +328,24 @@ impl Builder<'_, '_, '_> {
     }
 
     fn open(&mut self, index: usize) {
-        let node = self.current.take().or(self.pending.take());
+        let node = self.current.take().or_else(|| self.pending.take());
         let node = node.unwrap_or_else(|| {
             let at = self.tree.word(index).at;
             self.sink.error(at, "`{` without a keyword before it");
             self.push(index, 0)
         });
-        let Some(slot) = self.tree.nodes.get_mut(node) else { return };
+        let Some(slot) = self.tree.nodes.get_mut(node) else {
+            return;
+        };
         slot.block = true;
-        let keyword = usize::from(slot.keyword).checked_sub(1).and_then(|at| keywords().get(at));
+        let keyword = usize::from(slot.keyword)
+            .checked_sub(1)
+            .and_then(|at| keywords().get(at));
         let block = keyword.and_then(|keyword| keyword.opens);
-        self.stack.push(Level { node: Some(node), block });
+        self.stack.push(Level {
+            node: Some(node),
+            block,
+        });
         self.closed = None;
     }
 
@@ -289,11 +354,13 @@ impl Builder<'_, '_, '_> {
         self.pending = None;
         match self.pop() {
             Some(level) => self.closed = Some((level, index)),
-            None if self.extra > 0 => {
-                self.extra -= 1;
-                self.sink.error(self.tree.word(index).at, "`}` without a block that it could close");
+            None => {
+                self.extra = self.extra.saturating_sub(1);
+                self.sink.error(
+                    self.tree.word(index).at,
+                    "`}` without a block that it could close",
+                );
             }
-            None => {}
         }
     }
 
@@ -312,7 +379,10 @@ impl Builder<'_, '_, '_> {
 
     fn top(&self) -> Level {
         // The outermost level is never popped.
-        self.stack.last().copied().unwrap_or(Level { node: None, block: None })
+        self.stack.last().copied().unwrap_or(Level {
+            node: None,
+            block: None,
+        })
     }
 
     /// Before a statement: when its keyword does not fit here, but would if a `}` were added or left out, and the
@@ -323,7 +393,11 @@ impl Builder<'_, '_, '_> {
         }
         let word = self.tree.word(index);
         let (bytes, at) = (word.bytes, word.at);
-        let fits = |level: &Level| level.block.is_some_and(|block| keywords::find(block, bytes).is_some());
+        let fits = |level: &Level| {
+            level
+                .block
+                .is_some_and(|block| keywords::find(block, bytes).is_some())
+        };
         if fits(&self.top()) {
             return;
         }
@@ -331,8 +405,13 @@ impl Builder<'_, '_, '_> {
             self.add_closing(bytes, at);
         } else if let Some((level, brace)) = self.closed.filter(|(level, _)| fits(level)) {
             self.extra -= 1;
-            let title = level.node.map_or_else(String::new, |node| self.tree.title(node));
-            let message = format!("this `}}` closes {title} too early: {} follows", quote(bytes));
+            let title = level
+                .node
+                .map_or_else(String::new, |node| self.tree.title(node));
+            let message = format!(
+                "this `}}` closes {title} too early: {} follows",
+                quote(bytes)
+            );
             self.sink.error(self.tree.word(brace).at, message);
             self.stack.push(level);
         }
@@ -340,10 +419,14 @@ impl Builder<'_, '_, '_> {
 
     fn add_closing(&mut self, word: &[u8], at: Place) {
         let known = self.top().block.is_some();
-        let home = self.stack.iter().rposition(|level| {
+        // Blocks that are looked at are the outermost ones; deeper levels are skipped, so this is a short search.
+        let looked_at = self.stack.len().min(LEVELS_MAX);
+        let home = self.stack.iter().take(looked_at).rposition(|level| {
             let keyword = level.block.and_then(|block| keywords::find(block, word));
             let keyword = keyword.and_then(|index| keywords().get(index));
-            keyword.is_some_and(|keyword| known || keyword.block.is_outermost() && keyword.braces == Braces::Yes)
+            keyword.is_some_and(|keyword| {
+                known || keyword.block.is_outermost() && keyword.braces == Braces::Yes
+            })
         });
         let Some(home) = home.filter(|home| self.stack.len() - 1 - home <= self.missing) else {
             return;
@@ -353,7 +436,8 @@ impl Builder<'_, '_, '_> {
         };
         let title = self.tree.title(open);
         let line = self.sink.line(self.tree.place(open));
-        let message = format!("a `}}` is missing before this: {title} of line {line} is still open");
+        let message =
+            format!("a `}}` is missing before this: {title} of line {line} is still open");
         self.sink.error(at, message);
         while self.stack.len() > home + 1 && self.pop().is_some() {
             self.missing -= 1;

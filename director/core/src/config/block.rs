@@ -1,0 +1,104 @@
+//! The blocks of both files.
+
+/// A block whose words are looked at. Blocks that are refused or have no effect are skipped whole and are not here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Block {
+    /// Outside all blocks of keepalived.conf.
+    Keepalived,
+    /// `global_defs`
+    GlobalDefs,
+    /// `vrrp_instance NAME`
+    VrrpInstance,
+    /// `authentication`
+    Authentication,
+    /// `virtual_ipaddress`: one address a line.
+    VirtualIpaddress,
+    /// `virtual_ipaddress_excluded`: one address a line.
+    VirtualIpaddressExcluded,
+    /// `track_interface`: one interface a line.
+    TrackInterface,
+    /// `virtual_server ..`
+    VirtualServer,
+    /// `real_server ..`
+    RealServer,
+    /// `TCP_CHECK`
+    TcpCheck,
+    /// `HTTP_GET`
+    HttpGet,
+    /// `url`
+    Url,
+    /// Outside all blocks of router.conf.
+    RouterConf,
+    /// `system`
+    System,
+    /// `console`
+    Console,
+    /// `interface NAME`
+    Interface,
+    /// `match`
+    Match,
+    /// `route DEST`
+    Route,
+}
+
+impl Block {
+    /// All of them.
+    pub const ALL: [Self; 18] = [
+        Self::Keepalived,
+        Self::GlobalDefs,
+        Self::VrrpInstance,
+        Self::Authentication,
+        Self::VirtualIpaddress,
+        Self::VirtualIpaddressExcluded,
+        Self::TrackInterface,
+        Self::VirtualServer,
+        Self::RealServer,
+        Self::TcpCheck,
+        Self::HttpGet,
+        Self::Url,
+        Self::RouterConf,
+        Self::System,
+        Self::Console,
+        Self::Interface,
+        Self::Match,
+        Self::Route,
+    ];
+
+    /// The keyword that opens it; for the outermost, the file.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Keepalived => "keepalived.conf",
+            Self::GlobalDefs => "global_defs",
+            Self::VrrpInstance => "vrrp_instance",
+            Self::Authentication => "authentication",
+            Self::VirtualIpaddress => "virtual_ipaddress",
+            Self::VirtualIpaddressExcluded => "virtual_ipaddress_excluded",
+            Self::TrackInterface => "track_interface",
+            Self::VirtualServer => "virtual_server",
+            Self::RealServer => "real_server",
+            Self::TcpCheck => "TCP_CHECK",
+            Self::HttpGet => "HTTP_GET",
+            Self::Url => "url",
+            Self::RouterConf => "router.conf",
+            Self::System => "system",
+            Self::Console => "console",
+            Self::Interface => "interface",
+            Self::Match => "match",
+            Self::Route => "route",
+        }
+    }
+
+    /// Outside all blocks.
+    #[must_use]
+    pub const fn is_outermost(self) -> bool {
+        matches!(self, Self::Keepalived | Self::RouterConf)
+    }
+
+    /// The block that a keyword opens.
+    pub(super) fn opened_by(word: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|block| !block.is_outermost() && block.word() == word)
+    }
+}

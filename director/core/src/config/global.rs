@@ -1,0 +1,348 @@
+//! `global_defs`: what holds for all virtual routers and services.
+
+use core::net::{IpAddr, Ipv4Addr};
+
+use super::diagnostic::Place;
+use super::keywords::Block;
+use super::read::{Reader, decimal};
+use super::tree::{Statement, Word};
+use super::{Garp, SyncDaemon, Version};
+use crate::net::{IfName, Name, ParseError};
+use crate::time::Duration;
+
+/// Longest time that a keyword takes where keepalived names no limit of its own.
+pub(super) const TIME_MAX: Duration = Duration::from_secs(4294);
+
+/// A day, a bound for schedules that make no sense beyond it.
+pub(super) const DAY: Duration = Duration::from_secs(86_400);
+
+/// `global_defs` with keepalived's defaults.
+#[derive(Debug)]
+pub(super) struct Global {
+    pub(super) version: Version,
+    pub(super) group: Ipv4Addr,
+    pub(super) garp: GarpWords,
+    pub(super) garp_interval: Duration,
+    pub(super) down_adverts: u8,
+    pub(super) checksum_as_v2: bool,
+    pub(super) lower_prio_no_advert: bool,
+    pub(super) higher_prio_send_advert: bool,
+    pub(super) startup_delay: Duration,
+    /// `lvs_sync_daemon` and the place of the virtual router's name.
+    pub(super) sync_daemon: Option<SyncWords>,
+    pub(super) timeouts: [u32; 3],
+}
+
+/// `lvs_sync_daemon` before its virtual router is looked up.
+#[derive(Debug)]
+pub(super) struct SyncWords {
+    pub(super) interface: IfName,
+    pub(super) router: Option<(Name, Place)>,
+    pub(super) id: Option<u8>,
+    pub(super) at: Place,
+}
+
+impl SyncWords {
+    /// The value, with the identifier that follows from the virtual router.
+    pub(super) fn resolve(self, vrid: Option<u8>) -> SyncDaemon {
+        SyncDaemon {
+            interface: self.interface,
+            router: self.router.map(|(name, _)| name),
+            id: self.id.or(vrid).unwrap_or(0),
+        }
+    }
+}
+
+/// The announcement keywords, as far as they were given.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct GarpWords {
+    delay: Option<Duration>,
+    repeat: Option<u32>,
+    refresh: Option<Duration>,
+    refresh_repeat: Option<u32>,
+    lower_prio_delay: Option<Duration>,
+    lower_prio_repeat: Option<u32>,
+}
+
+impl GarpWords {
+    /// Reads one of the keywords `garp_..`.
+    pub(super) fn read(
+        &mut self,
+        reader: &mut Reader<'_, '_>,
+        word: &str,
+        statement: Statement<'_>,
+    ) {
+        let time = Duration::ZERO..=DAY;
+        match word {
+            "garp_master_delay" => self.delay = reader.timer(statement, time),
+            "garp_master_repeat" => self.repeat = reader.number(statement, 1..=100),
+            "garp_master_refresh" => self.refresh = reader.timer(statement, time),
+            "garp_master_refresh_repeat" => self.refresh_repeat = reader.number(statement, 1..=100),
+            "garp_lower_prio_delay" => self.lower_prio_delay = reader.timer(statement, time),
+            "garp_lower_prio_repeat" => self.lower_prio_repeat = reader.number(statement, 0..=100),
+            _ => {}
+        }
+    }
+
+    /// `vrrp_min_garp`: one announcement and no second burst, where nothing else is asked for.
+    fn minimal(&mut self) {
+        self.delay.get_or_insert(Duration::ZERO);
+        self.repeat.get_or_insert(1);
+    }
+
+    /// The schedule of a virtual router that says `self` where `global_defs` says `global`.
+    pub(super) fn resolve(self, global: &Global) -> Garp {
+        let base = global.garp;
+        let delay = self.delay.or(base.delay).unwrap_or(Duration::from_secs(5));
+        let repeat = self.repeat.or(base.repeat).unwrap_or(5);
+        Garp {
+            delay,
+            repeat,
+            refresh: self.refresh.or(base.refresh).unwrap_or(Duration::ZERO),
+            refresh_repeat: self.refresh_repeat.or(base.refresh_repeat).unwrap_or(1),
+            lower_prio_delay: self
+                .lower_prio_delay
+                .or(base.lower_prio_delay)
+                .unwrap_or(delay),
+            lower_prio_repeat: self
+                .lower_prio_repeat
+                .or(base.lower_prio_repeat)
+                .unwrap_or(repeat),
+            interval: global.garp_interval,
+        }
+    }
+}
+
+impl Default for Global {
+    fn default() -> Self {
+        Self {
+            version: Version::V2,
+            group: Ipv4Addr::new(224, 0, 0, 18),
+            garp: GarpWords::default(),
+            garp_interval: Duration::ZERO,
+            down_adverts: 3,
+            checksum_as_v2: false,
+            lower_prio_no_advert: false,
+            higher_prio_send_advert: false,
+            startup_delay: Duration::ZERO,
+            sync_daemon: None,
+            timeouts: [0; 3],
+        }
+    }
+}
+
+impl Global {
+    /// Reads one `global_defs`; several add up.
+    pub(super) fn read(&mut self, reader: &mut Reader<'_, '_>, block: Statement<'_>) {
+        reader.no_more(block.arguments());
+        let mut minimal = false;
+        reader.each(
+            Block::GlobalDefs,
+            block.children(),
+            |reader, word, statement| match word {
+                "router_id" => drop(reader.text(statement)),
+                "default_interface" => drop(reader.parse::<IfName>(statement)),
+                // Interfaces may always come and go.
+                "dynamic_interfaces" | "vrrp_skip_check_adv_addr" => {
+                    self.nothing(reader, word, statement);
+                }
+                "lvs_sync_daemon" => self.sync_daemon = sync_daemon(reader, statement),
+                "lvs_timeouts" => self.timeouts(reader, statement),
+                "vrrp_version" => self.version = version(reader, statement).unwrap_or(self.version),
+                "vrrp_mcast_group4" => self.group = group(reader, statement).unwrap_or(self.group),
+                "vrrp_garp_interval" => self.garp_interval(reader, statement),
+                "vrrp_min_garp" => minimal = reader.flag(statement).unwrap_or_default(),
+                "vrrp_down_timer_adverts" => {
+                    self.down_adverts =
+                        down_adverts(reader, statement).unwrap_or(self.down_adverts);
+                }
+                "vrrp_lower_prio_no_advert" => {
+                    self.lower_prio_no_advert = reader.flag(statement).unwrap_or_default();
+                }
+                "vrrp_higher_prio_send_advert" => {
+                    self.higher_prio_send_advert = reader.flag(statement).unwrap_or_default();
+                }
+                "v3_checksum_as_v2" => {
+                    self.checksum_as_v2 = reader.flag(statement).unwrap_or_default();
+                }
+                "vrrp_startup_delay" => {
+                    let time = reader.timer(statement, Duration::from_millis(1)..=TIME_MAX);
+                    self.startup_delay = time.unwrap_or_default();
+                }
+                _ => self.garp.read(
+                    reader,
+                    word.strip_prefix("vrrp_").unwrap_or(word),
+                    statement,
+                ),
+            },
+        );
+        if minimal {
+            self.garp.minimal();
+        }
+    }
+
+    /// Keywords that ask for what is always so.
+    fn nothing(&self, reader: &mut Reader<'_, '_>, word: &str, statement: Statement<'_>) {
+        let first = statement.arguments().next();
+        let is_policy = word == "dynamic_interfaces"
+            && first.is_some_and(|word| word.bytes == b"allow_if_changes");
+        if !is_policy {
+            _ = reader.flag(statement);
+        }
+    }
+
+    fn garp_interval(&mut self, reader: &mut Reader<'_, '_>, statement: Statement<'_>) {
+        let Some(interval) = reader.timer(statement, Duration::ZERO..=TIME_MAX) else {
+            return;
+        };
+        self.garp_interval = interval;
+        if interval.is_zero() {
+            let message =
+                "`vrrp_garp_interval 0` says nothing: without it, there is no pause either";
+            reader.sink.warning(statement.keyword().at, message);
+        }
+    }
+
+    /// `lvs_timeouts [tcp S] [tcpfin S] [udp S]`
+    fn timeouts(&mut self, reader: &mut Reader<'_, '_>, statement: Statement<'_>) {
+        let mut words = statement.arguments();
+        let mut any = false;
+        while let Some(name) = words.next() {
+            any = true;
+            let slot = match name.bytes {
+                b"tcp" => self.timeouts.first_mut(),
+                b"tcpfin" => self.timeouts.get_mut(1),
+                b"udp" => self.timeouts.last_mut(),
+                _ => None,
+            };
+            let Some(slot) = slot else {
+                reader.wrong(name, "not one of tcp, tcpfin, udp");
+                return;
+            };
+            let Some(value) = words.next() else {
+                reader.wrong(name, "needs a time in seconds");
+                return;
+            };
+            if let Some(value) = reader.number_word(value, name.bytes, 0..=LVS_TIMEOUT_MAX) {
+                *slot = value;
+            }
+        }
+        if !any {
+            reader.value(statement);
+        }
+    }
+}
+
+/// The kernel takes no more: `MAX_JIFFY` of ip_vs_ctl.c at 1000 jiffies a second, less some room: 31 days.
+pub(super) const LVS_TIMEOUT_MAX: u32 = 31 * 86_400;
+
+/// `lvs_sync_daemon IF [[inst] VRRP] [id N]`
+fn sync_daemon(reader: &mut Reader<'_, '_>, statement: Statement<'_>) -> Option<SyncWords> {
+    let mut words = statement.arguments();
+    let Some(interface) = words.next() else {
+        reader.value(statement);
+        return None;
+    };
+    let interface = reader.parse_word(interface)?;
+    let mut daemon = SyncWords {
+        interface,
+        router: None,
+        id: None,
+        at: statement.keyword().at,
+    };
+    let mut named = false;
+    while let Some(word) = words.next() {
+        match word.bytes {
+            b"id" => {
+                let id = required(reader, word, words.next())?;
+                daemon.id = Some(byte(reader.number_word(id, b"id", 0..=255)?));
+            }
+            b"maxlen" | b"port" | b"ttl" | b"group" => {
+                reader.wrong(
+                    word,
+                    "this option of `lvs_sync_daemon` is not yet supported",
+                );
+                return None;
+            }
+            _ if named => {
+                reader.wrong(word, "not an option of `lvs_sync_daemon`");
+                return None;
+            }
+            _ => {
+                named = true;
+                let name = if word.bytes == b"inst" {
+                    required(reader, word, words.next())?
+                } else {
+                    word
+                };
+                daemon.router = Some((reader.parse_word(name)?, name.at));
+            }
+        }
+    }
+    Some(daemon)
+}
+
+/// The word after an option.
+pub(super) fn required<'t>(
+    reader: &mut Reader<'_, '_>,
+    option: Word<'t>,
+    value: Option<Word<'t>>,
+) -> Option<Word<'t>> {
+    if value.is_none() {
+        reader.wrong(option, "needs a value");
+    }
+    value
+}
+
+/// A number that was read with a range within 0..=255.
+pub(super) fn byte(number: u32) -> u8 {
+    u8::try_from(number).unwrap_or(u8::MAX)
+}
+
+/// `2` or `3`
+pub(super) fn version(reader: &mut Reader<'_, '_>, statement: Statement<'_>) -> Option<Version> {
+    let word = reader.value(statement)?;
+    match decimal(word.bytes) {
+        Some(2) => Some(Version::V2),
+        Some(3) => Some(Version::V3),
+        _ => {
+            reader.wrong(word, "the VRRP version is 2 or 3");
+            None
+        }
+    }
+}
+
+/// 1..=100
+pub(super) fn down_adverts(reader: &mut Reader<'_, '_>, statement: Statement<'_>) -> Option<u8> {
+    reader.number(statement, 1..=100).map(byte)
+}
+
+fn group(reader: &mut Reader<'_, '_>, statement: Statement<'_>) -> Option<Ipv4Addr> {
+    let word = reader.value(statement)?;
+    let group = ipv4(reader, word)?;
+    if !group.is_multicast() {
+        reader.wrong(word, "not a multicast address (224.0.0.0/4)");
+        return None;
+    }
+    Some(group)
+}
+
+/// An IPv4 address, for what only IPv4 has so far.
+pub(super) fn ipv4(reader: &mut Reader<'_, '_>, word: Word<'_>) -> Option<Ipv4Addr> {
+    match address(reader, word)? {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => {
+            reader.wrong(word, "IPv6 is not yet supported here");
+            None
+        }
+    }
+}
+
+/// An address of either family.
+pub(super) fn address(reader: &mut Reader<'_, '_>, word: Word<'_>) -> Option<IpAddr> {
+    let text = reader.utf8(word)?;
+    let address = text
+        .parse()
+        .map_err(|_| ParseError("not an IP address (names are not looked up)"));
+    address.map_err(|error| reader.wrong(word, error)).ok()
+}

@@ -1,0 +1,332 @@
+//! router.conf: what a distribution would have configured. Its grammar is described in [the module](super).
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use super::diagnostic::Place;
+use super::global::{address, required};
+use super::keywords::Block;
+use super::read::Reader;
+use super::tree::{Statement, Statements, Word};
+use super::{Interface, Node, Route};
+use crate::net::{Cidr, Family, IfName, Mac};
+
+/// Reads router.conf; what is wrong is left out.
+pub(super) fn read(reader: &mut Reader<'_, '_>, statements: Statements<'_>) -> Node {
+    let mut node = Node::default();
+    let mut seen = Seen::default();
+    reader.each(
+        Block::RouterConf,
+        statements,
+        |reader, word, statement| match word {
+            "system" => system(reader, statement, &mut node),
+            "interface" => {
+                if let Some(interface) = interface(reader, statement, &mut seen) {
+                    node.interfaces.push(interface);
+                }
+            }
+            _ => {
+                if let Some(route) = route(reader, statement) {
+                    let key = (route.destination, route.metric);
+                    let is_new =
+                        seen.is_new(reader, What::Route(key.0, key.1), statement.keyword());
+                    node.routes.extend(Some(route).filter(|_| is_new));
+                }
+            }
+        },
+    );
+    node
+}
+
+/// What must not be given twice, and where it was given.
+#[derive(Default)]
+struct Seen(BTreeMap<What, Place>);
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum What {
+    Interface(IfName),
+    Mac(Mac),
+    Address(IpAddr),
+    Route(Cidr, u32),
+}
+
+impl Seen {
+    fn is_new(&mut self, reader: &mut Reader<'_, '_>, what: What, word: Word<'_>) -> bool {
+        let name = match &what {
+            What::Interface(name) => format!("the interface `{name}`"),
+            What::Mac(mac) => format!("the hardware address `{mac}`"),
+            What::Address(address) => format!("the address `{address}`"),
+            What::Route(destination, metric) => {
+                format!("the route `{destination}` with metric {metric}")
+            }
+        };
+        if let Some(first) = self.0.get(&what) {
+            reader.twice(word.at, &name, *first);
+            return false;
+        }
+        self.0.insert(what, word.at);
+        true
+    }
+}
+
+fn system(reader: &mut Reader<'_, '_>, block: Statement<'_>, node: &mut Node) {
+    reader.no_more(block.arguments());
+    reader.each(
+        Block::System,
+        block.children(),
+        |reader, word, statement| match word {
+            "hostname" => node.hostname = hostname(reader, statement),
+            _ => {
+                reader.no_more(statement.arguments());
+                reader.each(
+                    Block::Console,
+                    statement.children(),
+                    |reader, _, statement| {
+                        node.secret = secret(reader, statement);
+                    },
+                );
+            }
+        },
+    );
+}
+
+/// RFC 1123 section 2.1: letters, digits and hyphens in labels of at most 63, together at most 64 (HOST_NAME_MAX).
+fn hostname(reader: &mut Reader<'_, '_>, statement: Statement<'_>) -> Option<String> {
+    let word = reader.value(statement)?;
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let name = word
+        .text()
+        .filter(|text| text.len() <= 64 && text.split('.').all(label));
+    if name.is_none() {
+        reader.wrong(
+            word,
+            "a host name has letters, digits and hyphens, at most 64 characters",
+        );
+    }
+    name.map(Cow::into_owned)
+}
+
+fn secret(reader: &mut Reader<'_, '_>, statement: Statement<'_>) -> Option<String> {
+    let word = reader.value(statement)?;
+    let text = reader.utf8(word)?;
+    if text.is_empty() || text.len() > SECRET_MAX || text.chars().any(char::is_control) {
+        reader.wrong(
+            word,
+            "a secret has 1 to 128 bytes, none of them control characters",
+        );
+        return None;
+    }
+    Some(text.into_owned())
+}
+
+/// A secret is typed at a console, whose lines are bounded.
+const SECRET_MAX: usize = 128;
+
+fn interface(
+    reader: &mut Reader<'_, '_>,
+    block: Statement<'_>,
+    seen: &mut Seen,
+) -> Option<Interface> {
+    let name: Option<IfName> = reader.parse(block);
+    if let Some(name) = &name {
+        let what = What::Interface(name.clone());
+        seen.is_new(reader, what, block.keyword());
+    }
+    let mut mac = None;
+    let mut addresses = Vec::new();
+    let mut mtu = None;
+    reader.each(
+        Block::Interface,
+        block.children(),
+        |reader, word, statement| match word {
+            "match" => {
+                reader.no_more(statement.arguments());
+                reader.each(
+                    Block::Match,
+                    statement.children(),
+                    |reader, _, statement| {
+                        mac = reader.parse::<Mac>(statement);
+                        if let Some(mac) = mac {
+                            seen.is_new(reader, What::Mac(mac), statement.keyword());
+                        }
+                    },
+                );
+            }
+            "address" => addresses.extend(own_address(reader, statement, seen)),
+            _ => mtu = reader.number(statement, 68..=65_535),
+        },
+    );
+    Some(Interface {
+        name: name?,
+        mac,
+        addresses,
+        mtu,
+    })
+}
+
+fn own_address(
+    reader: &mut Reader<'_, '_>,
+    statement: Statement<'_>,
+    seen: &mut Seen,
+) -> Option<Cidr> {
+    let word = reader.value(statement)?;
+    let cidr: Cidr = reader.parse_word(word)?;
+    if cidr.address.is_unspecified() || cidr.address.is_multicast() {
+        reader.wrong(word, "not an address that a machine can have");
+        return None;
+    }
+    if !word.bytes.contains(&b'/') {
+        let message = format!(
+            "{} without a prefix length is one address without a network",
+            word.quoted()
+        );
+        reader
+            .sink
+            .warning(word.at, message)
+            .hint("write the network's length, such as /24");
+    }
+    seen.is_new(reader, What::Address(cidr.address), word)
+        .then_some(cidr)
+}
+
+/// `route DEST [via A] [dev IF] [source A] [metric N]`, and the same words in a block.
+fn route(reader: &mut Reader<'_, '_>, statement: Statement<'_>) -> Option<Route> {
+    let mut words = statement.arguments();
+    let Some(destination) = words.next() else {
+        reader.value(statement);
+        return None;
+    };
+    let mut draft = RouteDraft::default();
+    while let Some(option) = words.next() {
+        let value = required(reader, option, words.next())?;
+        let known = match option.bytes {
+            b"via" => "via",
+            b"dev" => "dev",
+            b"source" => "source",
+            b"metric" => "metric",
+            _ => {
+                reader.wrong(option, "not one of via, dev, source, metric");
+                return None;
+            }
+        };
+        draft.read(reader, known, value);
+    }
+    reader.each(
+        Block::Route,
+        statement.children(),
+        |reader, word, statement| {
+            if let Some(value) = reader.value(statement) {
+                draft.read(reader, word, value);
+            }
+        },
+    );
+    draft.finish(reader, destination)
+}
+
+#[derive(Default)]
+struct RouteDraft {
+    via: Option<IpAddr>,
+    interface: Option<IfName>,
+    source: Option<IpAddr>,
+    metric: u32,
+    /// A word of it could not be read, which has been said.
+    broken: bool,
+}
+
+impl RouteDraft {
+    fn read(&mut self, reader: &mut Reader<'_, '_>, option: &str, value: Word<'_>) {
+        let good = match option {
+            "via" => {
+                self.via = address(reader, value);
+                self.via.is_some()
+            }
+            "dev" => {
+                self.interface = reader.parse_word(value);
+                self.interface.is_some()
+            }
+            "source" => {
+                self.source = address(reader, value);
+                self.source.is_some()
+            }
+            _ => {
+                let metric = reader.number_word(value, b"metric", 0..=u32::MAX);
+                self.metric = metric.unwrap_or_default();
+                metric.is_some()
+            }
+        };
+        self.broken |= !good;
+    }
+
+    fn finish(self, reader: &mut Reader<'_, '_>, destination: Word<'_>) -> Option<Route> {
+        let Self {
+            via,
+            interface,
+            source,
+            metric,
+            broken,
+        } = self;
+        if broken {
+            return None;
+        }
+        let to: Cidr = match (destination.bytes, via.or(source).map(Family::of)) {
+            (b"default", Some(Family::V6)) => Cidr {
+                address: Ipv6Addr::UNSPECIFIED.into(),
+                prefix: 0,
+            },
+            (b"default", _) => Cidr {
+                address: Ipv4Addr::UNSPECIFIED.into(),
+                prefix: 0,
+            },
+            _ => reader.parse_word(destination)?,
+        };
+        if has_host_bits(to) {
+            reader.wrong(destination, "a network has no bits set after its prefix");
+            return None;
+        }
+        if via.is_none() && interface.is_none() {
+            reader.wrong(destination, "a route needs `via` or `dev`");
+            return None;
+        }
+        let family = Family::of(to.address);
+        if [via, source]
+            .into_iter()
+            .flatten()
+            .any(|address| Family::of(address) != family)
+        {
+            reader.wrong(destination, "the addresses of a route are of one family");
+            return None;
+        }
+        Some(Route {
+            destination: to,
+            via,
+            interface,
+            source,
+            metric,
+        })
+    }
+}
+
+fn has_host_bits(network: Cidr) -> bool {
+    match network.address {
+        IpAddr::V4(address) => {
+            u32::from(address)
+                .checked_shl(network.prefix.into())
+                .unwrap_or(0)
+                != 0
+        }
+        IpAddr::V6(address) => {
+            u128::from(address)
+                .checked_shl(network.prefix.into())
+                .unwrap_or(0)
+                != 0
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! Both files to one [`Config`]: the order of reading, and what must be unique across blocks.
+
+use std::collections::BTreeMap;
+
+use super::diagnostic::{Diagnostic, Place, Severity, Sink};
+use super::global::{Global, SyncWords};
+use super::instance::{self, Instance};
+use super::keywords::Block;
+use super::lex::lex;
+use super::read::Reader;
+use super::service;
+use super::tree::{Statement, Tree};
+use super::{Config, Node, Router, SyncDaemon, VirtualServer, node};
+use crate::limits;
+
+/// One file.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// Its name, as diagnostics are to show it.
+    pub name: &'a str,
+    /// Its bytes; they need not be UTF-8.
+    pub bytes: &'a [u8],
+}
+
+/// What became of the two files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parsed {
+    /// The configuration; none when there is an error in either file.
+    pub config: Option<Config>,
+    /// router.conf as far as it could be read, so that a node whose keepalived.conf is broken still has its
+    /// interfaces.
+    pub node: Node,
+    /// All problems, in the order of the files (keepalived.conf first) and places, at most
+    /// [`limits::DIAGNOSTICS_MAX`], each once.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+impl Parsed {
+    /// At least one diagnostic is an error; then there is no `config`.
+    #[must_use]
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics
+            .iter()
+            .any(|diagnostic| diagnostic.severity == Severity::Error)
+    }
+}
+
+/// Reads keepalived.conf and router.conf. A file that is not there says nothing, and that is no error.
+#[must_use]
+pub fn parse(keepalived: Option<Source<'_>>, router: Option<Source<'_>>) -> Parsed {
+    let mut sink = Sink::new(keepalived.into_iter().chain(router).collect());
+    let router_index = u8::from(keepalived.is_some());
+    let mut node = Node::default();
+    if let Some(tree) =
+        router.and_then(|source| tree(&mut sink, router_index, source, Block::RouterConf, None))
+    {
+        node = node::read(&mut Reader::new(&mut sink), tree.statements());
+    }
+    let identity = node
+        .hostname
+        .as_deref()
+        .and_then(|name| name.split('.').next())
+        .map(str::as_bytes);
+    let mut config = Config::default();
+    if let Some(tree) =
+        keepalived.and_then(|source| tree(&mut sink, 0, source, Block::Keepalived, identity))
+    {
+        let known = router.map(|_| &node);
+        config = Assembly::default().read(&mut Reader::new(&mut sink), &tree, known);
+    }
+    config.node = node.clone();
+    let config = Some(config).filter(|_| !sink.has_errors());
+    Parsed {
+        config,
+        node,
+        diagnostics: sink.finish(),
+    }
+}
+
+fn tree<'a>(
+    sink: &mut Sink<'_>,
+    index: u8,
+    source: Source<'a>,
+    root: Block,
+    identity: Option<&[u8]>,
+) -> Option<Tree<'a>> {
+    if source.bytes.len() > limits::CONFIG_BYTES_MAX {
+        let at = Place {
+            source: index,
+            offset: 0,
+        };
+        let message = format!(
+            "the file has more than {} MB",
+            limits::CONFIG_BYTES_MAX >> 20
+        );
+        sink.error(at, message);
+        return None;
+    }
+    let tokens = lex(index, source.bytes, identity, sink);
+    Some(Tree::build(index, source.bytes, tokens, root, sink))
+}
+
+/// keepalived.conf on its way, with the places of all that must be unique.
+#[derive(Default)]
+struct Assembly {
+    global: Global,
+    routers: Vec<Router>,
+    services: Vec<VirtualServer>,
+    sync: Option<SyncWords>,
+    names: BTreeMap<crate::net::Name, (Place, Option<u8>)>,
+    vrids: BTreeMap<(crate::net::IfName, u8), Place>,
+    addresses: BTreeMap<core::net::IpAddr, Place>,
+    ids: BTreeMap<crate::ipvs::ServiceId, Place>,
+    dests: usize,
+}
+
+impl Assembly {
+    fn read(mut self, reader: &mut Reader<'_, '_>, tree: &Tree<'_>, node: Option<&Node>) -> Config {
+        let mut instances = Vec::new();
+        let mut servers = Vec::new();
+        reader.each(
+            Block::Keepalived,
+            tree.statements(),
+            |reader, word, statement| match word {
+                "global_defs" => self.global.read(reader, statement),
+                "vrrp_instance" => instances.push(statement),
+                _ => servers.push(statement),
+            },
+        );
+        // The defaults of `global_defs` hold for all instances, also for those above it.
+        for statement in instances {
+            self.instance(reader, statement, node);
+        }
+        for statement in servers {
+            self.server(reader, statement);
+        }
+        let sync_daemon = self.sync_daemon(reader);
+        Config {
+            node: Node::default(),
+            routers: self.routers,
+            services: self.services,
+            sync_daemon,
+            timeouts: self.global.timeouts,
+        }
+    }
+
+    fn instance(
+        &mut self,
+        reader: &mut Reader<'_, '_>,
+        statement: Statement<'_>,
+        node: Option<&Node>,
+    ) {
+        if reader.sink.is_full() {
+            return;
+        }
+        let instance = instance::read(reader, statement, &self.global);
+        self.unique_instance(reader, &instance);
+        if let Some((interface, at)) = &instance.interface
+            && let Some(node) = node.filter(|node| !node.interfaces.is_empty())
+            && !node.interfaces.iter().any(|known| known.name == *interface)
+        {
+            let message = format!("`{interface}` is not an interface of router.conf");
+            reader.sink.warning(*at, message);
+        }
+        if self.routers.len() == limits::ROUTERS_MAX {
+            let message = format!("more than {} virtual routers", limits::ROUTERS_MAX);
+            reader.sink.error(instance.at, message);
+        }
+        if let Some((interface, at)) = instance.sync_interface {
+            let name = instance.name.map(|name| (name, at));
+            let words = SyncWords {
+                interface,
+                router: name,
+                id: None,
+                at,
+            };
+            self.sync(reader, words);
+        }
+        self.routers.extend(instance.router);
+    }
+
+    fn unique_instance(&mut self, reader: &mut Reader<'_, '_>, instance: &Instance) {
+        let vrid = instance.vrid.map(|(vrid, _)| vrid);
+        if let Some(name) = &instance.name {
+            match self.names.get(name) {
+                Some((first, _)) => {
+                    reader.twice(instance.at, &format!("`vrrp_instance {name}`"), *first);
+                }
+                None => drop(self.names.insert(name.clone(), (instance.at, vrid))),
+            }
+        }
+        if let (Some((interface, _)), Some((vrid, at))) = (&instance.interface, instance.vrid) {
+            let key = (interface.clone(), vrid);
+            match self.vrids.get(&key) {
+                Some(first) => reader.twice(
+                    at,
+                    &format!("virtual router {vrid} on `{interface}`"),
+                    *first,
+                ),
+                None => drop(self.vrids.insert(key, at)),
+            }
+        }
+        for (cidr, at) in &instance.addresses {
+            match self.addresses.get(&cidr.address) {
+                Some(first) => reader.twice(
+                    *at,
+                    &format!("the virtual address `{}`", cidr.address),
+                    *first,
+                ),
+                None => drop(self.addresses.insert(cidr.address, *at)),
+            }
+        }
+    }
+
+    fn sync(&mut self, reader: &mut Reader<'_, '_>, words: SyncWords) {
+        match &self.sync {
+            Some(first) => reader.twice(words.at, "the synchronisation of connections", first.at),
+            None => self.sync = Some(words),
+        }
+    }
+
+    fn sync_daemon(&mut self, reader: &mut Reader<'_, '_>) -> Option<SyncDaemon> {
+        if let Some(words) = self.global.sync_daemon.take() {
+            let first = self.sync.take();
+            self.sync = Some(words);
+            if let Some(later) = first {
+                self.sync(reader, later);
+            }
+        }
+        let words = self.sync.take()?;
+        let mut vrid = None;
+        if let Some((name, at)) = &words.router {
+            match self.names.get(name) {
+                Some((_, found)) => vrid = *found,
+                None => drop(
+                    reader
+                        .sink
+                        .error(*at, format!("there is no `vrrp_instance {name}`")),
+                ),
+            }
+        }
+        Some(words.resolve(vrid))
+    }
+
+    fn server(&mut self, reader: &mut Reader<'_, '_>, statement: Statement<'_>) {
+        if reader.sink.is_full() {
+            return;
+        }
+        let found = service::read(reader, statement);
+        if let Some(id) = found.id {
+            match self.ids.get(&id) {
+                Some(first) => reader.twice(found.at, &format!("the service {id}"), *first),
+                None => drop(self.ids.insert(id, found.at)),
+            }
+        }
+        let Some(server) = found.server else { return };
+        if self.services.len() == limits::SERVICES_MAX {
+            let message = format!("more than {} services", limits::SERVICES_MAX);
+            reader.sink.error(found.at, message);
+        }
+        let dests = server.real_servers.len() + usize::from(server.sorry.is_some());
+        let before = self.dests;
+        self.dests += dests;
+        if before <= limits::DESTS_MAX && self.dests > limits::DESTS_MAX {
+            let message = format!(
+                "more than {} real servers in all services together",
+                limits::DESTS_MAX
+            );
+            reader.sink.error(found.at, message);
+        }
+        if self.services.len() <= limits::SERVICES_MAX {
+            self.services.push(server);
+        }
+    }
+}

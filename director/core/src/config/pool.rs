@@ -1,0 +1,224 @@
+//! `real_server` and `sorry_server`: the pool of a service.
+
+use core::net::IpAddr;
+use std::collections::BTreeMap;
+
+use super::RealServer;
+use super::check::{self, Timers};
+use super::diagnostic::Place;
+use super::global::address;
+use super::keywords::Block;
+use super::read::Reader;
+use super::service::{WEIGHT_MAX, port};
+use super::tree::Statement;
+use crate::ipvs::{Dest, DestId, Forwarding, ServiceId};
+use crate::net::Family;
+
+/// What the real servers of a service take over from it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pool<'v> {
+    pub(super) id: Option<ServiceId>,
+    pub(super) forwarding: Forwarding,
+    pub(super) weight: Option<u32>,
+    pub(super) inhibit_on_failure: bool,
+    pub(super) alpha: bool,
+    pub(super) timers: Timers,
+    pub(super) virtualhost: Option<&'v str>,
+}
+
+impl Pool<'_> {
+    /// Reads the real servers of a service.
+    pub(super) fn real_servers(
+        &self,
+        reader: &mut Reader<'_, '_>,
+        blocks: &[Statement<'_>],
+    ) -> Vec<RealServer> {
+        let mut places: BTreeMap<DestId, Place> = BTreeMap::new();
+        let mut servers = Vec::with_capacity(blocks.len());
+        for block in blocks {
+            let Some(server) = self.real_server(reader, *block) else {
+                continue;
+            };
+            let at = block.keyword().at;
+            match places.get(&server.id) {
+                Some(first) => reader.twice(at, &block.title(), *first),
+                None => drop(places.insert(server.id, at)),
+            }
+            servers.push(server);
+        }
+        servers
+    }
+
+    fn real_server(&self, reader: &mut Reader<'_, '_>, block: Statement<'_>) -> Option<RealServer> {
+        let place = self.address(reader, block);
+        let mut weight = self.weight;
+        let mut thresholds = [0; 2];
+        let mut forwarding_here = None;
+        let mut inhibit_on_failure = self.inhibit_on_failure;
+        let mut alpha = self.alpha;
+        let mut timers = Timers::default();
+        let mut virtualhost = None;
+        let mut checks = Vec::new();
+        reader.each(
+            Block::RealServer,
+            block.children(),
+            |reader, word, statement| match word {
+                "weight" => weight = reader.number(statement, 0..=WEIGHT_MAX),
+                "uthreshold" => {
+                    thresholds[0] = reader.number(statement, 0..=WEIGHT_MAX).unwrap_or(0);
+                }
+                "lthreshold" => {
+                    thresholds[1] = reader.number(statement, 0..=WEIGHT_MAX).unwrap_or(0);
+                }
+                "inhibit_on_failure" => {
+                    inhibit_on_failure = reader.flag(statement).unwrap_or_default();
+                }
+                "alpha" => alpha = reader.flag(statement).unwrap_or_default(),
+                "lvs_method" => forwarding_here = forwarding(reader, statement),
+                "virtualhost" => virtualhost = check::virtualhost(reader, statement),
+                "TCP_CHECK" | "HTTP_GET" => checks.push(statement),
+                _ => timers.read(reader, word, statement),
+            },
+        );
+        let [upper, lower] = thresholds;
+        if lower > upper {
+            let message = "`lthreshold` is above `uthreshold`, which the kernel refuses";
+            reader.sink.error(block.keyword().at, message);
+        }
+        let forwarding = forwarding_here.unwrap_or(self.forwarding);
+        let id =
+            place.and_then(|(address, port)| self.dest(reader, block, forwarding, address, port));
+        let context = check::Context {
+            address: place.map(|(address, _)| address),
+            port: id
+                .map(|id| id.port)
+                .filter(|port| *port != 0)
+                .or_else(|| place.and_then(|(_, port)| port)),
+            timers: timers.or(self.timers),
+            virtualhost: virtualhost.as_deref().or(self.virtualhost),
+        };
+        let checks: Vec<_> = checks
+            .iter()
+            .map(|check| check::read(reader, *check, &context))
+            .collect();
+        alpha |= checks.iter().any(|check| check.alpha);
+        let checks = checks.into_iter().filter_map(|found| found.check).collect();
+        let dest = Dest {
+            forwarding,
+            weight: weight.unwrap_or(1),
+            upper,
+            lower,
+        };
+        Some(RealServer {
+            id: id?,
+            dest,
+            inhibit_on_failure,
+            alpha,
+            checks,
+        })
+    }
+
+    /// Reads `sorry_server ADDR [PORT]`.
+    pub(super) fn sorry(
+        &self,
+        reader: &mut Reader<'_, '_>,
+        statement: Statement<'_>,
+        forwarding: Forwarding,
+    ) -> Option<(DestId, Dest)> {
+        let (address, port) = self.address(reader, statement)?;
+        let id = self.dest(reader, statement, forwarding, address, port)?;
+        Some((
+            id,
+            Dest {
+                forwarding,
+                weight: 1,
+                upper: 0,
+                lower: 0,
+            },
+        ))
+    }
+
+    /// `ADDR [PORT]` after the keyword.
+    fn address(
+        &self,
+        reader: &mut Reader<'_, '_>,
+        statement: Statement<'_>,
+    ) -> Option<(IpAddr, Option<u16>)> {
+        let mut words = statement.arguments();
+        let Some(word) = words.next() else {
+            reader.value(statement);
+            return None;
+        };
+        let address = address(reader, word)?;
+        let port = match words.next() {
+            Some(word) => Some(port(reader, word)?),
+            None => None,
+        };
+        reader.no_more(words);
+        if self.id.is_some_and(|id| id.family() != Family::of(address)) {
+            reader.wrong(word, "not of the service's address family");
+            return None;
+        }
+        Some((address, port))
+    }
+
+    /// The identity of a dest: DR sends the packet as it is, so that its port is the service's.
+    fn dest(
+        &self,
+        reader: &mut Reader<'_, '_>,
+        statement: Statement<'_>,
+        forwarding: Forwarding,
+        address: IpAddr,
+        port: Option<u16>,
+    ) -> Option<DestId> {
+        let (service_port, is_mark) = match self.id? {
+            ServiceId::Address { port, .. } => (port, false),
+            ServiceId::Fwmark { .. } => (0, true),
+        };
+        let port = port.unwrap_or(service_port);
+        if forwarding == Forwarding::Nat || port == service_port {
+            return Some(DestId { address, port });
+        }
+        // With a mark the port only says where the checks go.
+        if !is_mark {
+            let message = format!(
+                "{forwarding} keeps the port of a packet: {service_port} is used, not {port}"
+            );
+            reader.sink.warning(statement.keyword().at, message);
+        }
+        Some(DestId {
+            address,
+            port: service_port,
+        })
+    }
+}
+
+/// NAT or DR.
+pub(super) fn forwarding(
+    reader: &mut Reader<'_, '_>,
+    statement: Statement<'_>,
+) -> Option<Forwarding> {
+    let mut words = statement.arguments();
+    let Some(word) = words.next() else {
+        reader.value(statement);
+        return None;
+    };
+    match word.bytes {
+        b"NAT" => {
+            reader.no_more(words);
+            Some(Forwarding::Nat)
+        }
+        b"DR" => {
+            reader.no_more(words);
+            Some(Forwarding::Dr)
+        }
+        b"TUN" => {
+            reader.wrong(word, "tunnels are not yet supported");
+            None
+        }
+        _ => {
+            reader.wrong(word, "the forwarding method is NAT, DR or TUN");
+            None
+        }
+    }
+}

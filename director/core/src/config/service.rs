@@ -1,0 +1,438 @@
+//! `virtual_server`: a service, its pool and its sorry server.
+
+use core::net::IpAddr;
+use core::str::FromStr;
+
+use super::VirtualServer;
+use super::check::{self, Timers};
+use super::diagnostic::Place;
+use super::global::{LVS_TIMEOUT_MAX, address, byte, required};
+use super::keywords::Block;
+use super::pool::{Pool, forwarding};
+use super::read::{Reader, decimal};
+use super::tree::{Statement, Word};
+use crate::ipvs::{self, Forwarding, Protocol, Scheduler, Service, ServiceId};
+use crate::net::Family;
+
+/// One `virtual_server` as far as it could be read.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// Its identity and the block.
+    pub(super) id: Option<ServiceId>,
+    pub(super) at: Place,
+    /// The whole; none when something is missing, or when it has no real server.
+    pub(super) server: Option<VirtualServer>,
+}
+
+/// What a service is known by, before its protocol is.
+#[derive(Clone, Copy, Debug)]
+enum Header {
+    Address(IpAddr, u16),
+    Fwmark(u32),
+}
+
+/// The words of a service; outer `None` where a keyword was not given.
+#[derive(Default)]
+struct Draft<'t> {
+    protocol: Option<Option<Protocol>>,
+    scheduler: Option<Option<Scheduler>>,
+    forwarding: Option<Option<Forwarding>>,
+    flags: u32,
+    /// Flags for one scheduler alone.
+    scheduler_flags: Vec<(Word<'t>, &'static str)>,
+    ops: Option<Place>,
+    timeout_s: Option<u32>,
+    granularity: Option<Word<'t>>,
+    timers: Timers,
+    weight: Option<u32>,
+    quorum: Option<(u32, Place)>,
+    hysteresis: Option<(u32, Place)>,
+    alpha: bool,
+    inhibit_on_failure: bool,
+    sorry: Option<Statement<'t>>,
+    sorry_inhibit: bool,
+    sorry_forwarding: Option<Forwarding>,
+    virtualhost: Option<String>,
+    family: Option<Family>,
+    real_servers: Vec<Statement<'t>>,
+}
+
+/// Weights as the kernel takes them: a positive `int`.
+pub(super) const WEIGHT_MAX: u32 = i32::MAX as u32;
+
+/// Reads one `virtual_server`.
+pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>) -> Found {
+    let header = header(reader, block);
+    let mut draft = Draft::default();
+    reader.each(
+        Block::VirtualServer,
+        block.children(),
+        |reader, word, statement| {
+            draft.read(reader, word, statement);
+        },
+    );
+    let id = draft.id(reader, block, header);
+    let forwarding = draft.forwarding.flatten().unwrap_or(Forwarding::Nat);
+    let pool = Pool {
+        id,
+        forwarding,
+        weight: draft.weight,
+        inhibit_on_failure: draft.inhibit_on_failure,
+        alpha: draft.alpha,
+        timers: draft.timers,
+        virtualhost: draft.virtualhost.as_deref(),
+    };
+    let real_servers = pool.real_servers(reader, &draft.real_servers);
+    let sorry = draft.sorry.and_then(|statement| {
+        let forwarding = draft.sorry_forwarding.unwrap_or(forwarding);
+        pool.sorry(reader, statement, forwarding)
+    });
+    let sum = real_servers
+        .iter()
+        .map(|server| u64::from(server.dest.weight))
+        .sum();
+    let (quorum, hysteresis) = draft.quorum(reader, sum);
+    let service = draft.service(reader, block, id);
+    let has_pool = !draft.real_servers.is_empty();
+    if !has_pool {
+        let message = format!("{} has no `real_server` and is left out", block.title());
+        reader.sink.warning(block.keyword().at, message);
+    }
+    let server = id
+        .zip(service)
+        .filter(|_| has_pool)
+        .map(|(id, service)| VirtualServer {
+            id,
+            service,
+            real_servers,
+            sorry,
+            sorry_inhibit: draft.sorry_inhibit,
+            quorum,
+            hysteresis,
+        });
+    Found {
+        id,
+        at: block.keyword().at,
+        server,
+    }
+}
+
+/// `ADDR [PORT]` or `fwmark N`
+fn header(reader: &mut Reader<'_, '_>, block: Statement<'_>) -> Option<Header> {
+    let mut words = block.arguments();
+    let Some(first) = words.next() else {
+        reader.value(block);
+        return None;
+    };
+    let header = match first.bytes {
+        b"fwmark" => {
+            let mark = required(reader, first, words.next())?;
+            Header::Fwmark(reader.number_word(mark, b"fwmark", 1..=u32::MAX)?)
+        }
+        b"group" => {
+            reader.wrong(first, "groups of virtual servers are not yet supported");
+            return None;
+        }
+        _ => {
+            let address = address(reader, first)?;
+            let port = words.next().map_or(Some(0), |word| port(reader, word))?;
+            Header::Address(address, port)
+        }
+    };
+    reader.no_more(words);
+    Some(header)
+}
+
+pub(super) fn port(reader: &mut Reader<'_, '_>, word: Word<'_>) -> Option<u16> {
+    let port = reader.number_word(word, b"port", 0..=65_535)?;
+    u16::try_from(port).ok()
+}
+
+impl<'t> Draft<'t> {
+    fn read(&mut self, reader: &mut Reader<'_, '_>, word: &'static str, statement: Statement<'t>) {
+        let keyword = statement.keyword();
+        match word {
+            "protocol" => self.protocol = Some(protocol(reader, statement)),
+            "lb_algo" => self.scheduler = Some(scheduler(reader, statement)),
+            "lb_kind" => self.forwarding = Some(forwarding(reader, statement)),
+            "sh-port" | "mh-port" | "sh-fallback" | "mh-fallback" | "flag-1" | "flag-2"
+            | "flag-3" => {
+                reader.bare(statement);
+                self.scheduler_flag(word, keyword);
+            }
+            "ops" => {
+                reader.bare(statement);
+                self.ops = Some(keyword.at);
+            }
+            "persistence_timeout" => self.persistence(reader, statement),
+            "persistence_granularity" => self.granularity = reader.value(statement),
+            "weight" => self.weight = reader.number(statement, 0..=WEIGHT_MAX),
+            "quorum" => {
+                let quorum = reader.number(statement, 1..=WEIGHT_MAX);
+                self.quorum = quorum.map(|quorum| (quorum, keyword.at));
+            }
+            "hysteresis" => {
+                let hysteresis = reader.number(statement, 0..=WEIGHT_MAX);
+                self.hysteresis = hysteresis.map(|hysteresis| (hysteresis, keyword.at));
+            }
+            "alpha" => {
+                reader.bare(statement);
+                self.alpha = true;
+            }
+            "inhibit_on_failure" => {
+                reader.bare(statement);
+                self.inhibit_on_failure = true;
+            }
+            "sorry_server" => self.sorry = Some(statement),
+            "sorry_server_inhibit" => {
+                reader.bare(statement);
+                self.sorry_inhibit = true;
+            }
+            "sorry_server_lvs_method" => self.sorry_forwarding = forwarding(reader, statement),
+            "virtualhost" => self.virtualhost = check::virtualhost(reader, statement),
+            "ip_family" => self.family = family(reader, statement),
+            "real_server" => self.real_servers.push(statement),
+            _ => self.timers.read(reader, word, statement),
+        }
+    }
+
+    fn scheduler_flag(&mut self, word: &'static str, keyword: Word<'t>) {
+        self.flags |= match word {
+            "sh-fallback" | "mh-fallback" | "flag-1" => ipvs::FLAG_SCHED1,
+            "sh-port" | "mh-port" | "flag-2" => ipvs::FLAG_SCHED2,
+            _ => ipvs::FLAG_SCHED3,
+        };
+        match word.get(..3) {
+            Some("sh-") => self.scheduler_flags.push((keyword, "sh")),
+            Some("mh-") => self.scheduler_flags.push((keyword, "mh")),
+            _ => {}
+        }
+    }
+
+    fn persistence(&mut self, reader: &mut Reader<'_, '_>, statement: Statement<'_>) {
+        let Some(word) = statement.arguments().next() else {
+            self.timeout_s = Some(PERSISTENCE_DEFAULT_S);
+            return;
+        };
+        self.timeout_s = reader.number(statement, 0..=LVS_TIMEOUT_MAX);
+        if self.timeout_s == Some(0) {
+            let message =
+                "`persistence_timeout 0` means no persistence here; keepalived calls it invalid";
+            reader.sink.warning(word.at, message);
+        }
+    }
+
+    fn id(
+        &self,
+        reader: &mut Reader<'_, '_>,
+        block: Statement<'_>,
+        header: Option<Header>,
+    ) -> Option<ServiceId> {
+        let at = block.keyword().at;
+        match header? {
+            Header::Fwmark(mark) => {
+                let servers = self
+                    .real_servers
+                    .iter()
+                    .filter_map(|server| server.arguments().next());
+                let text = servers.filter_map(|word| word.text()).next();
+                let family = text
+                    .and_then(|text| IpAddr::from_str(&text).ok())
+                    .map(Family::of);
+                let family = self.family.or(family).unwrap_or(Family::V4);
+                Some(ServiceId::Fwmark { family, mark })
+            }
+            Header::Address(address, port) => {
+                if self
+                    .family
+                    .is_some_and(|family| family != Family::of(address))
+                {
+                    reader
+                        .sink
+                        .error(at, format!("`ip_family` contradicts {}", block.title()));
+                }
+                if port == 0 && !self.is_persistent() {
+                    let message = format!(
+                        "{} has no port, which needs `persistence_timeout`",
+                        block.title()
+                    );
+                    reader
+                        .sink
+                        .error(at, message)
+                        .hint("keepalived would take 360 seconds");
+                }
+                let Some(protocol) = self.protocol else {
+                    let message = format!("{} has no `protocol`", block.title());
+                    reader
+                        .sink
+                        .error(at, message)
+                        .hint("keepalived would take UDP");
+                    return None;
+                };
+                Some(ServiceId::Address {
+                    protocol: protocol?,
+                    address,
+                    port,
+                })
+            }
+        }
+    }
+
+    fn is_persistent(&self) -> bool {
+        match self.timeout_s {
+            Some(seconds) => seconds > 0,
+            None => self.granularity.is_some(),
+        }
+    }
+
+    fn service(
+        &self,
+        reader: &mut Reader<'_, '_>,
+        block: Statement<'_>,
+        id: Option<ServiceId>,
+    ) -> Option<Service> {
+        let at = block.keyword().at;
+        for (missing, word, default) in [
+            (self.scheduler.is_none(), "lb_algo", "wlc"),
+            (self.forwarding.is_none(), "lb_kind", "NAT"),
+        ] {
+            if missing {
+                let message = format!("{} has no `{word}`", block.title());
+                reader
+                    .sink
+                    .error(at, message)
+                    .hint(format!("keepalived would take {default}"));
+            }
+        }
+        let scheduler = self.scheduler.clone()??;
+        for (word, only) in &self.scheduler_flags {
+            if scheduler.as_str() != *only {
+                reader.wrong(
+                    *word,
+                    format!("this flag is for the scheduler {only}, not {scheduler}"),
+                );
+            }
+        }
+        let id = id?;
+        let mut flags = self.flags;
+        if let Some(at) = self.ops {
+            if matches!(id, ServiceId::Address { protocol, .. } if protocol != Protocol::Udp) {
+                reader.sink.error(at, "`ops` is for UDP and firewall marks");
+            }
+            flags |= ipvs::FLAG_ONE_PACKET;
+        }
+        let granularity = self
+            .granularity
+            .map(|word| granularity(reader, word, id.family()));
+        let timeout_s = if self.is_persistent() {
+            self.timeout_s.unwrap_or(PERSISTENCE_DEFAULT_S)
+        } else {
+            0
+        };
+        if timeout_s > 0 {
+            flags |= ipvs::FLAG_PERSISTENT;
+        }
+        let single = if id.family() == Family::V4 { 32 } else { 128 };
+        Some(Service {
+            scheduler,
+            flags,
+            timeout_s,
+            granularity: granularity.flatten().unwrap_or(single),
+        })
+    }
+
+    /// Quorum and hysteresis, reduced to what the weights allow.
+    fn quorum(&self, reader: &mut Reader<'_, '_>, sum: u64) -> (u32, u32) {
+        let sum = u32::try_from(sum).unwrap_or(u32::MAX).max(1);
+        let mut quorum = 1;
+        if let Some((wanted, at)) = self.quorum {
+            quorum = wanted.min(sum);
+            if quorum < wanted && !self.real_servers.is_empty() {
+                let message =
+                    format!("the quorum is more than all weights together and reduced to {quorum}");
+                reader.sink.warning(at, message);
+            }
+        }
+        let mut hysteresis = 0;
+        if let Some((wanted, at)) = self.hysteresis {
+            hysteresis = wanted.min(quorum - 1);
+            if hysteresis < wanted {
+                let message = format!(
+                    "the hysteresis must be less than the quorum and is reduced to {hysteresis}"
+                );
+                reader.sink.warning(at, message);
+            }
+        }
+        (quorum, hysteresis)
+    }
+}
+
+/// A bare `persistence_timeout`, in seconds.
+const PERSISTENCE_DEFAULT_S: u32 = 360;
+
+fn protocol(reader: &mut Reader<'_, '_>, statement: Statement<'_>) -> Option<Protocol> {
+    let word = reader.value(statement)?;
+    match word.bytes.to_ascii_uppercase().as_slice() {
+        b"TCP" => Some(Protocol::Tcp),
+        b"UDP" => Some(Protocol::Udp),
+        b"SCTP" => Some(Protocol::Sctp),
+        _ => {
+            reader.wrong(word, "the protocol is TCP, UDP or SCTP");
+            None
+        }
+    }
+}
+
+/// A scheduler that the kernel has.
+fn scheduler(reader: &mut Reader<'_, '_>, statement: Statement<'_>) -> Option<Scheduler> {
+    let word = reader.value(statement)?;
+    let known = Scheduler::KNOWN
+        .iter()
+        .find(|known| known.as_bytes() == word.bytes);
+    if word.bytes == b"twos" {
+        reader.wrong(
+            word,
+            "the kernel of this node is built without this scheduler",
+        );
+        return None;
+    }
+    let Some(known) = known else {
+        let others = Scheduler::KNOWN.iter().filter(|known| **known != "twos");
+        let others: Vec<&str> = others.copied().collect();
+        reader.wrong(word, format!("not a scheduler ({})", others.join(", ")));
+        return None;
+    };
+    Scheduler::from_str(known).ok()
+}
+
+fn family(reader: &mut Reader<'_, '_>, statement: Statement<'_>) -> Option<Family> {
+    let word = reader.value(statement)?;
+    match word.bytes {
+        b"inet" => Some(Family::V4),
+        b"inet6" => Some(Family::V6),
+        _ => {
+            reader.wrong(word, "the family is inet or inet6");
+            None
+        }
+    }
+}
+
+/// A netmask or the length of a prefix.
+fn granularity(reader: &mut Reader<'_, '_>, word: Word<'_>, family: Family) -> Option<u8> {
+    let longest = if family == Family::V4 { 32 } else { 128 };
+    if decimal(word.bytes).is_some() {
+        return reader
+            .number_word(word, b"persistence_granularity", 1..=longest)
+            .map(byte);
+    }
+    let mask = word
+        .text()
+        .and_then(|text| core::net::Ipv4Addr::from_str(&text).ok())
+        .map(u32::from);
+    let prefix = mask.filter(|mask| mask.leading_ones() == mask.count_ones() && *mask != 0);
+    if prefix.is_none() || family != Family::V4 {
+        reader.wrong(word, "not a netmask");
+        return None;
+    }
+    prefix.map(|mask| byte(mask.leading_ones()))
+}
