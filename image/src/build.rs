@@ -27,6 +27,8 @@ pub struct Options {
     pub sets: Vec<Set>,
     /// How they are packed.
     pub compression: Compression,
+    /// Pack the initrds again although the cache has them, to see that the same bytes come out.
+    pub fresh: bool,
     /// Where progress goes.
     pub report: Report,
     /// The checkout.
@@ -52,6 +54,7 @@ impl Default for Options {
             out,
             sets,
             compression: Compression::SHIPPING,
+            fresh: false,
             report: to_stderr,
             workspace,
         }
@@ -145,7 +148,11 @@ fn put_initrd(
     let archive = contents.tree.archive();
     let compression = options.compression;
     let key = format!("recipe {RECIPE} {compression} {}", cache::sha256(&archive));
-    let packed = cache.file(&format!("initrd-{set}-{compression}"), &key, || {
+    let name = format!("initrd-{set}-{compression}");
+    if options.fresh {
+        cache.forget(&name)?;
+    }
+    let packed = cache.file(&name, &key, || {
         step(
             options.report,
             &format!("pack {} bytes of {set} as {compression}", archive.len()),

@@ -33,15 +33,29 @@ impl Cache {
         make: impl FnOnce() -> Result<Vec<u8>, Error>,
     ) -> Result<PathBuf, Error> {
         let path = self.dir.join(name);
-        let key_path = self.dir.join(format!("{name}.key"));
+        let key_path = self.key_path(name);
         if path.is_file() && fs::read_to_string(&key_path).is_ok_and(|made_for| made_for == key) {
             return Ok(path);
         }
         // Without its key the old file counts as absent, whenever this is interrupted.
-        remove_if_there(&key_path)?;
+        self.forget(name)?;
         write(&path, &make()?)?;
         write(&key_path, key.as_bytes())?;
         Ok(path)
+    }
+
+    /// Has the file `name` made again when it is asked for.
+    pub(crate) fn forget(&self, name: &str) -> Result<(), Error> {
+        let path = self.key_path(name);
+        if path.exists() {
+            fs::remove_file(&path).map_err(Error::io(&path))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn key_path(&self, name: &str) -> PathBuf {
+        self.dir.join(format!("{name}.key"))
     }
 }
 
@@ -58,15 +72,6 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect()
-}
-
-/// Removes a file that may be absent.
-pub(crate) fn remove_if_there(path: &Path) -> Result<(), Error> {
-    if path.exists() {
-        fs::remove_file(path).map_err(Error::io(path))
-    } else {
-        Ok(())
-    }
 }
 
 fn unfinished(path: &Path) -> PathBuf {

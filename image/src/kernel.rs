@@ -12,6 +12,8 @@ use crate::{Error, process, vmlinux};
 
 /// The package that always depends on the newest kernel. (The cloud flavour lacks the drivers of real machines.)
 const META_PACKAGE: &str = "linux-image-amd64";
+/// Its time changes with every `apt-get update` that brings something.
+const APT_LISTS: &str = "/var/lib/apt/lists";
 /// Both are part of every Debian.
 const APT: &[&str] = &["apt"];
 const DPKG: &[&str] = &["dpkg"];
@@ -37,7 +39,7 @@ impl Kernel {
 
     pub(crate) fn from_cache(cache: &Cache, report: Report) -> Result<Self, Error> {
         let current = cache.dir.join("kernel");
-        let (package, version) = match newest() {
+        let (package, version) = match newest(cache) {
             Ok(newest) => newest,
             Err(error) => return Self::at(&current)?.ok_or(error),
         };
@@ -106,12 +108,16 @@ impl Kernel {
     }
 }
 
-/// Package and version of the newest kernel in apt's lists.
-fn newest() -> Result<(String, String), Error> {
-    let text = process::output(
-        Command::new("apt-cache").args(["show", "--no-all-versions", META_PACKAGE]),
-        APT,
-    )?;
+/// Package and version of the newest kernel in apt's lists. Asking apt takes most of a second, so its answer is kept
+/// until the lists change.
+fn newest(cache: &Cache) -> Result<(String, String), Error> {
+    let lists = fs::metadata(APT_LISTS).and_then(|lists| lists.modified());
+    let answer = cache.file("newest-kernel", &format!("{lists:?}"), || {
+        let mut apt = Command::new("apt-cache");
+        process::output(apt.args(["show", "--no-all-versions", META_PACKAGE]), APT)
+            .map(String::into_bytes)
+    })?;
+    let text = fs::read_to_string(&answer).map_err(Error::io(&answer))?;
     let depends = text.lines().find_map(|line| line.strip_prefix("Depends: "));
     depends.and_then(exact_dependency).ok_or_else(|| {
         Error::Kernel(format!(

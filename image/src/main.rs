@@ -30,6 +30,9 @@ enum Command {
         /// Leave the initrds unpacked: quick to build, and to boot in a virtual machine
         #[arg(long)]
         fast: bool,
+        /// Pack again what has not changed, to see that the same bytes come out
+        #[arg(long)]
+        fresh: bool,
     },
     /// Writes the configuration segment, to be appended to an initrd as its last part
     Overlay {
@@ -60,7 +63,12 @@ enum SetName {
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Build { out, set, fast } => build(out, set, fast),
+        Command::Build {
+            out,
+            set,
+            fast,
+            fresh,
+        } => build(out, set, fast, fresh),
         Command::Overlay {
             keepalived,
             router,
@@ -77,8 +85,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn build(out: Option<PathBuf>, set: Option<SetName>, fast: bool) -> Result<(), Error> {
-    let mut options = Options::default();
+fn build(out: Option<PathBuf>, set: Option<SetName>, fast: bool, fresh: bool) -> Result<(), Error> {
+    let mut options = Options {
+        fresh,
+        ..Options::default()
+    };
     options.out = out.unwrap_or(options.out);
     match set {
         Some(SetName::Metal) => options.sets = vec![Set::Metal],

@@ -103,7 +103,7 @@ fn gcc_dir() -> Result<PathBuf, Error> {
     let libgcc = process::output(Command::new("gcc").arg("-print-libgcc-file-name"), PACKAGES)?;
     Ok(Path::new(libgcc.trim())
         .parent()
-        .unwrap_or(Path::new("/"))
+        .unwrap_or_else(|| Path::new("/"))
         .to_owned())
 }
 
