@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -143,6 +144,32 @@ impl Switch {
             waker,
             thread: Some(thread),
         })
+    }
+
+    /// Subscribes to the gratuitous ARPs for an address: its owner says where it is now.
+    pub fn announcements(&self, address: Ipv4Addr) -> Tap {
+        self.tap(move |frame| {
+            frame
+                .arp_announcement()
+                .is_some_and(|(announced, _)| announced == address)
+        })
+    }
+
+    /// Subscribes to the gratuitous ARPs of one node for an address.
+    pub fn announcements_of(&self, node: &str, address: Ipv4Addr) -> Tap {
+        let node = node.to_owned();
+        let fits = move |frame: &Frame| {
+            frame
+                .arp_announcement()
+                .is_some_and(|(announced, _)| announced == address)
+        };
+        self.tap(move |frame| *frame.node == *node && fits(frame))
+    }
+
+    /// Subscribes to the adverts that a node sends.
+    pub fn adverts_of(&self, node: &str) -> Tap {
+        let node = node.to_owned();
+        self.tap(move |frame| *frame.node == *node && frame.advert().is_some())
     }
 
     /// Sets what is wrong with one direction of a node's links to all its segments. An unknown node has none.

@@ -78,34 +78,12 @@ const DIRECTOR_MIB: u32 = 256;
 /// Guests' memory: Debian's nginx or keepalived with their libraries, unpacked from an initrd.
 const GUEST_MIB: u32 = 192;
 
-/// The keepalived.conf of the pair, one for both directors.
-const PAIR_KEEPALIVED: &str = "\
-vrrp_instance web {
-    interface eth0
-    virtual_router_id 51
-    priority 100
-    advert_int 1
-    virtual_ipaddress {
-        10.77.0.100/24
-    }
-}
-virtual_server 10.77.0.100 80 {
-    lb_algo rr
-    lb_kind DR
-    protocol TCP
-    delay_loop 2
-    real_server 10.77.0.21 80 {
-        TCP_CHECK {
-            connect_timeout 2
-        }
-    }
-    real_server 10.77.0.22 80 {
-        TCP_CHECK {
-            connect_timeout 2
-        }
-    }
-}
-";
+/// The pair is the documentation's example, file by file.
+const PAIR_KEEPALIVED: &str = include_str!("../../rootfs/examples/pair/keepalived.conf");
+const PAIR_ROUTER: [&str; 2] = [
+    include_str!("../../rootfs/examples/pair/director1.conf"),
+    include_str!("../../rootfs/examples/pair/director2.conf"),
+];
 
 /// Two directors with one keepalived.conf, two real servers by direct routing and a client, all on one segment.
 ///
@@ -116,8 +94,8 @@ virtual_server 10.77.0.100 80 {
 /// ```
 pub fn pair() -> Topology {
     let nodes = vec![
-        director("d1", "director1", 11, PAIR_KEEPALIVED),
-        director("d2", "director2", 12, PAIR_KEEPALIVED),
+        pair_director(0, PAIR_KEEPALIVED),
+        pair_director(1, PAIR_KEEPALIVED),
         server("s3", "server3", 21),
         server("s4", "server4", 22),
         client(),
@@ -131,7 +109,7 @@ pub fn pair() -> Topology {
 /// One director of the pair, one real server and the client.
 pub fn lone() -> Topology {
     let nodes = vec![
-        director("d1", "director1", 11, PAIR_KEEPALIVED),
+        pair_director(0, PAIR_KEEPALIVED),
         server("s3", "server3", 21),
         client(),
     ];
@@ -141,19 +119,13 @@ pub fn lone() -> Topology {
     }
 }
 
-/// One director of the pair, and Debian's keepalived with `peer_keepalived` as its peer `p2` at .12.
+/// The first director of the pair with this keepalived.conf, and Debian's keepalived with `peer_keepalived` as its peer
+/// `p2` at .12. The director's interface is `lan0`, the peer's `eth0`.
 pub fn interop(director_keepalived: &str, peer_keepalived: &str) -> Topology {
-    let peer = guest(
-        "p2",
-        "peer2",
-        12,
-        Role::Peer {
-            keepalived: peer_keepalived.to_owned(),
-        },
-    );
+    let keepalived = peer_keepalived.to_owned();
     let nodes = vec![
-        director("d1", "director1", 11, director_keepalived),
-        peer,
+        pair_director(0, director_keepalived),
+        guest("p2", "peer2", 12, Role::Peer { keepalived }),
         server("s3", "server3", 21),
         client(),
     ];
@@ -163,22 +135,29 @@ pub fn interop(director_keepalived: &str, peer_keepalived: &str) -> Topology {
     }
 }
 
-/// Two directors between two segments, for network address translation: the client on `lan`, the servers on `inside`
-/// (10.77.1.0/24), their default route to the virtual address .1 there.
+/// Two directors between two segments, for network address translation: the client on `lan` (interface `lan0`), the
+/// servers on `inside` (`inside0`, 10.77.1.0/24), their default route to 10.77.1.1 there, which is left to
+/// `keepalived` to make a virtual address.
 pub fn nat(keepalived: &str) -> Topology {
+    let gateway = Some(Ipv4Addr::new(10, 77, 1, 1));
     let inside = |name: &str, hostname: &str, host: u8| {
         let role = Role::Server {
             virtual_addresses: Vec::new(),
-            gateway: Some(Ipv4Addr::new(10, 77, 1, 1)),
+            gateway,
         };
         Node {
             ports: vec![port(1, host, true)],
             ..guest(name, hostname, host, role)
         }
     };
+    let between = |name: &str, hostname: &str, host: u8| {
+        let ports = vec![port(0, host, false), port(1, host, false)];
+        let router = router_conf(hostname, host, &ports);
+        director(name, hostname, ports, keepalived, router)
+    };
     let nodes = vec![
-        two_armed_director("d1", "director1", 11, keepalived),
-        two_armed_director("d2", "director2", 12, keepalived),
+        between("d1", "director1", 11),
+        between("d2", "director2", 12),
         inside("s3", "server3", 21),
         inside("s4", "server4", 22),
         client(),
@@ -223,19 +202,26 @@ impl Topology {
     }
 }
 
-/// A director on `lan` at 10.77.0.`host`, with a router.conf that finds its port by the hardware address.
-pub fn director(name: &str, hostname: &str, host: u8, keepalived: &str) -> Node {
-    let ports = vec![port(0, host, false)];
-    director_with(name, hostname, host, keepalived, ports)
+/// Director 1 or 2 of the pair, counted from 0.
+fn pair_director(index: u8, keepalived: &str) -> Node {
+    let (number, host) = (index + 1, index + 11);
+    let router = PAIR_ROUTER[usize::from(index)].to_owned();
+    director(
+        &format!("d{number}"),
+        &format!("director{number}"),
+        vec![port(0, host, false)],
+        keepalived,
+        router,
+    )
 }
 
-fn two_armed_director(name: &str, hostname: &str, host: u8, keepalived: &str) -> Node {
-    let ports = vec![port(0, host, false), port(1, host, false)];
-    director_with(name, hostname, host, keepalived, ports)
-}
-
-fn director_with(name: &str, hostname: &str, host: u8, keepalived: &str, ports: Vec<Port>) -> Node {
-    let router = router_conf(hostname, host, &ports);
+fn director(
+    name: &str,
+    hostname: &str,
+    ports: Vec<Port>,
+    keepalived: &str,
+    router: String,
+) -> Node {
     let role = Role::Director {
         keepalived: keepalived.to_owned(),
         router,
@@ -249,13 +235,14 @@ fn director_with(name: &str, hostname: &str, host: u8, keepalived: &str, ports: 
     }
 }
 
-fn router_conf(hostname: &str, host: u8, ports: &[Port]) -> String {
+/// A router.conf that finds each port by its hardware address and names it after its segment.
+pub fn router_conf(hostname: &str, host: u8, ports: &[Port]) -> String {
     let mut text = format!("system {{\n    hostname {hostname}\n}}\n");
-    for (index, port) in ports.iter().enumerate() {
-        let mac = port.mac;
-        text.push_str(&format!(
-            "interface eth{index} {{\n    match mac {mac}\n    address 10.77.{index}.{host}/24\n}}\n"
-        ));
+    for (net, Port { segment, mac, .. }) in ports.iter().enumerate() {
+        let address = format!("10.77.{net}.{host}/24");
+        text += &format!(
+            "interface {segment}0 {{\n    match {{\n        mac {mac}\n    }}\n    address {address}\n}}\n"
+        );
     }
     text
 }
@@ -343,22 +330,35 @@ impl Node {
 mod tests {
     use super::*;
 
+    fn conf(topology: &Topology, name: &str) -> (String, String) {
+        match &topology.node(name).unwrap().role {
+            Role::Director { keepalived, router } => (keepalived.clone(), router.clone()),
+            _ => panic!("no director"),
+        }
+    }
+
     #[test]
     fn both_directors_of_the_pair_have_the_same_keepalived_conf() {
         let pair = pair();
-        let conf = |name| match &pair.node(name).unwrap().role {
-            Role::Director { keepalived, router } => (keepalived.clone(), router.clone()),
-            _ => panic!("no director"),
-        };
-        assert_eq!(conf("d1").0, conf("d2").0);
-        assert!(
-            conf("d2")
-                .1
-                .contains("match mac 52:54:00:4d:00:0c\n    address 10.77.0.12/24"),
-            "{}",
-            conf("d2").1
-        );
+        assert_eq!(conf(&pair, "d1").0, conf(&pair, "d2").0);
         assert_eq!(pair.segments(), ["lan"]);
+    }
+
+    #[test]
+    fn each_router_conf_names_its_machine_and_its_port() {
+        for topology in [pair(), nat("")] {
+            for (name, number, host) in [("d1", 1, 11), ("d2", 2, 12)] {
+                let (_, router) = conf(&topology, name);
+                let port = &topology.node(name).unwrap().ports[0];
+                for part in [
+                    format!("hostname director{number}"),
+                    format!("mac {}", port.mac),
+                    format!("10.77.0.{host}/24"),
+                ] {
+                    assert!(router.contains(&part), "no {part} in\n{router}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -1,0 +1,307 @@
+//! The guests' initrds, out of Debian's packages: busybox, nginx and the lab's agent for every role; keepalived and
+//! ipvsadm too for a peer.
+use std::env;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use image::cpio::Tree;
+use image::{Kernel, Workspace};
+
+use crate::packages::{PackageError, Packages};
+use crate::topology::{Node, Role};
+
+/// The kernel's command line for guests.
+pub const CMDLINE: &str = "console=ttyS0 quiet panic=10 rdinit=/sbin/init";
+
+const PACKAGES: &[&str] = &[
+    "busybox-static",
+    "nginx",
+    "keepalived",
+    "ipvsadm",
+    "iproute2",
+];
+const SERVER_PROGRAMS: &[&str] = &["usr/sbin/nginx"];
+const PEER_PROGRAMS: &[&str] = &[
+    "usr/sbin/nginx",
+    "usr/sbin/keepalived",
+    "sbin/ipvsadm",
+    "bin/ip",
+];
+const SERVER_MODULES: &[&str] = &["virtio_pci", "virtio_net", "virtio_rng", "ipip"];
+const PEER_MODULES: &[&str] = &[
+    "virtio_pci",
+    "virtio_net",
+    "virtio_rng",
+    "ip_vs",
+    "ip_vs_rr",
+    "ip_vs_wrr",
+    "ip_vs_wlc",
+    "ip_vs_sh",
+    "macvlan",
+];
+/// The agent is linked statically with the host's own C library: the guests need not have it, and no second target is.
+const AGENT_TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// The initrds that the guests boot.
+#[derive(Clone, Debug)]
+pub struct GuestImages {
+    /// For servers and clients.
+    pub plain: PathBuf,
+    /// For peers: three times as large.
+    pub peer: PathBuf,
+}
+
+/// Why the guests' initrds can't be made.
+#[derive(Debug)]
+pub enum GuestImageError {
+    /// The kernel, its modules, or the workspace.
+    Image(image::Error),
+    /// A director in a lab that was made without one.
+    NoProduct,
+    /// Debian's packages.
+    Packages(PackageError),
+    /// The agent does not compile; cargo has said why.
+    Agent(String),
+    /// A file or folder.
+    Io {
+        /// Which one.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+impl GuestImages {
+    /// Makes the initrds in `target/lab-cache`, or takes those that are there when nothing has changed that they are
+    /// made of. `report` gets a line when something takes long.
+    pub fn made(
+        workspace: &Workspace,
+        kernel: &Kernel,
+        report: image::Report,
+    ) -> Result<Self, GuestImageError> {
+        let cache = workspace.target.join("lab-cache");
+        fs::create_dir_all(&cache).map_err(at(&cache))?;
+        let agent = agent(workspace, report)?;
+        let packages = Packages::unpacked(&cache.join("packages"), PACKAGES, report)?;
+        let recipe = Recipe {
+            kernel,
+            packages: &packages,
+            agent: &agent,
+        };
+        Ok(Self {
+            plain: recipe.initrd(&cache.join("guest.initrd"), SERVER_PROGRAMS, SERVER_MODULES)?,
+            peer: recipe.initrd(&cache.join("peer.initrd"), PEER_PROGRAMS, PEER_MODULES)?,
+        })
+    }
+
+    /// The initrd for a guest of this role.
+    pub fn for_role(&self, role: &Role) -> &Path {
+        match role {
+            Role::Peer { .. } => &self.peer,
+            _ => &self.plain,
+        }
+    }
+}
+
+/// The node's own part, appended to its initrd: what it is to do, and its files.
+pub fn node_segment(node: &Node) -> Vec<u8> {
+    let mut tree = Tree::new();
+    tree.file("lab/node", 0o755, node.guest_script());
+    if let Role::Peer { keepalived } = &node.role {
+        tree.file("etc/keepalived/keepalived.conf", 0o644, keepalived.as_str());
+    }
+    tree.archive()
+}
+
+struct Recipe<'a> {
+    kernel: &'a Kernel,
+    packages: &'a Packages,
+    agent: &'a [u8],
+}
+
+impl Recipe<'_> {
+    fn initrd(
+        &self,
+        path: &Path,
+        programs: &[&str],
+        modules: &[&str],
+    ) -> Result<PathBuf, GuestImageError> {
+        let tree = self.tree(programs, modules)?;
+        // Not compressed: emulated processors unpack slowly, and the host's page cache has it once for all guests.
+        let archive = tree.archive();
+        if fs::read(path).is_ok_and(|present| present == archive) {
+            return Ok(path.to_owned());
+        }
+        let unfinished = path.with_extension("new");
+        fs::write(&unfinished, archive).map_err(at(&unfinished))?;
+        fs::rename(&unfinished, path).map_err(at(path))?;
+        Ok(path.to_owned())
+    }
+
+    fn tree(&self, programs: &[&str], modules: &[&str]) -> Result<Tree, GuestImageError> {
+        let mut tree = Tree::new();
+        for folder in [
+            "dev", "proc", "sys", "tmp", "run", "root", "sbin", "usr/sbin", "var/log", "var/lib",
+        ] {
+            tree.directory(folder);
+        }
+        self.put_busybox(&mut tree)?;
+        for (target, from) in self.packages.programs(programs)? {
+            tree.file(&target, 0o755, fs::read(&from).map_err(at(&from))?);
+        }
+        self.put_modules(&mut tree, modules)?;
+        tree.file("lab/agent", 0o755, self.agent);
+        tree.file("lab/agent-line", 0o755, include_str!("../guest/agent-line"));
+        tree.file("lab/start", 0o755, include_str!("../guest/start"));
+        tree.file("etc/inittab", 0o644, include_str!("../guest/inittab"));
+        tree.file("etc/profile", 0o644, include_str!("../guest/profile"));
+        tree.file(
+            "etc/nginx/nginx.conf.in",
+            0o644,
+            include_str!("../guest/nginx.conf"),
+        );
+        tree.file("etc/passwd", 0o644, "root::0:0:root:/root:/bin/sh\n");
+        tree.file("etc/group", 0o644, "root:x:0:\n");
+        Ok(tree)
+    }
+
+    fn put_busybox(&self, tree: &mut Tree) -> Result<(), GuestImageError> {
+        let busybox = self.packages.file("bin/busybox");
+        tree.file(
+            "bin/busybox",
+            0o755,
+            fs::read(&busybox).map_err(at(&busybox))?,
+        );
+        let list = Command::new(&busybox)
+            .arg("--list")
+            .stdin(Stdio::null())
+            .output()
+            .map_err(at(&busybox))?;
+        for applet in String::from_utf8_lossy(&list.stdout)
+            .lines()
+            .filter(|applet| *applet != "busybox")
+        {
+            tree.insert(
+                &format!("bin/{applet}"),
+                0o777,
+                image::cpio::Kind::Symlink("/bin/busybox".to_owned()),
+            );
+        }
+        tree.insert(
+            "sbin/init",
+            0o777,
+            image::cpio::Kind::Symlink("/bin/busybox".to_owned()),
+        );
+        Ok(())
+    }
+
+    /// The modules with what they need, and the order to load them in.
+    fn put_modules(&self, tree: &mut Tree, names: &[&str]) -> Result<(), GuestImageError> {
+        let modules = self.kernel.modules()?;
+        let mut order = String::new();
+        for module in modules.closure(names).map_err(image::Error::from)? {
+            tree.file(
+                &format!("lib/modules/{}.ko", module.name),
+                0o644,
+                modules.bytes(module)?,
+            );
+            order.push_str(&format!("{}.ko\n", module.name));
+        }
+        tree.file("lib/modules/order", 0o644, order);
+        Ok(())
+    }
+}
+
+/// Compiles the agent if it is not up to date.
+fn agent(workspace: &Workspace, report: image::Report) -> Result<Vec<u8>, GuestImageError> {
+    let path = workspace
+        .target
+        .join(AGENT_TARGET)
+        .join("release/lab-agent");
+    if !path.exists() {
+        report("compile the guests' agent ...");
+    }
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args([
+        "build",
+        "--quiet",
+        "--release",
+        "--package",
+        "lab-agent",
+        "--target",
+        AGENT_TARGET,
+    ]);
+    cargo
+        .arg("--target-dir")
+        .arg(&workspace.target)
+        .current_dir(&workspace.root);
+    cargo
+        .env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static")
+        .stdin(Stdio::null());
+    let status = cargo
+        .status()
+        .map_err(|error| GuestImageError::Agent(format!("cargo: {error}")))?;
+    if !status.success() {
+        return Err(GuestImageError::Agent(status.to_string()));
+    }
+    fs::read(&path).map_err(at(&path))
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> GuestImageError + '_ {
+    |source| GuestImageError::Io {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+impl From<image::Error> for GuestImageError {
+    fn from(error: image::Error) -> Self {
+        Self::Image(error)
+    }
+}
+
+impl From<PackageError> for GuestImageError {
+    fn from(error: PackageError) -> Self {
+        Self::Packages(error)
+    }
+}
+
+impl fmt::Display for GuestImageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Image(error) => error.fmt(f),
+            Self::NoProduct => {
+                f.write_str("a director was added to a lab that was built without any")
+            }
+            Self::Packages(error) => error.fmt(f),
+            Self::Agent(why) => write!(f, "the guests' agent can't be compiled: {why}"),
+            Self::Io { path, source } => write!(f, "{}: {source}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for GuestImageError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topology;
+
+    #[test]
+    fn a_guests_own_part_has_its_script_and_a_peers_its_configuration() {
+        let interop = topology::interop("", "vrrp_instance web { }\n");
+        let paths = |name| {
+            let segment = node_segment(interop.node(name).unwrap());
+            let (entries, _) = image::cpio::read(&segment).unwrap();
+            entries
+                .iter()
+                .map(|entry| entry.path.to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(paths("s3"), ["lab", "lab/node"]);
+        assert!(paths("p2").contains(&"etc/keepalived/keepalived.conf".to_owned()));
+    }
+}

@@ -1,0 +1,118 @@
+//! What the machines boot: the product's image and the guests' initrds, made or taken from their caches.
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use image::{Configuration, Kernel, Manifest, Options, Report, Workspace};
+
+use crate::argv::{Boot, Paths};
+use crate::guest_image::{self, GuestImageError, GuestImages};
+use crate::topology::{Node, Role, Topology};
+
+/// Everything that can be booted.
+#[derive(Clone, Debug)]
+pub struct Images {
+    /// The product's image; none for a lab without directors.
+    pub product: Option<Product>,
+    guests: GuestImages,
+    vmlinux: PathBuf,
+}
+
+/// The product's image.
+#[derive(Clone, Debug)]
+pub struct Product {
+    /// What it is made of.
+    pub manifest: Manifest,
+    /// Its folder.
+    pub folder: PathBuf,
+}
+
+/// A second archive in an initrd starts at a multiple of this, a sector of the disk that the product keeps its
+/// configuration on; the kernel asks for 4.
+const SEGMENT_ALIGN: usize = 512;
+
+impl Images {
+    /// Builds what `topology` needs and is not up to date.
+    pub fn made_for(
+        topology: &Topology,
+        workspace: &Workspace,
+        report: Report,
+    ) -> Result<Self, GuestImageError> {
+        let has_director = topology
+            .nodes
+            .iter()
+            .any(|node| matches!(node.role, Role::Director { .. }));
+        let product = if has_director {
+            Some(Product::built(workspace, report)?)
+        } else {
+            None
+        };
+        let kernel = Kernel::unpacked(workspace, report)?;
+        let guests = GuestImages::made(workspace, &kernel, report)?;
+        Ok(Self {
+            product,
+            vmlinux: kernel.vmlinux(),
+            guests,
+        })
+    }
+
+    /// Writes a node's own initrd and says how to boot it.
+    pub fn boot(&self, node: &Node, paths: &Paths) -> Result<Boot, GuestImageError> {
+        let (base, segment, cmdline) = match &node.role {
+            Role::Director { keepalived, router } => {
+                let some = |text: &str| (!text.is_empty()).then(|| text.as_bytes().to_vec());
+                let configuration = Configuration {
+                    keepalived: some(keepalived),
+                    router: some(router),
+                };
+                let product = self.product.as_ref().ok_or(GuestImageError::NoProduct)?;
+                let cmdline = product.manifest.cmdline.clone();
+                (
+                    product.folder.join("initrd"),
+                    image::overlay(&configuration)?,
+                    cmdline,
+                )
+            }
+            role => {
+                let initrd = self.guests.for_role(role).to_owned();
+                (
+                    initrd,
+                    guest_image::node_segment(node),
+                    guest_image::CMDLINE.to_owned(),
+                )
+            }
+        };
+        let initrd = paths.initrd();
+        append(&base, &segment, &initrd).map_err(|source| GuestImageError::Io {
+            path: initrd.clone(),
+            source,
+        })?;
+        Ok(Boot {
+            vmlinux: self.vmlinux.clone(),
+            initrd,
+            cmdline,
+        })
+    }
+}
+
+impl Product {
+    fn built(workspace: &Workspace, report: Report) -> Result<Self, GuestImageError> {
+        let options = Options {
+            report,
+            workspace: workspace.clone(),
+            ..Options::default()
+        };
+        Ok(Self {
+            manifest: image::build(&options)?,
+            folder: options.out,
+        })
+    }
+}
+
+fn append(base: &Path, segment: &[u8], to: &Path) -> io::Result<()> {
+    fs::copy(base, to)?;
+    let mut file = fs::File::options().append(true).open(to)?;
+    let length = file.metadata()?.len() as usize;
+    file.write_all(&vec![0; length.next_multiple_of(SEGMENT_ALIGN) - length])?;
+    file.write_all(segment)
+}

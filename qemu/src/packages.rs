@@ -1,0 +1,306 @@
+//! Programs for the guests, out of Debian's packages: downloaded and unpacked by an ordinary user.
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use object::Endianness;
+use object::elf::{DT_NEEDED, DT_STRTAB, FileHeader64, PT_INTERP, PT_LOAD, ProgramHeader64};
+use object::read::elf::{Dyn as _, FileHeader as _, ProgramHeader as _};
+
+/// Packages, with all that they depend on, unpacked into one folder.
+pub(crate) struct Packages {
+    root: PathBuf,
+}
+
+/// Why the programs can't be had.
+#[derive(Debug)]
+pub enum PackageError {
+    /// A file or folder.
+    Io {
+        /// Which one.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// apt or dpkg failed.
+    Tool {
+        /// The command line.
+        command: String,
+        /// What it said.
+        said: String,
+    },
+    /// A program or library that no package has.
+    Missing(String),
+}
+
+impl Packages {
+    /// Unpacks `wanted` and the libraries they depend on into `folder`, unless the same versions are there already.
+    /// Without a package list from the network, whatever is there is taken.
+    pub(crate) fn unpacked(
+        folder: &Path,
+        wanted: &[&str],
+        report: image::Report,
+    ) -> Result<Self, PackageError> {
+        let stamp = folder.join("versions");
+        let present = fs::read_to_string(&stamp).ok();
+        let root = folder.join("root");
+        let names = match closure(wanted) {
+            Ok(names) => names,
+            Err(_) if present.is_some() => return Ok(Self { root }),
+            Err(error) => return Err(error),
+        };
+        let key = versions(&names)?;
+        if present.as_ref() != Some(&key) {
+            // The stamp is written last, so a folder with a stamp is whole.
+            report(&format!(
+                "download and unpack {} packages for the guests ...",
+                names.len()
+            ));
+            let work = folder.with_extension("new");
+            empty(&work)?;
+            download_and_unpack(&work, &names)?;
+            fs::write(work.join("versions"), &key).map_err(at(&work))?;
+            empty(folder)?;
+            fs::rename(&work, folder).map_err(at(folder))?;
+        }
+        Ok(Self { root })
+    }
+
+    /// A program's file, by its path in the package.
+    pub(crate) fn file(&self, path: &str) -> PathBuf {
+        self.root.join(path)
+    }
+
+    /// The programs at `paths` with the shared libraries and loaders they need: what to copy where. Libraries land in
+    /// `/lib/x86_64-linux-gnu`, where the loader looks, under the name they are asked for by.
+    pub(crate) fn programs(
+        &self,
+        paths: &[&str],
+    ) -> Result<BTreeMap<String, PathBuf>, PackageError> {
+        let libraries = self.libraries()?;
+        let mut files: BTreeMap<String, PathBuf> = BTreeMap::new();
+        let mut todo: Vec<PathBuf> = Vec::new();
+        for path in paths {
+            files.insert((*path).to_owned(), self.file(path));
+            todo.push(self.file(path));
+        }
+        while let Some(path) = todo.pop() {
+            let bytes = fs::read(&path).map_err(at(&path))?;
+            let needs = needs(&bytes)
+                .map_err(|why| PackageError::Missing(format!("{}: {why}", path.display())))?;
+            for name in needs {
+                let target = match name.rsplit_once('/') {
+                    Some(_) => name.trim_start_matches('/').to_owned(),
+                    None => format!("lib/x86_64-linux-gnu/{name}"),
+                };
+                let base = name.rsplit('/').next().unwrap_or(&name);
+                if files.contains_key(&target) {
+                    continue;
+                }
+                let found = libraries
+                    .get(base)
+                    .ok_or_else(|| PackageError::Missing(name.clone()))?;
+                files.insert(target, found.clone());
+                todo.push(found.clone());
+            }
+        }
+        Ok(files)
+    }
+
+    /// Every file that may be a library, by its name.
+    fn libraries(&self) -> Result<BTreeMap<String, PathBuf>, PackageError> {
+        let mut libraries = BTreeMap::new();
+        for folder in ["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"] {
+            let folder = self.root.join(folder);
+            for entry in fs::read_dir(&folder).map_err(at(&folder))? {
+                let entry = entry.map_err(at(&folder))?;
+                libraries.insert(
+                    entry.file_name().to_string_lossy().into_owned(),
+                    entry.path(),
+                );
+            }
+        }
+        Ok(libraries)
+    }
+}
+
+/// The packages and every library package that they depend on, directly or not. What else they depend on (init scripts,
+/// debconf, documentation) is for an installed system.
+fn closure(wanted: &[&str]) -> Result<Vec<String>, PackageError> {
+    let mut apt = Command::new("apt-cache");
+    apt.args([
+        "depends",
+        "--recurse",
+        "--no-recommends",
+        "--no-suggests",
+        "--no-conflicts",
+        "--no-breaks",
+    ]);
+    apt.args(["--no-replaces", "--no-enhances"]).args(wanted);
+    let text = run(&mut apt)?;
+    // Packages stand at the start of a line, what they depend on is indented; virtual packages are in <>.
+    let is_plain = |line: &&str| line.starts_with(|first: char| first.is_ascii_alphanumeric());
+    let is_kept =
+        |name: &&str| wanted.contains(name) || name.starts_with("lib") || name.starts_with("zlib");
+    let names: BTreeSet<&str> = text.lines().filter(is_plain).filter(is_kept).collect();
+    Ok(names
+        .into_iter()
+        .filter(|name| !name.contains(':'))
+        .map(str::to_owned)
+        .collect())
+}
+
+/// One line for each package with its version.
+fn versions(names: &[String]) -> Result<String, PackageError> {
+    let mut apt = Command::new("apt-cache");
+    let text = run(apt.args(["show", "--no-all-versions"]).args(names))?;
+    let fields = text
+        .lines()
+        .filter(|line| line.starts_with("Package: ") || line.starts_with("Version: "));
+    Ok(fields.map(|line| format!("{line}\n")).collect())
+}
+
+fn download_and_unpack(work: &Path, names: &[String]) -> Result<(), PackageError> {
+    let (debs, root) = (work.join("debs"), work.join("root"));
+    fs::create_dir_all(&debs).map_err(at(&debs))?;
+    // apt checks each package against the archive's signature. As root it would warn that it can't drop root.
+    let mut apt = Command::new("apt-get");
+    apt.args(["download", "-qq", "-o", "APT::Sandbox::User=root"])
+        .args(names)
+        .current_dir(&debs);
+    run(&mut apt)?;
+    for entry in fs::read_dir(&debs).map_err(at(&debs))? {
+        let deb = entry.map_err(at(&debs))?.path();
+        run(Command::new("dpkg-deb").arg("-x").args([&deb, &root]))?;
+    }
+    fs::remove_dir_all(&debs).map_err(at(&debs))
+}
+
+/// The libraries that an ELF file names, and the loader that it asks for.
+fn needs(bytes: &[u8]) -> Result<Vec<String>, object::Error> {
+    let header = FileHeader64::<Endianness>::parse(bytes)?;
+    let endian = header.endian()?;
+    let segments = header.program_headers(endian, bytes)?;
+    let mut names = Vec::new();
+    for segment in segments {
+        if segment.p_type(endian) == PT_INTERP {
+            let path = segment.data(endian, bytes).unwrap_or_default();
+            names.push(
+                String::from_utf8_lossy(path)
+                    .trim_end_matches('\0')
+                    .to_owned(),
+            );
+        }
+        let Some(dynamic) = segment.dynamic(endian, bytes)? else {
+            continue;
+        };
+        let table = dynamic
+            .iter()
+            .find(|entry| entry.tag(endian) == DT_STRTAB)
+            .map(|entry| entry.val(endian));
+        let strings = table.and_then(|address| loaded_at(endian, segments, bytes, address));
+        for entry in dynamic
+            .iter()
+            .filter(|entry| entry.tag(endian) == DT_NEEDED)
+        {
+            names.extend(strings.and_then(|strings| c_string(strings, entry.val(endian))));
+        }
+    }
+    Ok(names)
+}
+
+/// The bytes that will be at `address` once the program is loaded, to the end of their segment.
+fn loaded_at<'a>(
+    endian: Endianness,
+    segments: &[ProgramHeader64<Endianness>],
+    bytes: &'a [u8],
+    address: u64,
+) -> Option<&'a [u8]> {
+    segments
+        .iter()
+        .filter(|segment| segment.p_type(endian) == PT_LOAD)
+        .find_map(|segment| {
+            let offset = address.checked_sub(segment.p_vaddr(endian))?;
+            segment
+                .data(endian, bytes)
+                .ok()?
+                .get(usize::try_from(offset).ok()?..)
+        })
+}
+
+fn c_string(strings: &[u8], offset: u64) -> Option<String> {
+    let from = strings.get(usize::try_from(offset).ok()?..)?;
+    let end = from.iter().position(|byte| *byte == 0)?;
+    Some(String::from_utf8_lossy(from.get(..end)?).into_owned())
+}
+
+fn run(command: &mut Command) -> Result<String, PackageError> {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let line = words
+        .take(8)
+        .map(|word| word.to_string_lossy())
+        .collect::<Vec<_>>()
+        .join(" ");
+    let failed = |said: String| PackageError::Tool {
+        command: line.clone(),
+        said,
+    };
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| failed(error.to_string()))?;
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        Err(failed(
+            String::from_utf8_lossy(&output.stderr).trim().to_owned(),
+        ))
+    }
+}
+
+fn empty(folder: &Path) -> Result<(), PackageError> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).map_err(at(folder))?;
+    }
+    fs::create_dir_all(folder).map_err(at(folder))
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> PackageError + '_ {
+    |source| PackageError::Io {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+impl fmt::Display for PackageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io { path, source } => write!(f, "{}: {source}", path.display()),
+            Self::Tool { command, said } => write!(f, "{command} ..: {said}"),
+            Self::Missing(what) => write!(f, "{what}: in none of the guests' packages"),
+        }
+    }
+}
+
+impl std::error::Error for PackageError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_of_this_host_needs_the_c_library_and_a_loader() {
+        let own = fs::read(std::env::current_exe().unwrap()).unwrap();
+        let needs = needs(&own).unwrap();
+        assert!(needs.iter().any(|name| name == "libc.so.6"), "{needs:?}");
+        assert!(
+            needs
+                .iter()
+                .any(|name| name == "/lib64/ld-linux-x86-64.so.2"),
+            "{needs:?}"
+        );
+    }
+}

@@ -1,0 +1,273 @@
+//! Machines by what they are for: what one asks a director, a real server, a client and a peer.
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use director_core::status::{RouterStatus, Status};
+use lab_agent::{
+    LoadPlan, LoadReport, ProbePlan, ProbeReport, Reply, Request, StreamPlan, StreamReport,
+};
+
+use crate::console::ConsoleError;
+use crate::lab::LabError;
+use crate::vm::{Vm, VmError};
+
+/// A console command of a director is answered by then, on a busy machine.
+const COMMAND_MAX: Duration = Duration::from_secs(30);
+/// Between two looks at a director's status: each costs it some milliseconds on an emulated processor.
+const STATUS_PERIOD: Duration = Duration::from_millis(200);
+
+/// A director. What is not here is asked of its [`Vm`]: power, console, cables.
+#[derive(Clone, Copy)]
+pub struct Director<'a>(pub(crate) &'a Vm);
+
+impl<'a> Director<'a> {
+    /// The machine.
+    pub fn vm(self) -> &'a Vm {
+        self.0
+    }
+
+    /// Runs a console command and returns what it prints.
+    pub fn command(self, command: &str) -> Result<String, LabError> {
+        Ok(self
+            .0
+            .console()
+            .command(command, COMMAND_MAX)
+            .map_err(VmError::from)?)
+    }
+
+    /// Runs a console command that answers one line of JSON.
+    pub fn json(self, command: &str) -> Result<serde_json::Value, LabError> {
+        Ok(self
+            .0
+            .console()
+            .json(command, COMMAND_MAX)
+            .map_err(VmError::from)?)
+    }
+
+    /// Everything that it says of itself.
+    pub fn status(self) -> Result<Status, LabError> {
+        let value = self.json("status json")?;
+        let (node, command) = (self.0.node().name.clone(), "status json".to_owned());
+        serde_json::from_value(value.clone()).map_err(|error| {
+            VmError::from(ConsoleError::NotJson {
+                node,
+                command,
+                answer: format!("{error}: {value}"),
+            })
+            .into()
+        })
+    }
+
+    /// Looks at its status until `holds` does; the status that it holds for.
+    pub fn wait_until(
+        self,
+        what: &str,
+        timeout: Duration,
+        holds: impl Fn(&Status) -> bool,
+    ) -> Result<Status, LabError> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let status = self.status()?;
+            if holds(&status) {
+                return Ok(status);
+            }
+            if Instant::now() >= deadline {
+                let (what, node) = (what.to_owned(), &self.0.node().name);
+                return Err(LabError::TimedOut {
+                    what: format!("{node}: {what}"),
+                    last: format!("{status:?}"),
+                });
+            }
+            std::thread::sleep(STATUS_PERIOD);
+        }
+    }
+
+    /// Waits until all its virtual routers are in `state`.
+    pub fn wait_for_state(self, state: &str, timeout: Duration) -> Result<Status, LabError> {
+        self.wait_until(state, timeout, |status| {
+            !status.routers.is_empty() && status.routers.iter().all(|router| router.state == state)
+        })
+    }
+}
+
+/// The first virtual router of a status, which in most labs is the only one.
+pub fn router(status: &Status) -> Option<&RouterStatus> {
+    status.routers.first()
+}
+
+/// A real server.
+#[derive(Clone, Copy)]
+pub struct Server<'a>(pub(crate) &'a Vm);
+
+impl<'a> Server<'a> {
+    /// The machine.
+    pub fn vm(self) -> &'a Vm {
+        self.0
+    }
+
+    /// Stops nginx: its port refuses connections from then on, those that are open are closed.
+    pub fn stop_http(self) -> Result<(), LabError> {
+        // The pid file goes when the master process has ended.
+        self.0.shell(
+            "kill $(cat /run/nginx.pid); while [ -e /run/nginx.pid ]; do usleep 10000; done",
+        )?;
+        Ok(())
+    }
+
+    /// Starts nginx again.
+    pub fn start_http(self) -> Result<(), LabError> {
+        self.0.shell("nginx")?;
+        Ok(())
+    }
+
+    /// Runs a shell command.
+    pub fn shell(self, command: &str) -> Result<String, LabError> {
+        Ok(self.0.shell(command)?)
+    }
+}
+
+/// A machine with Debian's keepalived.
+#[derive(Clone, Copy)]
+pub struct Peer<'a>(pub(crate) &'a Vm);
+
+impl<'a> Peer<'a> {
+    /// The machine.
+    pub fn vm(self) -> &'a Vm {
+        self.0
+    }
+
+    /// Runs a shell command.
+    pub fn shell(self, command: &str) -> Result<String, LabError> {
+        Ok(self.0.shell(command)?)
+    }
+
+    /// What keepalived has logged so far.
+    pub fn log(self) -> Result<String, LabError> {
+        self.shell("cat /var/log/keepalived.log")
+    }
+
+    /// The kernel's IPVS table.
+    pub fn ipvsadm(self) -> Result<String, LabError> {
+        self.shell("ipvsadm -Ln")
+    }
+
+    /// Starts keepalived anew with this configuration.
+    pub fn restart_keepalived(self, configuration: &str) -> Result<(), LabError> {
+        let stop = "killall keepalived 2>/dev/null; while pidof keepalived >/dev/null; do usleep 20000; done";
+        let write =
+            format!("cat > /etc/keepalived/keepalived.conf <<'end'\n{configuration}\nend\n");
+        let start =
+            "keepalived --dont-fork --log-console --log-detail > /var/log/keepalived.log 2>&1 &";
+        self.shell(&format!("{stop}\n{write}{start}"))?;
+        Ok(())
+    }
+
+    /// Stops keepalived, orderly: it sends priority 0.
+    pub fn stop_keepalived(self) -> Result<(), LabError> {
+        self.shell("killall keepalived; while pidof keepalived >/dev/null; do usleep 20000; done")?;
+        Ok(())
+    }
+}
+
+/// The client.
+#[derive(Clone, Copy)]
+pub struct Client<'a>(pub(crate) &'a Vm);
+
+impl<'a> Client<'a> {
+    /// The machine.
+    pub fn vm(self) -> &'a Vm {
+        self.0
+    }
+
+    /// Sends requests, four at a time, each on a connection of its own, and tells who answered.
+    pub fn load(self, target: SocketAddr, requests: u32) -> Result<LoadReport, LabError> {
+        let plan = LoadPlan {
+            target,
+            requests,
+            workers: 4,
+            timeout_ms: 5000,
+        };
+        self.load_as(plan)
+    }
+
+    /// Sends requests as the plan says.
+    pub fn load_as(self, plan: LoadPlan) -> Result<LoadReport, LabError> {
+        let longest_ms =
+            u64::from(plan.timeout_ms) * u64::from(plan.requests.div_ceil(plan.workers.max(1)));
+        match self
+            .0
+            .request(Request::Load(plan), Duration::from_millis(longest_ms))?
+        {
+            Reply::Load(report) => Ok(report),
+            other => Err(self.0.unexpected(&other).into()),
+        }
+    }
+
+    /// Begins to send a request every `period`, until [`Client::stop_probe`].
+    pub fn start_probe(
+        self,
+        target: SocketAddr,
+        period: Duration,
+        timeout: Duration,
+    ) -> Result<(), LabError> {
+        let plan = ProbePlan {
+            target,
+            period_ms: period.as_millis() as u32,
+            timeout_ms: timeout.as_millis() as u32,
+        };
+        self.0.request(Request::StartProbe(plan), Duration::ZERO)?;
+        Ok(())
+    }
+
+    /// What the probe has seen so far.
+    pub fn probe(self) -> Result<ProbeReport, LabError> {
+        self.probe_request(Request::ProbeReport)
+    }
+
+    /// Ends the probe.
+    pub fn stop_probe(self) -> Result<ProbeReport, LabError> {
+        self.probe_request(Request::StopProbe)
+    }
+
+    /// Opens connections and keeps them busy, until [`Client::close_streams`].
+    pub fn open_streams(self, plan: StreamPlan) -> Result<StreamReport, LabError> {
+        let longest_ms = u64::from(plan.timeout_ms) * u64::from(plan.streams);
+        self.stream_request(
+            Request::OpenStreams(plan),
+            Duration::from_millis(longest_ms),
+        )
+    }
+
+    /// How they fare.
+    pub fn streams(self) -> Result<StreamReport, LabError> {
+        self.stream_request(Request::StreamsReport, Duration::ZERO)
+    }
+
+    /// Closes them and tells how they fared.
+    pub fn close_streams(self) -> Result<StreamReport, LabError> {
+        self.stream_request(Request::CloseStreams, Duration::from_secs(60))
+    }
+
+    /// Runs a shell command.
+    pub fn shell(self, command: &str) -> Result<String, LabError> {
+        Ok(self.0.shell(command)?)
+    }
+
+    fn probe_request(self, request: Request) -> Result<ProbeReport, LabError> {
+        match self.0.request(request, Duration::ZERO)? {
+            Reply::Probe(report) => Ok(report),
+            other => Err(self.0.unexpected(&other).into()),
+        }
+    }
+
+    fn stream_request(
+        self,
+        request: Request,
+        patience: Duration,
+    ) -> Result<StreamReport, LabError> {
+        match self.0.request(request, patience)? {
+            Reply::Streams(report) => Ok(report),
+            other => Err(self.0.unexpected(&other).into()),
+        }
+    }
+}
