@@ -90,7 +90,8 @@ struct Text {
 }
 
 impl Console {
-    /// A console whose line is the Unix socket at `path`, not opened yet. `prompt` is what a command's answer ends with.
+    /// A console whose line is the Unix socket at `path`, not opened yet. `prompt` is what a command's answer ends
+    /// with.
     pub fn new(node: &str, path: &Path, prompt: &str) -> Self {
         Self {
             node: node.to_owned(),

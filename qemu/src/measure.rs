@@ -61,8 +61,8 @@ pub fn service() -> SocketAddr {
     SocketAddr::from(SERVICE)
 }
 
-/// How long a Backup of this configuration waits after the last advert: Active_Down_Interval = 3 x interval + skew, with
-/// skew = (256 - priority) / 256 of a second (RFC 3768 6.1) or of the interval (RFC 9568 6.1).
+/// How long a Backup of this configuration waits after the last advert: Active_Down_Interval = 3 x interval + skew,
+/// with skew = (256 - priority) / 256 of a second (RFC 3768 6.1) or of the interval (RFC 9568 6.1).
 pub fn active_down(router: &RouterStatus) -> Duration {
     let interval = Duration::from_millis(router.advert_interval_ms.into());
     let skewed = if router.version == 2 {

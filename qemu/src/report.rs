@@ -61,11 +61,7 @@ impl fmt::Display for Report {
         let what = width(|row| &row.what, 4);
         let measured = width(|row| &row.measured, 8);
         let must = width(|row| &row.must, 7);
-        writeln!(
-            f,
-            "{:<what$}  {:>measured$}  {:<must$}",
-            "what", "measured", "must be"
-        )?;
+        writeln!(f, "{:<what$}  {:>measured$}  must be", "what", "measured")?;
         writeln!(f, "{}", "-".repeat(what + measured + must + 14))?;
         for row in &self.rows {
             let verdict = match (row.must.is_empty(), row.held) {

@@ -311,6 +311,8 @@ impl Vm {
             }
         };
         self.console.release();
+        // What the machine said in an earlier life is not to be taken for news.
+        self.console.skip();
         self.console.open()?;
         let agent = match self.node.role {
             Role::Director { .. } => None,

@@ -72,7 +72,8 @@ pub enum Request {
     ProbeReport,
     /// End the probe, waiting for what is under way; answers [`Reply::Probe`].
     StopProbe,
-    /// Open connections and exchange something on each from time to time; answers [`Reply::Streams`] once they are open.
+    /// Open connections and exchange something on each from time to time; answers [`Reply::Streams`] once they
+    /// are open.
     OpenStreams(StreamPlan),
     /// How the streams fare; answers [`Reply::Streams`].
     StreamsReport,
