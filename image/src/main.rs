@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use director_core::config::{Source, parse};
 use image::{Compression, Configuration, Error, Manifest, Options, Set};
 
 /// Builds what a Keelson node boots.
@@ -45,6 +46,9 @@ enum Command {
         /// File to write
         #[arg(long)]
         out: PathBuf,
+        /// Write a configuration that has errors, to see what a node does with it
+        #[arg(long)]
+        force: bool,
     },
     /// Lists the members and configuration records of an initrd or an overlay
     Inspect {
@@ -73,7 +77,8 @@ fn main() -> ExitCode {
             keepalived,
             router,
             out,
-        } => overlay(&keepalived, router.as_deref(), &out),
+            force,
+        } => overlay(&keepalived, router.as_deref(), &out, force),
         Command::Inspect { file } => image::inspect(&file).map(|text| print!("{text}")),
     };
     match done {
@@ -116,7 +121,7 @@ fn print_summary(out: &Path, manifest: &Manifest) {
     }
 }
 
-fn overlay(keepalived: &Path, router: Option<&Path>, out: &Path) -> Result<(), Error> {
+fn overlay(keepalived: &Path, router: Option<&Path>, out: &Path, force: bool) -> Result<(), Error> {
     let read = |path: &Path| {
         fs::read(path).map_err(|source| Error::Io {
             path: path.to_owned(),
@@ -127,9 +132,36 @@ fn overlay(keepalived: &Path, router: Option<&Path>, out: &Path) -> Result<(), E
         keepalived: Some(read(keepalived)?),
         router: router.map(read).transpose()?,
     };
+    if !fits(&configuration, keepalived, router) && !force {
+        return Err(Error::Configuration(
+            "nothing is written (--force would)".to_owned(),
+        ));
+    }
     let segment = image::overlay(&configuration)?;
     fs::write(out, segment).map_err(|source| Error::Io {
         path: out.to_owned(),
         source,
     })
+}
+
+/// Prints every problem of a configuration; false when a node would refuse it.
+fn fits(configuration: &Configuration, keepalived: &Path, router: Option<&Path>) -> bool {
+    let (keepalived, router) = (
+        keepalived.to_string_lossy(),
+        router.unwrap_or(Path::new("")).to_string_lossy(),
+    );
+    let parsed = parse(
+        configuration.keepalived.as_deref().map(|bytes| Source {
+            name: &keepalived,
+            bytes,
+        }),
+        configuration.router.as_deref().map(|bytes| Source {
+            name: &router,
+            bytes,
+        }),
+    );
+    for diagnostic in &parsed.diagnostics {
+        eprintln!("{diagnostic}");
+    }
+    !parsed.has_errors()
 }

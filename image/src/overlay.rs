@@ -1,12 +1,12 @@
-//! The configuration segment: the bytes that are appended to an initrd, and that a disk's configuration partition holds.
+//! The configuration segment: what is appended to an initrd, and what a disk's configuration partition holds.
 //!
 //! ```text
-//! 512 bytes header of config.a | 480 KiB record area | 512 bytes header of config.b | 480 KiB | 512 bytes trailer
+//! 512 bytes header of config.a | record area | 512 bytes header of config.b | record area | 512 bytes trailer
 //! ```
 //!
-//! It is a cpio archive, so the kernel itself puts both areas into the root file system. Everything but the areas is
-//! constant and starts at a disk's sector; a node that writes a new record touches nothing else. The segment must be the
-//! last one: the kernel passes over whatever follows a malformed archive.
+//! It is a cpio archive, so the kernel itself puts both areas into the root file system. Everything but the areas
+//! is constant and starts at a disk's sector: a node that writes a new record touches nothing else. The segment must
+//! be the last one, because the kernel passes over whatever follows a malformed archive.
 
 use director_core::record::{self, AREA_LEN, File, Record, Trial};
 
@@ -25,8 +25,9 @@ pub struct Configuration {
     pub router: Option<Vec<u8>>,
 }
 
-/// The segment that holds `configuration` as record 1, in `config.a`; `config.b` is empty. Fails when the
-/// configuration is too long. Whether it parses is not looked at here.
+/// The segment that holds `configuration` as record 1, in `config.a`; `config.b` is empty. The areas have the length
+/// that they have on a disk, or what a longer configuration takes. Fails when it is longer than a node would read.
+/// Whether it parses is not looked at here.
 pub fn overlay(configuration: &Configuration) -> Result<Vec<u8>, Error> {
     let files = [
         ("keepalived.conf", &configuration.keepalived),
@@ -49,10 +50,10 @@ pub fn overlay(configuration: &Configuration) -> Result<Vec<u8>, Error> {
     let mut area = Vec::new();
     record::encode(&record, &mut area)
         .map_err(|error| Error::Configuration(format!("the configuration: {error}")))?;
-    area.resize(AREA_LEN, 0);
+    area.resize(area.len().next_multiple_of(SECTOR).max(AREA_LEN), 0);
     let mut writer = Writer::new();
     writer.aligned_file("config.a", 0o600, SECTOR, &area);
-    writer.aligned_file("config.b", 0o600, SECTOR, &[0; AREA_LEN]);
+    writer.aligned_file("config.b", 0o600, SECTOR, &vec![0; area.len()]);
     Ok(writer.finish_aligned(SECTOR))
 }
 
@@ -118,9 +119,15 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_that_does_not_fit_is_refused() {
+    fn a_long_configuration_gets_longer_areas_and_an_endless_one_is_refused() {
         let configuration = Configuration {
             keepalived: Some(vec![b'#'; AREA_LEN]),
+            router: None,
+        };
+        let segment = overlay(&configuration).unwrap();
+        assert_eq!(segment.len(), 3 * SECTOR + 2 * (AREA_LEN + SECTOR));
+        let configuration = Configuration {
+            keepalived: Some(vec![b'#'; record::MAX_PAYLOAD_LEN]),
             router: None,
         };
         assert!(matches!(

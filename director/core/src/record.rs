@@ -16,13 +16,15 @@ use std::fmt;
 
 use heapless::Vec as Fixed;
 
-/// Length of one area. Two of them, their cpio headers and the trailer fit the configuration partition of 1 MiB, and it
-/// is a multiple of a disk's sector.
+use crate::limits;
+
+/// Length of an area on a disk. Two of them, their cpio headers and the trailer fit the configuration partition of 1 MiB,
+/// and it is a multiple of a disk's sector. Where a configuration travels behind an initrd its area may be longer.
 pub const AREA_LEN: usize = 480 * 1024;
 /// The header before the payload.
 pub const HEADER_LEN: usize = 32;
-/// A record fits its area.
-pub const MAX_PAYLOAD_LEN: usize = AREA_LEN - HEADER_LEN;
+/// The longest configuration that is read, with the names of its files.
+pub const MAX_PAYLOAD_LEN: usize = limits::CONFIG_BYTES_MAX + MAX_FILES * (1 + MAX_NAME_LEN + 4);
 /// keepalived.conf, router.conf and two to spare.
 pub const MAX_FILES: usize = 4;
 /// Names are file names such as `keepalived.conf`.
@@ -71,7 +73,7 @@ pub enum RecordError {
     Magic,
     /// It is of another version of the format.
     Version(u16),
-    /// It is longer than an area, or than what there is of it.
+    /// It is longer than any configuration, or than what there is of it.
     Length,
     /// Written in part, or changed since.
     Checksum,
@@ -88,7 +90,7 @@ impl fmt::Display for RecordError {
                 f,
                 "format version {version}, this program knows {FORMAT_VERSION}"
             ),
-            Self::Length => write!(f, "too long for its area, or cut short"),
+            Self::Length => write!(f, "too long, or cut short"),
             Self::Checksum => write!(f, "damaged: the checksum does not fit"),
             Self::Content => write!(f, "malformed files"),
         }
@@ -107,7 +109,7 @@ impl<'a> Record<'a> {
     }
 }
 
-/// Appends `record` to `out`. Fails with [`RecordError::Length`] when it does not fit an area, and with
+/// Appends `record` to `out`. Fails with [`RecordError::Length`] when it is too long, and with
 /// [`RecordError::Content`] when [`decode`] would refuse a file; then `out` is as it was.
 pub fn encode(record: &Record<'_>, out: &mut Vec<u8>) -> Result<(), RecordError> {
     let payload_len: usize = record
@@ -450,7 +452,7 @@ mod tests {
         assert_eq!(out, [1]);
         let fits = &long[..MAX_PAYLOAD_LEN - 6];
         encode(&record(1, Trial::Good, &[("a", fits)]), &mut out).unwrap();
-        assert_eq!(out.len(), 1 + AREA_LEN);
+        assert_eq!(out.len(), 1 + HEADER_LEN + MAX_PAYLOAD_LEN);
         assert_eq!(decode(&out[1..]).unwrap().file("a"), Some(fits));
     }
 
@@ -485,7 +487,7 @@ mod tests {
                 torn,
                 Some(Area::A),
                 (Area::B, 2),
-                "config.a: record 1 (good), taken, config.b: too long for its area, or cut short",
+                "config.a: record 1 (good), taken, config.b: too long, or cut short",
             ),
             (
                 &empty,
