@@ -1,0 +1,220 @@
+//! `routers`, `services`, `checks`, `interfaces`: everything the status knows of each.
+
+use director_core::status::{DestStatus, RouterStatus, ServiceStatus, Status, Totals};
+
+use super::overview::name;
+use super::table::{Table, wrap};
+use super::words::{age, brief, count, endpoint, plural};
+
+/// Each virtual router in a paragraph.
+pub(super) fn routers(status: &Status) -> String {
+    let paragraph = |router| router_text(router, status.now_us);
+    listed(
+        status.routers.iter().map(paragraph),
+        "no virtual router is configured\n",
+    )
+}
+
+fn router_text(router: &RouterStatus, now_us: u64) -> String {
+    let dropped: u64 = router.adverts_dropped.iter().map(|drop| drop.count).sum();
+    let reasons: Vec<String> = router
+        .adverts_dropped
+        .iter()
+        .map(|drop| format!("{} {}", drop.name, drop.count))
+        .collect();
+    let reasons = if reasons.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", reasons.join(", "))
+    };
+    let active = match (&router.active, router.state.as_str()) {
+        (Some(address), "Active") => format!("this node, {address}"),
+        (None, "Active") => "this node".to_owned(),
+        (Some(address), _) => address.clone(),
+        (None, _) => "nobody known".to_owned(),
+    };
+    let mut text = wrap(
+        "",
+        4,
+        &format!(
+            "{}: VRID {}, {}, VRRPv{} on {}",
+            router.name, router.vrid, router.family, router.version, router.interface
+        ),
+    );
+    let mut line = |label: &str, words: &str| text += &wrap(&format!("  {label:10}"), 12, words);
+    let takeovers = plural(router.takeovers, "takeover");
+    line(
+        "state",
+        &format!(
+            "{} for {}, {takeovers}",
+            router.state,
+            age(now_us, router.since_us)
+        ),
+    );
+    if !router.reason.is_empty() {
+        line("because", &router.reason);
+    }
+    line("Active is", &active);
+    line(
+        "priority",
+        &format!(
+            "{}, adverts every {} ms",
+            router.priority, router.advert_interval_ms
+        ),
+    );
+    line(
+        "adverts",
+        &format!(
+            "{} sent, {} received, {dropped} dropped{reasons}",
+            router.adverts_sent, router.adverts_received
+        ),
+    );
+    line("addresses", &router.addresses.join(" "));
+    text
+}
+
+/// Each service with its pool.
+pub(super) fn services(status: &Status) -> String {
+    let paragraph = |service| service_text(service, status.now_us);
+    listed(
+        status.services.iter().map(paragraph),
+        "no service is configured\n",
+    )
+}
+
+fn service_text(service: &ServiceStatus, now_us: u64) -> String {
+    let mut facts = vec![service.scheduler.clone()];
+    if service.persistence_s > 0 {
+        facts.push(format!("persistent {} s", service.persistence_s));
+    }
+    if !service.in_kernel {
+        facts.push("NOT IN THE KERNEL".to_owned());
+    }
+    if !service.quorum {
+        facts.push("NO QUORUM".to_owned());
+    }
+    let mut text = wrap("", 4, &format!("{}: {}", name(service), facts.join(", ")));
+    text += &wrap("  ", 4, &traffic(&service.totals));
+    let mut table = Table::new(
+        2,
+        &[21, 3, -8, 5, -7, -6, -6, -6],
+        &[
+            "DEST", "FWD", "WEIGHT", "STATE", "SINCE", "ACTIVE", "INACT", "TOTAL",
+        ],
+    );
+    for dest in &service.dests {
+        table.row(&[
+            endpoint(&dest.address, dest.port),
+            dest.forwarding.clone(),
+            weight(dest),
+            dest.state.clone(),
+            age(now_us, dest.since_us),
+            count(dest.totals.active),
+            count(dest.totals.inactive),
+            count(dest.totals.connections),
+        ]);
+        if dest.state == "down" && !dest.reason.is_empty() {
+            table.note(&wrap("      ", 6, &dest.reason));
+        }
+    }
+    text + &table.finish()
+}
+
+fn traffic(totals: &Totals) -> String {
+    format!(
+        "{} connections; in {} packets, {} bytes; out {} packets, {} bytes",
+        count(totals.connections),
+        count(totals.packets_in),
+        count(totals.bytes_in),
+        count(totals.packets_out),
+        count(totals.bytes_out),
+    )
+}
+
+/// The weight in the kernel, and the configured one where it differs.
+fn weight(dest: &DestStatus) -> String {
+    match dest.kernel_weight {
+        Some(weight) if weight == dest.weight => weight.to_string(),
+        Some(weight) => format!("{weight}/{}", dest.weight),
+        None => format!("-/{}", dest.weight),
+    }
+}
+
+/// Each check, below its service.
+pub(super) fn checks(status: &Status) -> String {
+    let mut table = Table::new(
+        0,
+        &[5, 27, 6, -7, -6, -6, -6, -8],
+        &[
+            "CHECK", "TARGET", "HEALTH", "SINCE", "TOOK", "NEXT", "RUNS", "FAILED",
+        ],
+    );
+    if status.checks.is_empty() {
+        return "no check is configured\n".to_owned();
+    }
+    let mut service = "";
+    for check in &status.checks {
+        if check.service != service {
+            service = &check.service;
+            table.note(&wrap("", 4, service));
+        }
+        let ran = check.runs > 0;
+        table.row(&[
+            check.kind.as_str(),
+            &check.target,
+            &check.health,
+            &age(status.now_us, check.since_us),
+            &if ran {
+                brief(check.latency_us)
+            } else {
+                "-".to_owned()
+            },
+            &brief(check.next_run_us.saturating_sub(status.now_us) / 100_000 * 100_000)
+                .replace("0us", "now"),
+            &count(check.runs),
+            &count(check.failures),
+        ]);
+        if ran {
+            let ago = age(status.now_us, check.last_run_us);
+            table.note(&wrap("      ", 6, &format!("{ago} ago: {}", check.last)));
+        }
+    }
+    table.finish()
+}
+
+/// Each interface with its addresses.
+pub(super) fn interfaces(status: &Status) -> String {
+    let mut table = Table::new(
+        0,
+        &[15, 7, 17, -5, 30],
+        &["INTERFACE", "STATE", "MAC", "MTU", "ADDRESSES"],
+    );
+    for interface in &status.interfaces {
+        let state = match (interface.up, interface.carrier) {
+            (true, true) => "up",
+            (true, false) => "no link",
+            (false, _) => "down",
+        };
+        table.row(&[
+            interface.name.as_str(),
+            state,
+            &interface.mac,
+            &interface.mtu.to_string(),
+            &interface.addresses.join(" "),
+        ]);
+        if interface.kernel_name != interface.name {
+            table.note(&format!("    the kernel's {}\n", interface.kernel_name));
+        }
+    }
+    table.finish()
+}
+
+/// Paragraphs with empty lines between, or a word for none.
+fn listed(paragraphs: impl Iterator<Item = String>, none: &str) -> String {
+    let text = paragraphs.collect::<Vec<_>>().join("\n");
+    if text.is_empty() {
+        none.to_owned()
+    } else {
+        text
+    }
+}
