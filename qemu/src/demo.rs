@@ -183,7 +183,7 @@ impl Story {
     }
 
     fn who_is_active(&mut self) -> Result<(), LabError> {
-        let (active, _) = measure::active_and_backup(&self.lab, PAIR)?;
+        let (active, _) = measure::settled(&self.lab, PAIR)?;
         for name in PAIR {
             let status = self.lab.director(name)?.status()?;
             self.say(state_line(&status));
@@ -282,7 +282,7 @@ impl Story {
         ));
         self.lab.vm(active)?.power_on().map_err(LabError::from)?;
         self.lab.vm(active)?.wait_until_up()?;
-        let (now_active, _) = measure::active_and_backup(&self.lab, PAIR)?;
+        let (now_active, _) = measure::settled(&self.lab, PAIR)?;
         self.say(format!(
             "{} is back; Active is {}",
             self.hostname(active),

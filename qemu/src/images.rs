@@ -82,6 +82,7 @@ impl Images {
                 )
             }
         };
+        let cmdline = format!("{cmdline} {}", node.cmdline).trim_end().to_owned();
         let initrd = paths.initrd();
         append(&base, &segment, &initrd).map_err(|source| GuestImageError::Io {
             path: initrd.clone(),

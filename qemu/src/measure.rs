@@ -221,6 +221,26 @@ pub fn active_and_backup<'a>(
     }
 }
 
+/// Waits until the director with the higher priority is Active and the other Backup, as it is some seconds after either
+/// has booted; their names in that order.
+pub fn settled<'a>(lab: &Lab, pair: [&'a str; 2]) -> Result<(&'a str, &'a str), LabError> {
+    let [first, second] = pair;
+    let priority = |name| -> Result<u8, LabError> {
+        let status = lab.director(name)?.status()?;
+        router(&status)
+            .map(|router| router.priority)
+            .ok_or_else(|| missing(name, "virtual router"))
+    };
+    let (high, low) = if priority(first)? > priority(second)? {
+        (first, second)
+    } else {
+        (second, first)
+    };
+    lab.director(high)?.wait_for_state("Active", EVENT_MAX)?;
+    lab.director(low)?.wait_for_state("Backup", EVENT_MAX)?;
+    Ok((high, low))
+}
+
 /// A probe with its margins.
 struct Probe<'a> {
     lab: &'a Lab,

@@ -25,6 +25,8 @@ pub struct Node {
     pub ports: Vec<Port>,
     /// What it is for.
     pub role: Role,
+    /// Words added to its kernel's command line; the last of several that contradict each other counts.
+    pub cmdline: String,
 }
 
 /// A network port.
@@ -232,6 +234,7 @@ fn director(
         memory_mib: DIRECTOR_MIB,
         ports,
         role,
+        cmdline: String::new(),
     }
 }
 
@@ -273,6 +276,7 @@ fn guest(name: &str, hostname: &str, host: u8, role: Role) -> Node {
         memory_mib: GUEST_MIB,
         ports,
         role,
+        cmdline: String::new(),
     }
 }
 
