@@ -1,17 +1,24 @@
-//! One virtual router.
+//! One virtual router: what it is told and asked. Its transitions are in `machine`.
 
 use core::net::Ipv4Addr;
 
+use heapless::Deque;
+
+use super::announce::Announcer;
 use super::event::Event;
-use super::receive::{Counters, Received};
+use super::machine::Trigger;
+use super::receive::{Counters, Reason, Received, Refusal, judge};
 use super::settings::Settings;
-use super::state::{Fault, Peer, Source, State, Waits, Why};
-use crate::time::Instant;
+use super::state::{Fault, Hears, Peer, Source, State, Waits, Why};
+use super::timers;
+use crate::limits;
+use crate::time::{Duration, Instant, earliest};
+use crate::wire::vrrp::{Auth, Form, Repr, Version};
 
 /// What a router wants sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transmit<'a> {
-    /// An advert: IP protocol 112, TTL 255, TOS 0xc0.
+    /// An advert: IP protocol 112, time to live 255, type of service 0xc0.
     Advert {
         /// IP source address.
         source: Ipv4Addr,
@@ -20,7 +27,7 @@ pub enum Transmit<'a> {
         /// What follows the IP header.
         payload: &'a [u8],
     },
-    /// A gratuitous ARP request for this address ([`crate::wire::arp`]).
+    /// A gratuitous ARP request for this address ([`crate::wire::arp::Repr::gratuitous`]).
     Announce {
         /// The virtual address.
         address: Ipv4Addr,
@@ -30,90 +37,219 @@ pub enum Transmit<'a> {
 /// One virtual router: the machine of RFC 9568 section 6.4.
 ///
 /// After each call drain [`Router::poll_transmit`] and [`Router::poll_event`] and read [`Router::next_timeout`].
+/// A takeover is in this order: the advert goes out, then [`Router::wants_addresses`] has the addresses added, and
+/// [`Router::addresses_present`] starts their announcements.
 #[derive(Debug)]
 pub struct Router {
-    settings: Settings,
-    state: State,
-    since: Instant,
+    pub(super) settings: Settings,
+    /// The advertised addresses as they are on the wire.
+    octets: Vec<[u8; 4]>,
+    pub(super) state: State,
+    pub(super) since: Instant,
+    /// The startup delay ends.
+    pub(super) hold_until: Instant,
+    /// Where adverts come from; kept in Fault, so that priority 0 can still be sent.
+    pub(super) source: Ipv4Addr,
+    /// Active_Adver_Interval: our own, or what the Active router of v3 promised.
+    pub(super) active_interval: Duration,
+    /// The operator had it give up: it does not preempt.
+    pub(super) handed_over: bool,
+    /// An owner that found another owner which does not yield: competes with 254.
+    pub(super) yielded: bool,
+    pub(super) announcer: Announcer,
+    /// Priorities of the adverts to send now.
+    outbox: Deque<u8, 4>,
+    /// When the last advert was put there.
+    pub(super) sent_at: Option<Instant>,
+    /// The advert under way; its memory is kept.
+    message: Vec<u8>,
+    events: Deque<Event, { limits::ROUTER_EVENTS_MAX }>,
+    pub(super) noticed: Noticed,
     counters: Counters,
 }
 
+/// What was told already since the state changed: a wrong neighbour fills the counters, not the log.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Noticed {
+    dropped: [bool; Reason::ALL.len()],
+    address_list: bool,
+    interval: bool,
+    pub(super) rival: bool,
+    pub(super) preempting: bool,
+}
+
 impl Router {
-    /// A router in Initialize until the first [`Router::set_link`].
+    /// A router in Initialize until the first [`Router::set_link`]; a startup delay runs from `now`.
     #[must_use]
     pub fn new(now: Instant, settings: Settings) -> Self {
         Self {
-            settings,
+            octets: octets(&settings),
             state: State::Initialize { waits: Waits::Link },
             since: now,
+            hold_until: now + settings.startup_delay,
+            source: Ipv4Addr::UNSPECIFIED,
+            active_interval: settings.advert_interval,
+            handed_over: false,
+            yielded: false,
+            announcer: Announcer::new(&settings.announced),
+            outbox: Deque::new(),
+            sent_at: None,
+            message: Vec::with_capacity(settings.version.advert_bytes(settings.addresses.len())),
+            events: Deque::new(),
+            noticed: Noticed::default(),
             counters: Counters::default(),
+            settings,
         }
     }
 
     /// What its interface is now; to be told at every change, repeating is harmless.
-    pub fn set_link(&mut self, _now: Instant, _link: Result<Source, Fault>) {}
+    pub fn set_link(&mut self, now: Instant, link: Result<Source, Fault>) {
+        self.step(now, Trigger::Link(link));
+    }
 
-    /// An advert came for this VRID on this interface.
-    pub fn handle_advert(&mut self, _now: Instant, _received: &Received<'_>) {}
+    /// A packet came for this VRID on this interface.
+    pub fn handle_advert(&mut self, now: Instant, received: &Received<'_>) {
+        let running = matches!(self.state, State::Backup { .. } | State::Active { .. });
+        if !running {
+            return self.counters.drop(Reason::NotReady);
+        }
+        if received.source == self.source {
+            return self.counters.drop(Reason::Own);
+        }
+        let advert = match judge(&self.settings, &self.octets, received) {
+            Ok(advert) => advert,
+            Err(refusal) => return self.refuse(received.source, refusal),
+        };
+        self.counters.received += 1;
+        self.counters.received_zero += u64::from(advert.priority == 0);
+        self.counters.without_pseudo_header += u64::from(advert.without_pseudo_header);
+        if let Some(theirs) = advert.other_addresses {
+            self.counters.address_list_mismatch += 1;
+            if !core::mem::replace(&mut self.noticed.address_list, true) {
+                self.tell(Event::AddressListMismatch {
+                    source: advert.source,
+                    theirs,
+                    ours: self.octets.len(),
+                });
+            }
+        }
+        if advert.interval != self.settings.advert_interval {
+            self.counters.interval_mismatch += 1;
+            self.tell_interval(advert.source, advert.interval, false);
+        }
+        self.step(now, Trigger::Advert(advert));
+    }
 
-    /// Time has passed; late and spurious calls are legal. VRRP sockets must be read before.
-    pub fn handle_timeout(&mut self, _now: Instant) {}
+    /// Time has passed; late and spurious calls are legal. The VRRP sockets must have been read before, or an advert
+    /// that waits there is taken for missing.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.step(now, Trigger::Timer);
+        if self.wants_addresses() {
+            self.announcer.handle_timeout(now, &self.settings.garp);
+        }
+    }
 
     /// Which virtual addresses the kernel holds on the interface; to be told at every change while
     /// [`Router::wants_addresses`], repeating is harmless. An address is announced from the moment it is there.
-    pub fn addresses_present(&mut self, _now: Instant, _present: impl Fn(Ipv4Addr) -> bool) {}
+    pub fn addresses_present(&mut self, now: Instant, present: impl Fn(Ipv4Addr) -> bool) {
+        if self.wants_addresses() {
+            self.announcer
+                .set_present(now, &self.settings.garp, present);
+        }
+    }
 
-    /// Planned handover: serves until a successor is heard, then Backup, and does not preempt it.
-    pub fn resign(&mut self, _now: Instant) {}
+    /// Planned handover of an Active router: announces priority 0, serves until a successor is heard (bounded), then
+    /// becomes Backup and does not preempt, until it hears no Active router any more, is reconfigured or
+    /// [`Router::resume`]d. A Backup router that is told so does not preempt either.
+    pub fn resign(&mut self, now: Instant) {
+        self.step(now, Trigger::Resign { stops: false });
+    }
 
     /// Takes a [`Router::resign`] back: competes by its priority again.
-    pub fn resume(&mut self, _now: Instant) {}
+    pub fn resume(&mut self, now: Instant) {
+        self.step(now, Trigger::Resume);
+    }
 
     /// As [`Router::resign`], but ends in Initialize for good; see [`Router::is_stopped`].
-    pub fn stop(&mut self, _now: Instant) {}
+    pub fn stop(&mut self, now: Instant) {
+        self.step(now, Trigger::Resign { stops: true });
+    }
+
+    /// Whether [`Router::poll_transmit`] may have something.
+    #[must_use]
+    pub fn wants_transmit(&self) -> bool {
+        !self.outbox.is_empty() || self.announcer.wants_transmit()
+    }
+
+    /// The next packet to send now, adverts first.
+    pub fn poll_transmit(&mut self) -> Option<Transmit<'_>> {
+        let Some(priority) = self.outbox.pop_front() else {
+            let address = self.announcer.poll()?;
+            self.counters.announced += 1;
+            return Some(Transmit::Announce { address });
+        };
+        self.counters.sent += 1;
+        self.counters.sent_zero += u64::from(priority == 0);
+        let (source, destination) = (self.source, self.settings.group);
+        let advert = Repr {
+            vrid: self.settings.vrid,
+            priority,
+            form: form(&self.settings),
+            addresses: &self.octets,
+        };
+        advert.emit(source, destination, &mut self.message);
+        Some(Transmit::Advert {
+            source,
+            destination,
+            payload: &self.message,
+        })
+    }
+
+    /// The next event. When they are not read, the oldest are lost.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When [`Router::handle_timeout`] must be called at the latest.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Instant> {
+        match &self.state {
+            State::Initialize {
+                waits: Waits::StartupDelay { until },
+            } => Some(*until),
+            State::Initialize { .. } | State::Fault { .. } => None,
+            State::Backup {
+                active_down_at,
+                hears,
+                ..
+            } => earliest(Some(*active_down_at), hears.preempt_at()),
+            State::Active {
+                advert_at, leaving, ..
+            } => {
+                let own = match leaving {
+                    Some(leaving) => earliest(Some(leaving.until), leaving.repeat_at),
+                    None => Some(*advert_at),
+                };
+                earliest(own, self.announcer.next_timeout())
+            }
+        }
+    }
+
+    /// Whether the virtual addresses belong on the interface: Active, also while leaving.
+    #[must_use]
+    pub const fn wants_addresses(&self) -> bool {
+        matches!(self.state, State::Active { .. })
+    }
 
     /// Whether a [`Router::stop`] has come to its end.
     #[must_use]
-    pub fn is_stopped(&self) -> bool {
+    pub const fn is_stopped(&self) -> bool {
         matches!(
             self.state,
             State::Initialize {
                 waits: Waits::Nothing
             }
         )
-    }
-
-    /// New settings for the same VRID on the same interface; the state stays.
-    pub fn reconfigure(&mut self, _now: Instant, settings: Settings) {
-        self.settings = settings;
-    }
-
-    /// Whether [`Router::poll_transmit`] has something.
-    #[must_use]
-    pub fn wants_transmit(&self) -> bool {
-        false
-    }
-
-    /// The next packet to send, adverts first.
-    pub fn poll_transmit(&mut self) -> Option<Transmit<'_>> {
-        None
-    }
-
-    /// The next event.
-    pub fn poll_event(&mut self) -> Option<Event> {
-        None
-    }
-
-    /// When [`Router::handle_timeout`] must be called at the latest.
-    #[must_use]
-    pub fn next_timeout(&self) -> Option<Instant> {
-        None
-    }
-
-    /// Whether the virtual addresses belong on the interface: Active, also while leaving.
-    #[must_use]
-    pub fn wants_addresses(&self) -> bool {
-        matches!(self.state, State::Active { .. })
     }
 
     /// The settings in force.
@@ -134,16 +270,50 @@ impl Router {
         self.since
     }
 
+    /// The address its adverts come from; none before the interface served.
+    #[must_use]
+    pub fn source(&self) -> Option<Ipv4Addr> {
+        (!self.source.is_unspecified()).then_some(self.source)
+    }
+
     /// The priority it competes with: the configured one, or 254 for an owner that yielded to another owner.
     #[must_use]
     pub const fn effective_priority(&self) -> u8 {
-        self.settings.priority
+        if self.yielded {
+            254
+        } else {
+            self.settings.priority
+        }
+    }
+
+    /// Active_Down_Interval as it is now: how long an Active router may be silent.
+    #[must_use]
+    pub fn active_down_interval(&self) -> Duration {
+        timers::active_down(
+            self.settings.version,
+            self.effective_priority(),
+            self.active_interval,
+            self.settings.down_adverts,
+        )
+    }
+
+    /// Skew_Time as it is now: how soon it follows a router that gives up.
+    #[must_use]
+    pub fn skew_time(&self) -> Duration {
+        timers::skew(
+            self.settings.version,
+            self.effective_priority(),
+            self.active_interval,
+        )
     }
 
     /// The Active router that a Backup router hears.
     #[must_use]
-    pub fn active(&self) -> Option<Peer> {
-        None
+    pub const fn active(&self) -> Option<Peer> {
+        match &self.state {
+            State::Backup { hears, .. } => hears.peer(),
+            _ => None,
+        }
     }
 
     /// Counters since the start.
@@ -154,7 +324,114 @@ impl Router {
 
     /// Why it is not Active, or will soon not be; none while it is.
     #[must_use]
-    pub fn why_not_active(&self, _now: Instant) -> Option<Why> {
-        None
+    pub fn why_not_active(&self, now: Instant) -> Option<Why> {
+        let (active_down_at, hears) = match &self.state {
+            State::Active { leaving, .. } => {
+                return leaving.map(|leaving| Why::Leaving(leaving.until.since(now)));
+            }
+            State::Fault { why } => return Some(Why::Fault(why.clone())),
+            State::Initialize { waits } => {
+                return Some(match waits {
+                    Waits::Link => Why::NoLinkYet,
+                    Waits::StartupDelay { until } => Why::StartupDelay(until.since(now)),
+                    Waits::Nothing => Why::Stopped,
+                });
+            }
+            State::Backup {
+                active_down_at,
+                hears,
+                ..
+            } => (*active_down_at, hears),
+        };
+        Some(match *hears {
+            Hears::Active(peer) if self.handed_over => Why::HandedOver(peer),
+            Hears::Nobody => Why::Waits(active_down_at.since(now)),
+            Hears::Resigned(peer) => Why::Resigned(peer, active_down_at.since(now)),
+            Hears::Active(peer)
+                if peer.priority < self.effective_priority() && !self.preempts() =>
+            {
+                Why::NoPreempt(peer)
+            }
+            Hears::Active(peer) => Why::Hears(peer),
+            Hears::Lower { peer, preempt_at } => {
+                Why::Preempts(peer, preempt_at.unwrap_or(active_down_at).since(now))
+            }
+        })
+    }
+
+    /// Puts other settings in force and returns the old ones.
+    pub(super) fn replace_settings(&mut self, settings: Settings) -> Settings {
+        self.octets = octets(&settings);
+        self.announcer.set_addresses(&settings.announced);
+        core::mem::replace(&mut self.settings, settings)
+    }
+
+    /// Puts an advert into the outbox.
+    pub(super) fn send(&mut self, now: Instant, priority: u8) {
+        if self.outbox.is_full() {
+            self.outbox.pop_front(); // never read: the newest count
+        }
+        let _fits = self.outbox.push_back(priority);
+        self.sent_at = Some(now);
+    }
+
+    /// Puts an event into the queue.
+    pub(super) fn tell(&mut self, event: Event) {
+        if self.events.is_full() {
+            self.events.pop_front();
+        }
+        let _fits = self.events.push_back(event);
+    }
+
+    /// Counts an advert that is not believed, and tells the first of its kind.
+    fn refuse(&mut self, source: Ipv4Addr, refusal: Refusal) {
+        let reason = match refusal {
+            Refusal::Reason(reason) => reason,
+            Refusal::Interval(theirs) => {
+                self.tell_interval(source, theirs, true);
+                return self.counters.drop(Reason::Interval);
+            }
+        };
+        self.counters.drop(reason);
+        let mut seen = Reason::ALL.into_iter().zip(&mut self.noticed.dropped);
+        let first = seen.any(|(of, seen)| of == reason && !core::mem::replace(seen, true));
+        if first {
+            self.tell(Event::Dropped { reason, source });
+        }
+    }
+
+    fn tell_interval(&mut self, source: Ipv4Addr, theirs: Duration, dropped: bool) {
+        if !core::mem::replace(&mut self.noticed.interval, true) {
+            self.tell(Event::IntervalMismatch {
+                source,
+                theirs,
+                ours: self.settings.advert_interval,
+                dropped,
+            });
+        }
+    }
+}
+
+/// The advertised addresses as they are on the wire.
+fn octets(settings: &Settings) -> Vec<[u8; 4]> {
+    let addresses = settings.addresses.iter();
+    addresses
+        .take(limits::ADVERT_ADDRESSES_MAX)
+        .map(Ipv4Addr::octets)
+        .collect()
+}
+
+/// What only one of the versions says.
+fn form(settings: &Settings) -> Form {
+    let interval = settings.advert_interval;
+    match settings.version {
+        Version::V2 => Form::V2 {
+            interval_s: u8::try_from(interval.as_secs()).unwrap_or(u8::MAX),
+            auth: settings.pass.map_or(Auth::None, Auth::Pass),
+        },
+        Version::V3 => Form::V3 {
+            interval_cs: u16::try_from(interval.as_millis() / 10).unwrap_or(u16::MAX),
+            pseudo_header: !settings.checksum_as_v2,
+        },
     }
 }

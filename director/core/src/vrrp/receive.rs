@@ -1,6 +1,11 @@
 //! Which adverts are believed, and the counters of those that are not.
 
+use core::fmt;
 use core::net::Ipv4Addr;
+
+use super::settings::Settings;
+use crate::time::Duration;
+use crate::wire::vrrp::{self, Auth, Form, Repr};
 
 /// A VRRP packet as it came from the network.
 #[derive(Clone, Copy, Debug)]
@@ -104,8 +109,8 @@ pub struct Counters {
     pub dropped: [u64; Reason::ALL.len()],
 }
 
-impl core::fmt::Display for Reason {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotReady => "not ready",
             Self::Own => "our own source address",
@@ -121,4 +126,131 @@ impl core::fmt::Display for Reason {
             Self::Interval => "another advertisement interval",
         })
     }
+}
+
+impl Counters {
+    /// The dropped adverts by reason.
+    pub fn dropped(&self) -> impl Iterator<Item = (Reason, u64)> {
+        Reason::ALL.into_iter().zip(self.dropped)
+    }
+
+    /// Counts a dropped advert.
+    pub(super) fn drop(&mut self, reason: Reason) {
+        let counters = Reason::ALL.into_iter().zip(&mut self.dropped);
+        for (_, counter) in counters.filter(|(of, _)| *of == reason) {
+            *counter += 1;
+        }
+    }
+}
+
+/// What the state machine learns from an advert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Advert {
+    /// Who sent it.
+    pub(super) source: Ipv4Addr,
+    /// Its priority; 0 gives up.
+    pub(super) priority: u8,
+    /// The interval it promises: our own in v2.
+    pub(super) interval: Duration,
+    /// A v3 checksum without pseudo header.
+    pub(super) without_pseudo_header: bool,
+    /// How many addresses it carries, when they are not ours.
+    pub(super) other_addresses: Option<usize>,
+}
+
+/// Why an advert is not believed; the interval of a v2 advert is told for the alarm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// For this reason.
+    Reason(Reason),
+    /// Another interval (v2).
+    Interval(Duration),
+}
+
+/// Judges a packet. `ours` are the advertised addresses.
+///
+/// The order is that of section 7.1 of RFC 9568 and RFC 3768; it decides only which counter is raised when several
+/// things are wrong. An address list that differs never drops an advert, nor does an empty one, which keepalived can
+/// be told to send: two Active routers are worse.
+pub(super) fn judge(
+    settings: &Settings,
+    ours: &[[u8; 4]],
+    received: &Received<'_>,
+) -> Result<Advert, Refusal> {
+    let &Received {
+        source,
+        destination,
+        ttl,
+        payload,
+    } = received;
+    if ttl != vrrp::TTL {
+        return Err(Refusal::Reason(Reason::Ttl));
+    }
+    let repr =
+        Repr::parse(payload, source, destination).map_err(|error| Refusal::Reason(error.into()))?;
+    if repr.version() != settings.version {
+        return Err(Refusal::Reason(Reason::Version));
+    }
+    if repr.vrid != settings.vrid {
+        return Err(Refusal::Reason(Reason::Vrid));
+    }
+    if destination != settings.group {
+        return Err(Refusal::Reason(Reason::Destination));
+    }
+    let interval = match repr.form {
+        Form::V2 { interval_s, auth } => {
+            authenticate(settings.pass, auth).map_err(Refusal::Reason)?;
+            let interval = Duration::from_secs(interval_s.into());
+            if interval != settings.advert_interval {
+                return Err(Refusal::Interval(interval));
+            }
+            interval
+        }
+        Form::V3 { interval_cs, .. } => Duration::from_millis(u64::from(interval_cs) * 10),
+    };
+    Ok(Advert {
+        source,
+        priority: repr.priority,
+        interval,
+        without_pseudo_header: matches!(
+            repr.form,
+            Form::V3 {
+                pseudo_header: false,
+                ..
+            }
+        ),
+        other_addresses: (!same(repr.addresses, ours)).then_some(repr.addresses.len()),
+    })
+}
+
+impl From<vrrp::Error> for Reason {
+    fn from(error: vrrp::Error) -> Self {
+        match error {
+            vrrp::Error::Version => Self::Version,
+            vrrp::Error::Length => Self::Length,
+            vrrp::Error::Type => Self::Type,
+            vrrp::Error::Checksum => Self::Checksum,
+        }
+    }
+}
+
+/// Compares the authentication (RFC 2338 section 5.3.6); how long that takes says nothing of the password.
+fn authenticate(ours: Option<[u8; 8]>, theirs: Auth) -> Result<(), Reason> {
+    match (ours, theirs) {
+        (None, Auth::None) => Ok(()),
+        (Some(ours), Auth::Pass(theirs)) => {
+            let pairs = ours.into_iter().zip(theirs);
+            match pairs.fold(0, |differs, (a, b)| differs | (a ^ b)) {
+                0 => Ok(()),
+                _ => Err(Reason::AuthData),
+            }
+        }
+        _ => Err(Reason::AuthType),
+    }
+}
+
+/// Whether both lists have the same addresses, in any order; each list is free of duplicates.
+fn same(theirs: &[[u8; 4]], ours: &[[u8; 4]]) -> bool {
+    theirs == ours
+        || theirs.len() == ours.len() && ours.iter().all(|address| theirs.contains(address))
 }

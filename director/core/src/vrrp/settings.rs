@@ -69,4 +69,19 @@ impl Settings {
     pub const fn owner(&self) -> bool {
         self.priority == 255
     }
+
+    /// Whether the adverts of both are the same, sent as often to the same group.
+    pub(super) fn advertises_like(&self, other: &Self) -> bool {
+        let said = |of: &Self| {
+            (
+                of.version,
+                of.priority,
+                of.advert_interval,
+                of.pass,
+                of.group,
+                of.checksum_as_v2,
+            )
+        };
+        said(self) == said(other) && self.addresses == other.addresses
+    }
 }

@@ -109,6 +109,8 @@ pub struct Leaving {
     pub until: Instant,
     /// Next repetition of the priority-0 advert.
     pub repeat_at: Option<Instant>,
+    /// Repetitions left.
+    pub repeats: u8,
     /// Ends in Initialize instead of Backup.
     pub stops: bool,
 }
@@ -124,6 +126,26 @@ pub enum StateName {
     Backup,
     /// [`State::Active`].
     Active,
+}
+
+impl Hears {
+    /// The Active router, followed or to be preempted.
+    #[must_use]
+    pub const fn peer(&self) -> Option<Peer> {
+        match self {
+            Self::Active(peer) | Self::Lower { peer, .. } => Some(*peer),
+            Self::Nobody | Self::Resigned(_) => None,
+        }
+    }
+
+    /// When a preempt delay ends.
+    #[must_use]
+    pub const fn preempt_at(&self) -> Option<Instant> {
+        match self {
+            Self::Lower { preempt_at, .. } => *preempt_at,
+            Self::Nobody | Self::Active(_) | Self::Resigned(_) => None,
+        }
+    }
 }
 
 impl State {
@@ -186,8 +208,8 @@ pub enum Why {
     NoPreempt(Peer),
     /// It hears an Active router of lower priority and takes over after this time.
     Preempts(Peer, Duration),
-    /// It gave up at the operator's request and leaves the addresses to who is Active now.
-    HandedOver(Option<Ipv4Addr>),
+    /// It gave up at the operator's request, and follows who is Active now.
+    HandedOver(Peer),
     /// A router gave up by priority 0; it takes over after this time.
     Resigned(Ipv4Addr, Duration),
     /// It has heard nobody and takes over after this time.
@@ -220,15 +242,11 @@ impl fmt::Display for Why {
                 peer.priority,
                 Seconds(*left)
             ),
-            Self::HandedOver(None) => {
-                f.write_str("handed over at the operator's request; nobody is heard yet")
-            }
-            Self::HandedOver(Some(active)) => {
-                write!(
-                    f,
-                    "handed over at the operator's request; {active} is Active"
-                )
-            }
+            Self::HandedOver(peer) => write!(
+                f,
+                "handed over at the operator's request; {} is Active",
+                peer.address
+            ),
             Self::Resigned(peer, left) => {
                 write!(f, "{peer} gave up, takes over in {}", Seconds(*left))
             }

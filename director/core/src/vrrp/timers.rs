@@ -26,3 +26,41 @@ pub(super) fn active_down(
 ) -> Duration {
     active_interval * u32::from(down_adverts) + skew(version, priority, active_interval)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_formulas_of_both_versions() {
+        // version, priority, interval in ms, skew and Active_Down in microseconds
+        let cases = [
+            (Version::V2, 100, 1000, 609_375, 3_609_375),
+            (Version::V2, 100, 5000, 609_375, 15_609_375),
+            (Version::V2, 254, 1000, 7_812, 3_007_812),
+            (Version::V2, 1, 1000, 996_093, 3_996_093),
+            (Version::V3, 100, 1000, 609_375, 3_609_375),
+            (Version::V3, 100, 10, 6_093, 36_093),
+            (Version::V3, 254, 40_950, 319_921, 123_169_921),
+            (Version::V3, 1, 40_950, 40_790_039, 163_640_039),
+            (Version::V3, 255, 1000, 3_906, 3_003_906),
+        ];
+        for (version, priority, interval_ms, skew_us, down_us) in cases {
+            let interval = Duration::from_millis(interval_ms);
+            let skew = skew(version, priority, interval);
+            let down = active_down(version, priority, interval, 3);
+            let case = (version, priority, interval_ms);
+            assert_eq!(
+                (skew.as_micros(), down.as_micros()),
+                (skew_us, down_us),
+                "{case:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_number_of_missed_adverts_can_be_changed() {
+        let down = active_down(Version::V3, 128, Duration::from_secs(1), 10);
+        assert_eq!(down, Duration::from_millis(10_500));
+    }
+}

@@ -15,7 +15,7 @@ impl Sum {
 
     /// Adds `bytes` as big-endian 16-bit words; an odd last byte is padded with zero.
     #[must_use]
-    pub fn add(mut self, bytes: &[u8]) -> Self {
+    pub fn plus(mut self, bytes: &[u8]) -> Self {
         let (words, rest) = bytes.as_chunks::<2>();
         for word in words {
             self.0 += u64::from(u16::from_be_bytes(*word));
@@ -52,20 +52,20 @@ mod tests {
     #[test]
     fn the_example_of_rfc_1071_adds_up() {
         let data = [0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7];
-        assert_eq!(Sum::new().add(&data).folded(), 0xddf2);
-        assert_eq!(Sum::new().add(&data).checksum(), 0x220d);
-        assert_eq!(Sum::new().add(&data).add(&[0x22, 0x0d]).folded(), 0xffff);
+        assert_eq!(Sum::new().plus(&data).folded(), 0xddf2);
+        assert_eq!(Sum::new().plus(&data).checksum(), 0x220d);
+        assert_eq!(Sum::new().plus(&data).plus(&[0x22, 0x0d]).folded(), 0xffff);
     }
 
     #[test]
     fn an_odd_last_byte_is_padded_with_zero() {
-        assert_eq!(Sum::new().add(&[0x12]).folded(), 0x1200);
-        assert_eq!(Sum::new().add(&[]).folded(), 0);
+        assert_eq!(Sum::new().plus(&[0x12]).folded(), 0x1200);
+        assert_eq!(Sum::new().plus(&[]).folded(), 0);
     }
 
     #[test]
     fn carries_are_folded_until_none_is_left() {
-        assert_eq!(Sum::new().add(&[0xff; 4096]).folded(), 0xffff);
-        assert_eq!(Sum::new().add(&[0xff, 0xff, 0x00, 0x01]).folded(), 0x0001);
+        assert_eq!(Sum::new().plus(&[0xff; 4096]).folded(), 0xffff);
+        assert_eq!(Sum::new().plus(&[0xff, 0xff, 0x00, 0x01]).folded(), 0x0001);
     }
 }

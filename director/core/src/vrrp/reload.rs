@@ -1,0 +1,84 @@
+//! New settings for a running router.
+
+use super::instance::Router;
+use super::settings::Settings;
+use super::state::{Hears, State};
+use crate::time::{Duration, Instant};
+use crate::wire::vrrp::Version;
+
+impl Router {
+    /// New settings for the same VRID on the same interface. The state stays, a handover that was done is forgotten,
+    /// changes of priority and interval hold at once: a running timer keeps the moment when it was started. The
+    /// caller then repeats [`Router::addresses_present`], which announces new addresses.
+    pub fn reconfigure(&mut self, now: Instant, settings: Settings) {
+        let old_wait = self.backup_wait();
+        let old = self.replace_settings(settings);
+        self.yielded &= self.settings.priority == old.priority;
+        match self.state.clone() {
+            State::Active {
+                leaving: Some(_), ..
+            } => {}
+            State::Active { .. } => {
+                self.active_interval = self.settings.advert_interval;
+                if !self.settings.advertises_like(&old) {
+                    self.answer(now);
+                }
+                if self.settings.garp.refresh != old.garp.refresh {
+                    self.announcer.schedule_refresh(now, &self.settings.garp);
+                }
+            }
+            State::Backup { .. } => {
+                self.handed_over = false;
+                self.reschedule(now, &old, old_wait);
+            }
+            State::Initialize { .. } | State::Fault { .. } => self.handed_over = false,
+        }
+    }
+
+    /// Moves the Active_Down_Timer by what the wait has changed. Who owns the addresses now does not wait.
+    fn reschedule(&mut self, now: Instant, old: &Settings, old_wait: Duration) {
+        let State::Backup {
+            active_down_at,
+            hears,
+            prolonged,
+        } = self.state
+        else {
+            return;
+        };
+        if self.settings.version == Version::V2 || hears.peer().is_none() {
+            self.active_interval = self.settings.advert_interval;
+        }
+        if let Hears::Lower { peer, .. } = hears
+            && (self.follows(peer.priority) || self.settings.preempt_delay != old.preempt_delay)
+        {
+            // Followed from now on, or the delay begins anew with the next advert.
+            self.state = self.backup(peer.at, Hears::Active(peer));
+            return;
+        }
+        let peer_owns = hears.peer().is_some_and(|peer| peer.priority == 255);
+        let active_down_at = if self.settings.owner() && !old.owner() && !peer_owns {
+            now
+        } else {
+            (active_down_at + self.backup_wait() - old_wait).max(now)
+        };
+        self.state = State::Backup {
+            active_down_at,
+            hears,
+            prolonged,
+        };
+    }
+
+    /// What the timer of a Backup router was set to when it was started.
+    fn backup_wait(&self) -> Duration {
+        match self.state {
+            State::Backup {
+                hears: Hears::Resigned(_),
+                ..
+            } => self.skew_time(),
+            State::Backup {
+                prolonged: true, ..
+            } => self.active_interval + self.skew_time(),
+            _ => self.active_down_interval(),
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Anything may happen in any order.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// Something done to a router, after so many microseconds.
+#[derive(Clone, Debug)]
+enum Step {
+    Timeout,
+    Link(u8),
+    Advert {
+        peer: u8,
+        priority: u8,
+        interval_cs: u16,
+    },
+    Garbage(Vec<u8>, u8),
+    Present(bool),
+    Resign,
+    Resume,
+    Stop,
+    Reload(Settings),
+}
+
+fn any_settings() -> impl Strategy<Value = Settings> {
+    let choices = (
+        any::<[bool; 8]>(),
+        1..=255u8,
+        1..=400u64,
+        0..5u64,
+        1..=5u8,
+        0..4u8,
+        0..3u64,
+    );
+    choices.prop_map(
+        |(flags, priority, tens, seconds, down_adverts, addresses, interval)| {
+            let [
+                v3,
+                preempt,
+                state_master,
+                pass,
+                as_v2,
+                no_advert,
+                send_advert,
+                refresh,
+            ] = flags;
+            let mut settings = if v3 {
+                settings_v3(priority, tens * 10)
+            } else {
+                settings(priority)
+            };
+            settings.preempt = preempt;
+            settings.state_master = state_master;
+            settings.pass = (pass && !v3).then_some(*b"12345678");
+            settings.checksum_as_v2 = as_v2;
+            settings.lower_prio_no_advert = no_advert;
+            settings.higher_prio_send_advert = send_advert;
+            settings.preempt_delay = Duration::from_secs(seconds);
+            settings.startup_delay = Duration::from_secs(seconds / 2);
+            settings.down_adverts = down_adverts;
+            settings.addresses = (0..addresses)
+                .map(|host| Ipv4Addr::new(10, 9, 9, host))
+                .collect();
+            settings.announced = settings.addresses.clone();
+            settings.garp.refresh = Duration::from_secs(u64::from(refresh) * seconds);
+            settings.garp.interval = Duration::from_micros(interval * 300);
+            settings
+        },
+    )
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => Just(Step::Timeout),
+        2 => (0..4u8).prop_map(Step::Link),
+        6 => (0..3u8, any::<u8>(), 0..4096u16).prop_map(|(peer, priority, interval_cs)| {
+            Step::Advert { peer, priority, interval_cs }
+        }),
+        1 => (proptest::collection::vec(any::<u8>(), 0..40), any::<u8>())
+            .prop_map(|(bytes, ttl)| Step::Garbage(bytes, ttl)),
+        2 => any::<bool>().prop_map(Step::Present),
+        1 => Just(Step::Resign),
+        1 => Just(Step::Resume),
+        1 => prop_oneof![9 => Just(Step::Timeout), 1 => Just(Step::Stop)],
+        1 => any_settings().prop_map(Step::Reload),
+    ]
+}
+
+fn apply(router: &mut Router, now: Instant, step: &Step) {
+    match step {
+        Step::Timeout => router.handle_timeout(now),
+        Step::Link(0) => router.set_link(now, Err(Fault::LinkDown)),
+        Step::Link(1) => router.set_link(now, Err(Fault::NoAddress)),
+        Step::Link(host) => {
+            let address = Ipv4Addr::new(10, 0, 0, *host);
+            router.set_link(now, Ok(Source { address }));
+        }
+        Step::Advert {
+            peer,
+            priority,
+            interval_cs,
+        } => {
+            let source = Ipv4Addr::new(10, 0, 0, peer + 1);
+            let mut theirs = router.settings().clone();
+            if theirs.version == Version::V3 {
+                theirs.advert_interval = Duration::from_millis(u64::from(*interval_cs) * 10);
+            }
+            let payload = advert(source, *priority, &theirs);
+            let received = Received {
+                source,
+                destination: GROUP,
+                ttl: TTL,
+                payload: &payload,
+            };
+            router.handle_advert(now, &received);
+        }
+        Step::Garbage(bytes, ttl) => {
+            let source = Ipv4Addr::new(10, 0, 0, 77);
+            let received = Received {
+                source,
+                destination: GROUP,
+                ttl: *ttl,
+                payload: bytes,
+            };
+            router.handle_advert(now, &received);
+        }
+        Step::Present(present) => router.addresses_present(now, |_| *present),
+        Step::Resign => router.resign(now),
+        Step::Resume => router.resume(now),
+        Step::Stop => router.stop(now),
+        Step::Reload(settings) => router.reconfigure(now, settings.clone()),
+    }
+}
+
+/// Reads everything; adverts only while Active or just after, announcements only while Active.
+fn drain(router: &mut Router) {
+    let mut frames = 0;
+    while let Some(transmit) = router.poll_transmit() {
+        if let Transmit::Advert {
+            source, payload, ..
+        } = transmit
+        {
+            assert!(!source.is_unspecified());
+            assert!(Repr::parse(payload, source, GROUP).is_ok());
+        } else {
+            assert!(router.wants_addresses());
+        }
+        frames += 1;
+        assert!(frames <= 40, "no storm");
+    }
+    assert!(!router.wants_transmit());
+    while let Some(event) = router.poll_event() {
+        assert!(!event.to_string().is_empty());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_sequence_of_inputs_panics_or_leaves_a_timeout_in_the_past(
+        first in any_settings(),
+        steps in proptest::collection::vec((0..3_000_000u64, any_step()), 1..120),
+    ) {
+        let mut now = Instant::ZERO;
+        let mut router = Router::new(now, first);
+        router.set_link(now, Ok(Source { address: address(0) }));
+        for (wait, step) in &steps {
+            now = now + Duration::from_micros(*wait);
+            apply(&mut router, now, step);
+            drain(&mut router);
+            router.handle_timeout(now);
+            drain(&mut router);
+            if let Some(next) = router.next_timeout() {
+                prop_assert!(next > now, "{next} is not after {now} in {:?}", router.state());
+            }
+            let active = router.state().name() == StateName::Active;
+            prop_assert_eq!(active, router.wants_addresses());
+            let why = router.why_not_active(now);
+            prop_assert!(active || why.is_some());
+            if let Some(why) = why {
+                prop_assert!(!why.to_string().is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn two_routers_settle_on_one_active(
+        priorities in (1..=255u8, 1..=255u8),
+        intervals in (1..=30u64, 1..=30u64),
+        starts in (0..8_000_000u64, 0..8_000_000u64),
+        losses in (0..3usize, 0..3usize),
+    ) {
+        let first = settings_v3(priorities.0, intervals.0 * 100);
+        let second = settings_v3(priorities.1, intervals.1 * 100);
+        let mut lab = Lab::dark(&[first, second]);
+        lab.nodes[0].lose = losses.0;
+        lab.nodes[1].lose = losses.1;
+        let mut order = [(starts.0, 0), (starts.1, 1)];
+        order.sort_unstable();
+        for (at, node) in order {
+            lab.run_to(at);
+            lab.link_up(node);
+        }
+        lab.run_to(60_000_000);
+        let mut states = [lab.state(0), lab.state(1)];
+        if priorities.0 != priorities.1 {
+            let winner = usize::from(priorities.1 > priorities.0);
+            prop_assert_eq!(states[winner], StateName::Active);
+        }
+        states.sort_unstable_by_key(|state| *state == StateName::Backup);
+        prop_assert_eq!(states, [StateName::Active, StateName::Backup]);
+    }
+}
