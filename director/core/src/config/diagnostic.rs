@@ -271,18 +271,51 @@ fn excerpt(bytes: &[u8], start: u32, offset: u32) -> (String, usize) {
     // Four bytes a character at most, so that this much is always enough to fill the window.
     const REACH: u32 = 4 * SHOWN_COLUMNS as u32;
     let from = start.max(offset.saturating_sub(REACH));
-    let before = safe(between(bytes, from, offset));
-    let after = between(bytes, offset, offset.saturating_add(REACH));
-    let after = after
-        .split(|byte| *byte == b'\n')
-        .next()
-        .unwrap_or_default();
-    let after = safe(after.strip_suffix(b"\r").unwrap_or(after));
+    let rest = between(bytes, offset, offset.saturating_add(REACH));
+    let rest = rest.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let rest = rest.strip_suffix(b"\r").unwrap_or(rest);
+    let end = offset.saturating_add(u32::try_from(rest.len()).unwrap_or(u32::MAX));
+    let looked_at = start.max(from.saturating_sub(REACH));
+    let secret = secret(between(bytes, looked_at, end)).map(|at| looked_at.saturating_add(at));
+    let shown = |from, to| match secret {
+        Some(secret) => {
+            let secret = secret.clamp(from, to);
+            safe(between(bytes, from, secret)) + &masked(between(bytes, secret, to))
+        }
+        None => safe(between(bytes, from, to)),
+    };
 
-    let mut shown = tail(&before, SHOWN_BEFORE);
-    let caret = shown.chars().count();
-    shown.push_str(&head(&after, SHOWN_COLUMNS.saturating_sub(width(&shown))));
-    (shown.trim_end().to_owned(), caret)
+    let mut line = tail(&shown(from, offset), SHOWN_BEFORE);
+    let caret = line.chars().count();
+    let room = SHOWN_COLUMNS.saturating_sub(width(&line));
+    line.push_str(&head(&shown(offset, end), room));
+    (line.trim_end().to_owned(), caret)
+}
+
+/// Where the value of a keyword begins that must not be shown: whoever reads the console has not logged in.
+fn secret(line: &[u8]) -> Option<u32> {
+    let mut begins = 0;
+    for word in
+        line.split_inclusive(|byte| byte.is_ascii_whitespace() || matches!(byte, b'{' | b'}'))
+    {
+        begins += word.len();
+        if super::keywords::is_secret(word.trim_ascii_end()) {
+            return u32::try_from(begins).ok();
+        }
+    }
+    None
+}
+
+/// A star for each character that is no blank.
+fn masked(bytes: &[u8]) -> String {
+    let star = |character: char| {
+        if character.is_whitespace() {
+            character
+        } else {
+            '*'
+        }
+    };
+    safe(bytes).chars().map(star).collect()
 }
 
 /// Columns on a terminal, a tab counted as the most that it can take.

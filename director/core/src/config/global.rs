@@ -166,7 +166,7 @@ impl Global {
                     self.checksum_as_v2 = reader.flag(statement).unwrap_or_default();
                 }
                 "vrrp_startup_delay" => {
-                    let time = reader.timer(statement, Duration::from_millis(1)..=TIME_MAX);
+                    let time = reader.timer(statement, Duration::ZERO..=TIME_MAX);
                     self.startup_delay = time.unwrap_or_default();
                 }
                 _ => self.garp.read(

@@ -28,19 +28,15 @@ pub(super) struct Instance {
     pub(super) router: Option<Router>,
 }
 
-/// A value that was read with its place; the outer `None` when the keyword was not given.
-type Given<T> = Option<Option<(T, Place)>>;
-
 #[derive(Default)]
 struct Draft<'t> {
     state_master: Option<Place>,
-    interface: Given<IfName>,
-    vrid: Given<u8>,
+    interface: Option<(IfName, Place)>,
+    vrid: Option<(u8, Place)>,
     priority: Option<u8>,
     version: Option<Version>,
     advert_interval: Option<(Duration, Word<'t>)>,
     addresses: Vec<Entry<'t>>,
-    has_addresses: bool,
     excluded: Vec<Entry<'t>>,
     pass: Option<(Option<[u8; 8]>, Place)>,
     source: Option<Ipv4Addr>,
@@ -82,8 +78,8 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>, global: &G
         name,
         at: block.keyword().at,
         addresses: entries.map(|entry| (entry.address, entry.at)).collect(),
-        interface: draft.interface.flatten(),
-        vrid: draft.vrid.flatten(),
+        interface: draft.interface,
+        vrid: draft.vrid,
         sync_interface: draft.sync_interface,
         router,
     }
@@ -94,10 +90,10 @@ impl<'t> Draft<'t> {
         let at = statement.keyword().at;
         match word {
             "state" => self.state(reader, statement),
-            "interface" => self.interface = Some(interface(reader, statement)),
+            "interface" => self.interface = interface(reader, statement),
             "virtual_router_id" => {
                 let vrid = reader.number(statement, 1..=255);
-                self.vrid = Some(vrid.map(|vrid| (byte(vrid), at)));
+                self.vrid = vrid.map(|vrid| (byte(vrid), at));
             }
             "priority" => self.priority = reader.number(statement, 1..=255).map(byte),
             "advert_int" => {
@@ -107,7 +103,6 @@ impl<'t> Draft<'t> {
             }
             "version" => self.version = version(reader, statement),
             "virtual_ipaddress" => {
-                self.has_addresses = true;
                 addresses(reader, statement, &mut self.addresses);
             }
             "virtual_ipaddress_excluded" => addresses(reader, statement, &mut self.excluded),
@@ -177,16 +172,12 @@ impl<'t> Draft<'t> {
     fn settle(&mut self, reader: &mut Reader<'_, '_>, block: Statement<'_>, global: &Global) {
         let at = block.keyword().at;
         let title = block.title();
-        for (missing, word) in [
-            (self.interface.is_none(), "interface"),
-            (self.vrid.is_none(), "virtual_router_id"),
-            (!self.has_addresses, "virtual_ipaddress"),
-        ] {
-            if missing {
+        for word in ["interface", "virtual_router_id", "virtual_ipaddress"] {
+            if block.lacks(word) {
                 reader.sink.error(at, format!("{title} has no `{word}`"));
             }
         }
-        if self.state_master.is_some() && self.priority.is_none() {
+        if self.state_master.is_some() && block.lacks("priority") {
             let message = format!(
                 "{title}: `state MASTER` without `priority` means 255, the owner of the addresses"
             );
@@ -262,10 +253,7 @@ impl<'t> Draft<'t> {
     }
 
     fn settle_addresses(&mut self, reader: &mut Reader<'_, '_>) {
-        let interface = self
-            .interface
-            .as_ref()
-            .and_then(|interface| interface.as_ref());
+        let interface = self.interface.as_ref();
         for entry in self.addresses.iter().chain(&self.excluded) {
             let Some(device) = entry.device else { continue };
             if interface.is_some_and(|(name, _)| name.as_str().as_bytes() != device.bytes) {
@@ -288,8 +276,8 @@ impl<'t> Draft<'t> {
     }
 
     fn router(&self, name: Name, global: &Global) -> Option<Router> {
-        let (interface, _) = self.interface.clone()??;
-        let (vrid, _) = self.vrid??;
+        let (interface, _) = self.interface.clone()?;
+        let (vrid, _) = self.vrid?;
         let default_priority = if self.state_master.is_some() {
             255
         } else {
@@ -457,7 +445,7 @@ fn authentication(reader: &mut Reader<'_, '_>, block: Statement<'_>) -> Option<[
             match value.bytes {
                 b"PASS" => {}
                 b"AH" => {
-                    let what = "AH is refused: RFC 9568 and its readers have dropped it";
+                    let what = "this type is refused: VRRP has dropped it in 2004 (RFC 3768)";
                     reader.wrong(value, what);
                 }
                 _ => reader.wrong(value, "the type of authentication is PASS"),

@@ -62,24 +62,37 @@ pub(super) fn find(block: Block, word: &[u8]) -> Option<usize> {
         .ok()
 }
 
+/// The keyword's value must not be shown to whoever reads a log or a console.
+pub(super) fn is_secret(word: &[u8]) -> bool {
+    matches!(word, b"auth_pass" | b"secret")
+}
+
 /// The word of a block that a misspelt one probably means.
 pub(super) fn near_miss(block: Block, word: &str) -> Option<&'static str> {
+    let words = TABLE.iter().filter(|keyword| keyword.block == block);
+    nearest(word, words.map(|keyword| keyword.word))
+}
+
+/// The candidate that a misspelt word probably means.
+pub(super) fn nearest<'c>(
+    word: &str,
+    candidates: impl Iterator<Item = &'c str>,
+) -> Option<&'c str> {
     let allowed = match word.len() {
         0..=3 => 1,
-        4..=40 => 2,
+        4..=63 => 2,
         _ => return None,
     };
-    let candidates = TABLE.iter().filter(|keyword| keyword.block == block);
-    let close = candidates.filter_map(|keyword| {
-        let lengths = keyword.word.len().abs_diff(word.len());
-        let distance = if lengths > allowed {
+    let close = candidates.filter_map(|candidate| {
+        let lengths = candidate.len().abs_diff(word.len());
+        let edits = if lengths > allowed {
             lengths
         } else {
-            distance(word, keyword.word)
+            distance(word, candidate)
         };
-        (distance <= allowed && distance < keyword.word.len()).then_some((distance, keyword.word))
+        (edits <= allowed && edits < candidate.len()).then_some((edits, candidate))
     });
-    close.min().map(|(_, word)| word)
+    close.min().map(|(_, candidate)| candidate)
 }
 
 /// Edits from one word to the other: one letter put in, left out, changed, or two neighbours exchanged; case is free.
@@ -222,7 +235,7 @@ const TEXT: &[(Block, Mark, &str)] = &[
     (
         GlobalDefs,
         NotYet,
-        "vrrp_mcast_group6 vrrp_garp_extra_if vrrp_check_unicast_src vrrp_strict \
+        "vrrp_garp_extra_if vrrp_strict \
         vrrp_owner_ignore_adverts vrrp_delay_after_boot nftables_ipvs nftables_ipvs_priority \
         nftables_ipvs_start_fwmark notify_fifo vrrp_notify_fifo lvs_notify_fifo notify_fifo_script \
         vrrp_notify_fifo_script lvs_notify_fifo_script include_check",
@@ -252,7 +265,7 @@ const TEXT: &[(Block, Mark, &str)] = &[
     (
         GlobalDefs,
         Accepted("it is for IPv6 virtual routers, which are not yet supported"),
-        "vrrp_gna_interval",
+        "vrrp_gna_interval vrrp_mcast_group6",
     ),
     (
         GlobalDefs,
@@ -367,10 +380,7 @@ const TEXT: &[(Block, Mark, &str)] = &[
     (VrrpInstance, Refused("BFD is not built"), "track_bfd{}"),
     (
         VrrpInstance,
-        Dead(
-            "it is misspelt and does nothing, so connections are not synchronised; \
-        `lvs_sync_daemon_interface` would",
-        ),
+        Dead("a typo of `.._interface`; connections are not synchronised"),
         "lvs_sync_daemon_inteface",
     ),
     (Authentication, Acts, "auth_type auth_pass"),
@@ -448,7 +458,7 @@ const TEXT: &[(Block, Mark, &str)] = &[
         "regex regex_no_match regex_options regex_stack regex_min_offset regex_max_offset",
     ),
     (Url, Accepted(ONLY_TLS), "tls_compliant"),
-    (RouterConf, Acts, "system{}* interface{}* route{?}*"),
+    (RouterConf, Acts, "system{} interface{}* route{?}*"),
     (RouterConf, NotYet, "control{} metrics{} config"),
     (System, Acts, "hostname console{}"),
     (System, NotYet, "syslog ntp watchdog"),

@@ -116,15 +116,15 @@ fn hostname(reader: &mut Reader<'_, '_>, statement: Statement<'_>) -> Option<Str
 
 fn secret(reader: &mut Reader<'_, '_>, statement: Statement<'_>) -> Option<String> {
     let word = reader.value(statement)?;
-    let text = reader.utf8(word)?;
-    if text.is_empty() || text.len() > SECRET_MAX || text.chars().any(char::is_control) {
-        reader.wrong(
-            word,
-            "a secret has 1 to 128 bytes, none of them control characters",
-        );
-        return None;
+    let is_good = |text: &Cow<'_, str>| {
+        (1..=SECRET_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
+    };
+    let text = word.text().filter(is_good);
+    if text.is_none() {
+        let message = "`secret` is a text of 1 to 128 bytes without control characters";
+        reader.sink.error(word.at, message);
     }
-    Some(text.into_owned())
+    text.map(Cow::into_owned)
 }
 
 /// A secret is typed at a console, whose lines are bounded.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::diagnostic::{Diagnostic, Place, Severity, Sink};
 use super::global::{Global, SyncWords};
 use super::instance::{self, Instance};
-use super::keywords::Block;
+use super::keywords::{Block, nearest};
 use super::lex::lex;
 use super::read::Reader;
 use super::service;
@@ -159,8 +159,13 @@ impl Assembly {
             && let Some(node) = node.filter(|node| !node.interfaces.is_empty())
             && !node.interfaces.iter().any(|known| known.name == *interface)
         {
+            let names = node.interfaces.iter().map(|known| known.name.as_str());
+            let near = nearest(interface.as_str(), names);
             let message = format!("`{interface}` is not an interface of router.conf");
-            reader.sink.warning(*at, message);
+            let report = reader.sink.warning(*at, message);
+            if let Some(near) = near {
+                report.hint(format!("did you mean `{near}`?"));
+            }
         }
         if self.routers.len() == limits::ROUTERS_MAX {
             let message = format!("more than {} virtual routers", limits::ROUTERS_MAX);

@@ -150,7 +150,14 @@ impl<'r, 'a> Reader<'r, 'a> {
                 false
             }
             (Braces::No, true) => {
-                self.sink.error(at, format!("`{word}` has no block"));
+                let report = self.sink.error(at, format!("`{word}` has no block"));
+                let block = keyword.block;
+                if statement
+                    .arguments()
+                    .any(|word| keywords::find(block, word.bytes).is_some())
+                {
+                    report.hint(ONE_LINE);
+                }
                 false
             }
             _ => true,
@@ -212,8 +219,26 @@ impl<'r, 'a> Reader<'r, 'a> {
             self.sink
                 .error(word.at, format!("{} needs a value", word.quoted()));
         }
-        self.no_more(arguments);
+        if keywords::is_secret(statement.keyword().bytes) {
+            self.one_secret(statement, arguments.next());
+        } else {
+            self.no_more(arguments);
+        }
         value
+    }
+
+    /// A second word after a secret, which is not quoted in the message: it may well be a part of it.
+    fn one_secret(&mut self, statement: Statement<'_>, second: Option<Word<'_>>) {
+        let Some(word) = second else { return };
+        let name = statement.keyword().quoted();
+        if keywords::find(self.block, word.bytes).is_some() {
+            self.no_more(core::iter::once(word));
+        } else {
+            let message = format!("{name} is one word; what follows it is ignored");
+            self.sink
+                .warning(word.at, message)
+                .hint("put a text with blanks in quotes");
+        }
     }
 
     /// Reports the first word that a statement has too many.
@@ -223,9 +248,7 @@ impl<'r, 'a> Reader<'r, 'a> {
         if keywords::find(self.block, word.bytes).is_some() {
             let message =
                 format!("{name} is on the line of another statement and would be ignored");
-            self.sink
-                .error(word.at, message)
-                .hint("begin a new line: a statement ends with its line");
+            self.sink.error(word.at, message).hint(ONE_LINE);
         } else {
             self.sink
                 .warning(word.at, format!("{name} is one word too many and ignored"));
@@ -358,6 +381,9 @@ impl<'r, 'a> Reader<'r, 'a> {
     }
 }
 
+/// What helps when a statement begins in the middle of a line.
+const ONE_LINE: &str = "begin a new line: a statement ends with its line";
+
 /// Where a keyword that is unknown in one block belongs.
 fn belongs(block: Block, word: &[u8]) -> Option<String> {
     let same_file = |other: Block| (other < Block::RouterConf) == (block < Block::RouterConf);
@@ -367,7 +393,7 @@ fn belongs(block: Block, word: &[u8]) -> Option<String> {
     Some(if home.is_outermost() {
         "it stands outside all blocks".to_owned()
     } else {
-        format!("it belongs into `{}`", home.word())
+        format!("it belongs in `{}`", home.word())
     })
 }
 

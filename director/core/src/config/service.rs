@@ -31,12 +31,12 @@ enum Header {
     Fwmark(u32),
 }
 
-/// The words of a service; outer `None` where a keyword was not given.
+/// The words of a service.
 #[derive(Default)]
 struct Draft<'t> {
-    protocol: Option<Option<Protocol>>,
-    scheduler: Option<Option<Scheduler>>,
-    forwarding: Option<Option<Forwarding>>,
+    protocol: Option<Protocol>,
+    scheduler: Option<Scheduler>,
+    forwarding: Option<Forwarding>,
     flags: u32,
     /// Flags for one scheduler alone.
     scheduler_flags: Vec<(Word<'t>, &'static str)>,
@@ -72,7 +72,7 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>) -> Found {
         },
     );
     let id = draft.id(reader, block, header);
-    let forwarding = draft.forwarding.flatten().unwrap_or(Forwarding::Nat);
+    let forwarding = draft.forwarding.unwrap_or(Forwarding::Nat);
     let pool = Pool {
         id,
         forwarding,
@@ -94,7 +94,7 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>) -> Found {
     let (quorum, hysteresis) = draft.quorum(reader, sum);
     let service = draft.service(reader, block, id);
     let has_pool = !draft.real_servers.is_empty();
-    if !has_pool {
+    if !has_pool && id.is_some() {
         let message = format!("{} has no `real_server` and is left out", block.title());
         reader.sink.warning(block.keyword().at, message);
     }
@@ -152,9 +152,9 @@ impl<'t> Draft<'t> {
     fn read(&mut self, reader: &mut Reader<'_, '_>, word: &'static str, statement: Statement<'t>) {
         let keyword = statement.keyword();
         match word {
-            "protocol" => self.protocol = Some(protocol(reader, statement)),
-            "lb_algo" => self.scheduler = Some(scheduler(reader, statement)),
-            "lb_kind" => self.forwarding = Some(forwarding(reader, statement)),
+            "protocol" => self.protocol = protocol(reader, statement),
+            "lb_algo" => self.scheduler = scheduler(reader, statement),
+            "lb_kind" => self.forwarding = forwarding(reader, statement),
             "sh-port" | "mh-port" | "sh-fallback" | "mh-fallback" | "flag-1" | "flag-2"
             | "flag-3" => {
                 reader.bare(statement);
@@ -261,16 +261,15 @@ impl<'t> Draft<'t> {
                         .error(at, message)
                         .hint("keepalived would take 360 seconds");
                 }
-                let Some(protocol) = self.protocol else {
+                if block.lacks("protocol") {
                     let message = format!("{} has no `protocol`", block.title());
                     reader
                         .sink
                         .error(at, message)
                         .hint("keepalived would take UDP");
-                    return None;
-                };
+                }
                 Some(ServiceId::Address {
-                    protocol: protocol?,
+                    protocol: self.protocol?,
                     address,
                     port,
                 })
@@ -292,11 +291,8 @@ impl<'t> Draft<'t> {
         id: Option<ServiceId>,
     ) -> Option<Service> {
         let at = block.keyword().at;
-        for (missing, word, default) in [
-            (self.scheduler.is_none(), "lb_algo", "wlc"),
-            (self.forwarding.is_none(), "lb_kind", "NAT"),
-        ] {
-            if missing {
+        for (word, default) in [("lb_algo", "wlc"), ("lb_kind", "NAT")] {
+            if block.lacks(word) {
                 let message = format!("{} has no `{word}`", block.title());
                 reader
                     .sink
@@ -304,7 +300,7 @@ impl<'t> Draft<'t> {
                     .hint(format!("keepalived would take {default}"));
             }
         }
-        let scheduler = self.scheduler.clone()??;
+        let scheduler = self.scheduler.clone()?;
         for (word, only) in &self.scheduler_flags {
             if scheduler.as_str() != *only {
                 reader.wrong(

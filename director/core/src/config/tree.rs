@@ -30,6 +30,8 @@ struct Node {
     /// Index of the keyword in the table + 1; 0 when it does not belong where it stands.
     keyword: u16,
     block: bool,
+    /// The file ends before the block does.
+    cut: bool,
 }
 
 /// One word with its place.
@@ -118,6 +120,12 @@ impl<'t> Statement<'t> {
             next: self.index + 1,
             end: to_usize(self.node.end),
         }
+    }
+
+    /// The block is whole and has no such keyword.
+    pub(super) fn lacks(&self, canonical: &str) -> bool {
+        let mut entries = self.children().filter_map(|child| child.entry());
+        !self.node.cut && !entries.any(|(_, keyword)| keyword.canonical == canonical)
     }
 
     /// Its words in backquotes, for a message.
@@ -323,6 +331,7 @@ impl Builder<'_, '_, '_> {
             end: to_u32(index + 1),
             keyword: u16::try_from(keyword).unwrap_or(0),
             block: false,
+            cut: false,
         });
         index
     }
@@ -448,9 +457,20 @@ impl Builder<'_, '_, '_> {
         let open = self.top().node.filter(|_| !self.sink.is_full());
         if let Some(node) = open {
             let message = format!("{} is not closed: a `}}` is missing", self.tree.title(node));
-            self.sink.error(self.tree.place(node), message);
+            let is_anonymous = self
+                .tree
+                .nodes
+                .get(node)
+                .is_some_and(|node| node.words == 0);
+            if !is_anonymous {
+                self.sink.error(self.tree.place(node), message);
+            }
         }
-        while self.pop().is_some() {}
+        while let Some(level) = self.pop() {
+            if let Some(node) = level.node.and_then(|node| self.tree.nodes.get_mut(node)) {
+                node.cut = true;
+            }
+        }
     }
 }
 
