@@ -459,8 +459,12 @@ impl Paste {
                 if self.line == b"." {
                     return Pasted::End;
                 }
-                self.text.append(&mut self.line);
-                self.text.push(b'\n');
+                if self.too_long {
+                    self.line.clear();
+                } else {
+                    self.text.append(&mut self.line);
+                    self.text.push(b'\n');
+                }
             }
             _ => {}
         }
@@ -469,10 +473,17 @@ impl Paste {
 
     fn push(&mut self, byte: u8, echo: &mut Vec<u8>) {
         if self.text.len() + self.line.len() >= PASTE_MAX {
+            // The rest is still read up to its end, so that no line of it is taken for a command.
             self.too_long = true;
+            self.text.clear();
+        }
+        if self.too_long && self.line.len() > 1 {
             return;
         }
         self.line.push(byte);
         echo.push(byte);
     }
 }
+
+#[cfg(test)]
+mod tests;

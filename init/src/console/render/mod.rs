@@ -91,7 +91,9 @@ pub fn checked(checked: &Checked, good: &str) -> String {
     for line in checked.lines.iter().flat_map(|lines| lines.lines()) {
         // The source line and the mark below it keep their columns; the mark is always among the first 79.
         if line.starts_with("  ") {
-            text.extend(visible(line).chars().take(79).chain(['\n']));
+            let cut: String = visible(line).chars().take(79).collect();
+            text += cut.trim_end();
+            text.push('\n');
         } else {
             text += &table::wrap("", 4, &visible(line));
         }
@@ -149,3 +151,6 @@ pub(crate) fn one_line(value: &impl Serialize) -> String {
     }
     line
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,12 +3,12 @@
 use director_core::status::{DestStatus, InterfaceStatus, RouterStatus, ServiceStatus, Status};
 
 use super::table::{Table, wrap};
-use super::words::{age, count, endpoint, plural, span};
+use super::words::{age, brief, count, endpoint, plural, span};
 
 /// What fits a screen of 24 lines in the usual case; the rest is counted and has a command of its own.
-const WARNINGS: usize = 8;
-const ROUTERS: usize = 8;
-const SERVICES: usize = 10;
+const WARNINGS: usize = 6;
+const ROUTERS: usize = 6;
+const SERVICES: usize = 8;
 
 /// A turn of the director's loop that delays adverts of the shortest usual interval.
 const SLOW_TURN_US: u64 = 500_000;
@@ -31,24 +31,35 @@ pub(super) fn node(status: &Status) -> String {
         text.push('\n');
         text += &services(status);
     }
+    for sync in &status.sync {
+        let words = format!(
+            "connections are synchronised as {} on {}, id {}",
+            sync.role, sync.interface, sync.id
+        );
+        text += &wrap("", 2, &words);
+    }
     text
 }
 
 fn head(status: &Status) -> String {
-    let mut text = wrap(
-        "",
-        4,
-        &format!(
-            "{} - keelson {}, up {}, director up {}, {} KiB, longest turn {}",
-            status.node,
-            status.version,
-            span(status.now_us),
-            span(status.uptime_us),
-            status.process.rss_kib,
-            super::words::brief(status.process.turn_max_us),
-        ),
+    let Status {
+        node,
+        version,
+        config,
+        process,
+        ..
+    } = status;
+    let up = span(status.now_us);
+    let mut text = wrap("", 4, &format!("{node} - keelson {version}, up {up}"));
+    let permille = process.cpu_us.saturating_mul(1000) / status.uptime_us.max(1);
+    text += &format!(
+        "director up {}, {}.{}% of a CPU, {} KiB, longest turn {}\n",
+        span(status.uptime_us),
+        permille / 10,
+        permille % 10,
+        process.rss_kib,
+        brief(process.turn_max_us),
     );
-    let config = &status.config;
     text += &format!(
         "configuration in force for {}, {}, {}\n",
         age(status.now_us, config.since_us),
@@ -102,7 +113,7 @@ fn warnings(status: &Status) -> Vec<String> {
     if status.process.turn_max_us > SLOW_TURN_US {
         warnings.push(format!(
             "the director's loop once took {}",
-            super::words::brief(status.process.turn_max_us)
+            brief(status.process.turn_max_us)
         ));
     }
     warnings
