@@ -1,0 +1,299 @@
+//! Walks the keyword table: every entry, put where it belongs, gets the verdict that the table gives.
+
+use director_core::config::keywords::{Block, Braces, Keyword, Mark, keywords};
+use director_core::config::{Parsed, Severity, Source, parse};
+
+/// The text around a statement of a block: complete but for the statement, so that nothing else is reported.
+fn around(block: Block, word: &str) -> (String, String) {
+    let without = |words: &str| {
+        let kept = words
+            .lines()
+            .filter(|line| line.split_whitespace().next() != Some(word));
+        kept.map(|line| format!("{line}\n")).collect::<String>()
+    };
+    let service = "lb_algo sh\nlb_kind NAT\nprotocol UDP\n";
+    let instance = "interface eth0\nvirtual_router_id 1\n";
+    let addresses = if word == "virtual_ipaddress" {
+        ""
+    } else {
+        "virtual_ipaddress {\n10.9.9.9\n}\n"
+    };
+    let server = "virtual_server 10.0.0.1 80 {\nlb_algo rr\nlb_kind NAT\nprotocol TCP\nreal_server 10.0.0.2 80 {\n";
+    let (before, after) = match block {
+        Block::Keepalived | Block::RouterConf => (String::new(), ""),
+        Block::GlobalDefs => ("global_defs {\n".to_owned(), "}\n"),
+        Block::VrrpInstance => (
+            format!("vrrp_instance V {{\n{}{addresses}", without(instance)),
+            "}\n",
+        ),
+        Block::Authentication => {
+            let rest = without("auth_type PASS\nauth_pass x\n");
+            (
+                format!("vrrp_instance V {{\n{instance}{addresses}authentication {{\n{rest}"),
+                "}\n}\n",
+            )
+        }
+        Block::VirtualServer => {
+            // The other names of the same words.
+            let word = word
+                .replace("lvs_sched", "lb_algo")
+                .replace("lvs_method", "lb_kind");
+            let flag = if word.starts_with("mh-") {
+                "lb_algo mh\nlb_kind NAT\nprotocol UDP\n"
+            } else {
+                service
+            };
+            let kept: String = flag
+                .lines()
+                .filter(|line| !line.starts_with(&word))
+                .map(|line| format!("{line}\n"))
+                .collect();
+            let pool = if word == "real_server" {
+                ""
+            } else {
+                "real_server 10.0.0.2 80 {\nweight 9\n}\n"
+            };
+            (
+                format!("virtual_server 10.0.0.1 80 {{\n{kept}{pool}"),
+                "}\n",
+            )
+        }
+        Block::RealServer => (server.to_owned(), "}\n}\n"),
+        Block::TcpCheck => (format!("{server}TCP_CHECK {{\n"), "}\n}\n}\n"),
+        Block::HttpGet => {
+            let url = if word == "url" {
+                ""
+            } else {
+                "url {\npath /\n}\n"
+            };
+            (format!("{server}HTTP_GET {{\n{url}"), "}\n}\n}\n")
+        }
+        Block::Url => {
+            let path = if word == "path" { "" } else { "path /\n" };
+            (
+                format!("{server}HTTP_GET {{\nurl {{\n{path}"),
+                "}\n}\n}\n}\n",
+            )
+        }
+        Block::System => ("system {\n".to_owned(), "}\n"),
+        Block::Console => ("system {\nconsole {\n".to_owned(), "}\n}\n"),
+        Block::Interface => ("interface lan {\n".to_owned(), "}\n"),
+        Block::Match => ("interface lan {\nmatch {\n".to_owned(), "}\n}\n"),
+        Block::Route => {
+            let via = if word == "via" { "" } else { "via 10.0.0.1\n" };
+            (format!("route default {{\n{via}"), "}\n")
+        }
+        Block::VirtualIpaddress | Block::VirtualIpaddressExcluded | Block::TrackInterface => {
+            unreachable!("lists")
+        }
+    };
+    (before, after.to_owned())
+}
+
+/// A good statement for a keyword that acts.
+fn statement(keyword: &Keyword) -> String {
+    let block = match (keyword.block, keyword.word) {
+        (Block::Keepalived, "vrrp_instance") => {
+            " V {\ninterface eth0\nvirtual_router_id 1\nvirtual_ipaddress {\n10.0.0.1\n}\n}"
+        }
+        (Block::Keepalived, "virtual_server") => {
+            " 10.0.0.1 80 {\nlb_algo rr\nlb_kind NAT\nprotocol TCP\nreal_server 10.0.0.2 80 {\n}\n}"
+        }
+        (_, "virtual_ipaddress" | "virtual_ipaddress_excluded") => " {\n10.0.0.1\n}",
+        (_, "authentication") => " {\nauth_type PASS\nauth_pass x\n}",
+        (_, "track_interface") => " {\neth1\n}",
+        (_, "HTTP_GET") => " {\nurl {\npath /\n}\n}",
+        (_, "url") => " {\npath /\n}",
+        (_, "real_server") => " 10.0.0.3 80 {\n}",
+        (Block::RouterConf, "interface") => " lan {\n}",
+        (_, "route") => " default via 10.0.0.1",
+        _ if keyword.braces != Braces::No => " {\n}",
+        _ => "",
+    };
+    let value = match keyword.word {
+        _ if !block.is_empty() => "",
+        "state" => "BACKUP",
+        "router_id" | "hostname" | "secret" | "virtualhost" => "name",
+        "interface"
+        | "default_interface"
+        | "lvs_sync_daemon"
+        | "lvs_sync_daemon_interface"
+        | "dev" => "eth0",
+        "lvs_timeouts" => "tcp 900 tcpfin 120 udp 300",
+        "vrrp_mcast_group4" => "224.0.0.18",
+        "version" | "vrrp_version" => "2",
+        "mcast_src_ip" | "connect_ip" | "via" | "source" => "10.0.0.7",
+        "auth_type" => "PASS",
+        "auth_pass" => "secret",
+        "protocol" => "UDP",
+        "lb_algo" | "lvs_sched" => "rr",
+        "lb_kind" | "lvs_method" | "sorry_server_lvs_method" => "NAT",
+        "sorry_server" => "10.0.0.8 80",
+        "ip_family" => "inet",
+        "http_protocol" => "1.1",
+        "path" => "/",
+        "status_code" => "200-299",
+        "digest" => "640205b7b0fc66c1ea91c463fac6334d",
+        "mac" => "52:54:00:00:00:01",
+        "address" => "10.0.0.7/24",
+        "mtu" => "1500",
+        "preempt"
+        | "nopreempt"
+        | "accept"
+        | "dont_track_primary"
+        | "dynamic_interfaces"
+        | "skip_check_adv_addr"
+        | "sh-port"
+        | "sh-fallback"
+        | "mh-port"
+        | "mh-fallback"
+        | "flag-1"
+        | "flag-2"
+        | "flag-3"
+        | "ops"
+        | "alpha"
+        | "inhibit_on_failure"
+        | "sorry_server_inhibit"
+        | "fast_recovery"
+        | "vrrp_min_garp"
+        | "v3_checksum_as_v2"
+        | "vrrp_skip_check_adv_addr"
+        | "lower_prio_no_advert"
+        | "higher_prio_send_advert"
+        | "vrrp_lower_prio_no_advert"
+        | "vrrp_higher_prio_send_advert" => "",
+        "hysteresis" | "lthreshold" => "0",
+        _ => "1",
+    };
+    format!("{} {value}{block}\n", keyword.word)
+}
+
+fn parse_with(keyword: &Keyword, statement: &str) -> Parsed {
+    let (before, after) = around(keyword.block, keyword.word);
+    let text = format!("{before}{statement}{after}");
+    let source = Source {
+        name: "file",
+        bytes: text.as_bytes(),
+    };
+    if keyword.block < Block::RouterConf {
+        parse(Some(source), None)
+    } else {
+        parse(None, Some(source))
+    }
+}
+
+#[test]
+fn every_keyword_gets_the_verdict_of_the_table() {
+    for keyword in keywords() {
+        let parsed = parse_with(keyword, &statement(keyword));
+        let said: Vec<String> = parsed.diagnostics.iter().map(ToString::to_string).collect();
+        let name = format!(
+            "{} in {}: {}",
+            keyword.word,
+            keyword.block.word(),
+            said.join("\n")
+        );
+        let only = parsed.diagnostics.first();
+        match keyword.mark {
+            Mark::Acts => assert!(parsed.diagnostics.is_empty(), "{name}"),
+            Mark::NotYet | Mark::Refused(_) => {
+                assert_eq!(
+                    (parsed.diagnostics.len(), only.unwrap().severity),
+                    (1, Severity::Error),
+                    "{name}"
+                );
+            }
+            Mark::Accepted(_) | Mark::Dead(_) => {
+                assert_eq!(
+                    (parsed.diagnostics.len(), only.unwrap().severity),
+                    (1, Severity::Warning),
+                    "{name}"
+                );
+                assert!(parsed.config.is_some(), "{name}");
+            }
+        }
+        if let (Mark::Refused(text) | Mark::Accepted(text) | Mark::Dead(text), Some(only)) =
+            (keyword.mark, only)
+        {
+            assert!(
+                only.message.contains(text) && only.message.contains(keyword.word),
+                "{name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn each_keyword_that_can_be_given_once_is_contradicted_by_a_second() {
+    for keyword in keywords()
+        .iter()
+        .filter(|keyword| keyword.mark == Mark::Acts && !keyword.repeats)
+    {
+        let twice = statement(keyword).repeat(2);
+        let parsed = parse_with(keyword, &twice);
+        let severities: Vec<Severity> = parsed
+            .diagnostics
+            .iter()
+            .map(|diagnostic| diagnostic.severity)
+            .collect();
+        let expected = if keyword.braces == Braces::No {
+            Severity::Warning
+        } else {
+            Severity::Error
+        };
+        assert_eq!(
+            severities,
+            [expected],
+            "{} in {}",
+            keyword.word,
+            keyword.block.word()
+        );
+    }
+}
+
+#[test]
+fn the_table_has_each_word_once_and_other_names_point_to_words_of_the_same_block() {
+    let table = keywords();
+    for pair in table.windows(2) {
+        assert!(
+            (pair[0].block, pair[0].word) < (pair[1].block, pair[1].word),
+            "{}",
+            pair[1].word
+        );
+    }
+    for keyword in table {
+        let canonical = table
+            .iter()
+            .find(|other| other.block == keyword.block && other.word == keyword.canonical);
+        assert!(
+            canonical.is_some_and(|other| other.canonical == other.word),
+            "{}",
+            keyword.word
+        );
+    }
+}
+
+#[test]
+fn a_misspelt_keyword_is_refused_with_the_word_that_was_meant() {
+    let mut without_hint = Vec::new();
+    for keyword in keywords()
+        .iter()
+        .filter(|keyword| keyword.mark == Mark::Acts && keyword.word.len() > 4)
+    {
+        let misspelt = format!("{}x", keyword.word);
+        let parsed = parse_with(keyword, &format!("{misspelt}\n"));
+        let hint = parsed
+            .diagnostics
+            .iter()
+            .find(|diagnostic| diagnostic.message.contains(&misspelt));
+        let hint = hint
+            .unwrap_or_else(|| panic!("{misspelt}"))
+            .hint
+            .clone()
+            .unwrap_or_default();
+        if !hint.contains(&format!("`{}`", keyword.word)) {
+            without_hint.push(misspelt);
+        }
+    }
+    assert_eq!(without_hint, Vec::<String>::new());
+}

@@ -1,0 +1,555 @@
+//! What the words of the configuration come to: keepalived's defaults, inheritance, and the values of each keyword.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use director_core::config::{
+    Check, CheckKind, Config, Garp, RealServer, Source, Version, VirtualServer, parse,
+};
+use director_core::ipvs::{
+    DestId, FLAG_ONE_PACKET, FLAG_PERSISTENT, FLAG_SCHED1, FLAG_SCHED2, FLAG_SCHED3, Forwarding,
+    Protocol, ServiceId,
+};
+use director_core::net::Family;
+
+fn source<'a>(name: &'a str, text: &'a str) -> Source<'a> {
+    Source {
+        name,
+        bytes: text.as_bytes(),
+    }
+}
+
+fn config(text: &str) -> Config {
+    let parsed = parse(Some(source("keepalived.conf", text)), None);
+    let said: Vec<String> = parsed.diagnostics.iter().map(ToString::to_string).collect();
+    parsed
+        .config
+        .unwrap_or_else(|| panic!("{}", said.join("\n")))
+}
+
+fn instance(global: &str, words: &str) -> director_core::config::Router {
+    let text = format!(
+        "vrrp_instance V {{\ninterface eth0\nvirtual_router_id 7\nvirtual_ipaddress {{\n10.0.0.1/24\n}}\n{words}\n}}\n\
+         global_defs {{\n{global}\n}}\n"
+    );
+    config(&text).routers.remove(0)
+}
+
+fn service(words: &str) -> VirtualServer {
+    let text = format!(
+        "virtual_server 10.0.0.1 80 {{\nlb_algo wlc\nlb_kind NAT\nprotocol TCP\n{words}\n}}\n"
+    );
+    config(&text).services.remove(0)
+}
+
+fn real_server(service_words: &str, words: &str) -> RealServer {
+    service(&format!(
+        "{service_words}\nreal_server 10.0.0.2 8080 {{\n{words}\n}}"
+    ))
+    .real_servers
+    .remove(0)
+}
+
+fn check(service_words: &str, server_words: &str, words: &str) -> Check {
+    real_server(service_words, &format!("{server_words}\n{words}"))
+        .checks
+        .remove(0)
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn a_virtual_router_has_keepaliveds_defaults() {
+    let router = instance("", "");
+    assert_eq!(
+        (router.name.as_str(), router.interface.as_str(), router.vrid),
+        ("V", "eth0", 7)
+    );
+    assert_eq!(
+        (router.version, router.priority, router.state_master),
+        (Version::V2, 100, false)
+    );
+    assert_eq!((router.advert_interval, router.down_adverts), (SECOND, 3));
+    assert_eq!(
+        (router.preempt, router.preempt_delay, router.startup_delay),
+        (true, Duration::ZERO, Duration::ZERO)
+    );
+    assert_eq!(
+        (router.pass, router.source, router.group),
+        (None, None, Ipv4Addr::new(224, 0, 0, 18))
+    );
+    assert_eq!(router.addresses, ["10.0.0.1/24".parse().unwrap()]);
+    assert!(router.excluded.is_empty() && router.tracked.is_empty());
+    assert!(
+        !router.checksum_as_v2 && !router.lower_prio_no_advert && !router.higher_prio_send_advert
+    );
+    assert!(!router.ignore_link);
+    let garp = Garp {
+        delay: 5 * SECOND,
+        repeat: 5,
+        refresh: Duration::ZERO,
+        refresh_repeat: 1,
+        lower_prio_delay: 5 * SECOND,
+        lower_prio_repeat: 5,
+        interval: Duration::ZERO,
+    };
+    assert_eq!(router.garp, garp);
+}
+
+#[test]
+fn global_defs_hold_for_instances_above_them_and_give_way_to_their_own_words() {
+    let global = "vrrp_version 3\nvrrp_mcast_group4 224.0.0.99\nvrrp_garp_master_delay 2\nvrrp_garp_master_repeat 3\n\
+        vrrp_garp_master_refresh 60\nvrrp_garp_master_refresh_repeat 2\nvrrp_garp_lower_prio_delay 1\n\
+        vrrp_garp_lower_prio_repeat 0\nvrrp_garp_interval 0.001\nvrrp_down_timer_adverts 5\n\
+        vrrp_lower_prio_no_advert\nvrrp_higher_prio_send_advert on\nv3_checksum_as_v2\nvrrp_startup_delay 2.5";
+    let router = instance(global, "");
+    assert_eq!(
+        (router.version, router.group),
+        (Version::V3, Ipv4Addr::new(224, 0, 0, 99))
+    );
+    assert_eq!((router.garp.delay, router.garp.repeat), (2 * SECOND, 3));
+    assert_eq!(
+        (router.garp.refresh, router.garp.refresh_repeat),
+        (60 * SECOND, 2)
+    );
+    assert_eq!(
+        (router.garp.lower_prio_delay, router.garp.lower_prio_repeat),
+        (SECOND, 0)
+    );
+    assert_eq!(
+        (router.garp.interval, router.down_adverts),
+        (Duration::from_millis(1), 5)
+    );
+    assert!(router.lower_prio_no_advert && router.higher_prio_send_advert && router.checksum_as_v2);
+    assert_eq!(router.startup_delay, Duration::from_millis(2500));
+
+    let own = "version 2\ngarp_master_delay 0\ngarp_master_repeat 1\ngarp_master_refresh 0\ngarp_lower_prio_repeat 9\n\
+        down_timer_adverts 4\nlower_prio_no_advert no\nhigher_prio_send_advert off\nv3_checksum_as_v2 false";
+    let router = instance(global, own);
+    assert_eq!((router.version, router.down_adverts), (Version::V2, 4));
+    assert_eq!(
+        (router.garp.delay, router.garp.repeat, router.garp.refresh),
+        (Duration::ZERO, 1, Duration::ZERO)
+    );
+    assert_eq!(
+        (router.garp.lower_prio_delay, router.garp.lower_prio_repeat),
+        (SECOND, 9)
+    );
+    assert!(
+        !router.lower_prio_no_advert && !router.higher_prio_send_advert && !router.checksum_as_v2
+    );
+}
+
+#[test]
+fn the_burst_after_a_lower_priority_is_by_default_the_one_after_a_takeover() {
+    let garp = instance("", "garp_master_delay 9\ngarp_master_repeat 2").garp;
+    assert_eq!(
+        (garp.lower_prio_delay, garp.lower_prio_repeat),
+        (9 * SECOND, 2)
+    );
+    let garp = instance("vrrp_min_garp", "").garp;
+    assert_eq!((garp.delay, garp.repeat), (Duration::ZERO, 1));
+    let garp = instance(
+        "vrrp_min_garp\nvrrp_garp_master_repeat 4",
+        "garp_master_delay 3",
+    )
+    .garp;
+    assert_eq!((garp.delay, garp.repeat), (3 * SECOND, 4));
+    assert_eq!(instance("vrrp_min_garp off", "").garp.repeat, 5);
+}
+
+#[test]
+fn state_master_without_a_priority_is_the_owner_and_with_one_ignores_nopreempt() {
+    assert_eq!(instance("", "state MASTER").priority, 255);
+    let router = instance(
+        "",
+        "state MASTER\npriority 150\nnopreempt\npreempt_delay 60",
+    );
+    assert_eq!((router.priority, router.state_master), (150, true));
+    assert_eq!(
+        (router.preempt, router.preempt_delay),
+        (true, Duration::ZERO)
+    );
+    let router = instance("", "state BACKUP\nnopreempt");
+    assert!(!router.preempt && !router.state_master);
+    assert_eq!(
+        instance("", "preempt_delay 300.5").preempt_delay,
+        Duration::from_millis(300_500)
+    );
+    assert!(instance("", "priority 255\nnopreempt").preempt);
+}
+
+#[test]
+fn the_words_of_an_instance_come_to_their_values() {
+    let words = "mcast_src_ip 10.0.0.9\ndont_track_primary\ntrack_interface {\neth1\neth2 weight 0\n}\naccept\npreempt\n\
+        skip_check_adv_addr\nadvert_int 2\nvirtual_ipaddress_excluded {\n10.0.0.5 dev eth0\n10.0.0.6/24 brd +\n}";
+    let router = instance("", words);
+    assert_eq!(router.source, Some(Ipv4Addr::new(10, 0, 0, 9)));
+    assert!(router.ignore_link);
+    let tracked: Vec<&str> = router.tracked.iter().map(|name| name.as_str()).collect();
+    assert_eq!(tracked, ["eth1", "eth2"]);
+    assert_eq!(router.advert_interval, 2 * SECOND);
+    assert_eq!(
+        router.excluded,
+        [
+            "10.0.0.5/32".parse().unwrap(),
+            "10.0.0.6/24".parse().unwrap()
+        ]
+    );
+    let fast = instance("", "version 3\nadvert_int .01");
+    assert_eq!(fast.advert_interval, Duration::from_millis(10));
+}
+
+#[test]
+fn a_password_is_eight_bytes_in_version_two_and_nothing_in_version_three() {
+    let words = |pass: &str| format!("authentication {{\nauth_type PASS\nauth_pass {pass}\n}}");
+    assert_eq!(instance("", &words("1111")).pass, Some(*b"1111\0\0\0\0"));
+    assert_eq!(instance("", &words("123456789")).pass, Some(*b"12345678"));
+    assert_eq!(
+        instance("", &words("\"a b\"")).pass,
+        Some(*b"a b\0\0\0\0\0")
+    );
+    assert_eq!(
+        instance("", &words("a\\#b\\!c")).pass,
+        Some(*b"a#b!c\0\0\0")
+    );
+    assert_eq!(instance("", &words("pa$$word")).pass, Some(*b"pa$$word"));
+    assert_eq!(instance("vrrp_version 3", &words("1111")).pass, None);
+}
+
+#[test]
+fn the_sync_daemon_follows_its_virtual_router() {
+    let rest = "vrrp_instance V {\ninterface eth0\nvirtual_router_id 7\nvirtual_ipaddress {\n10.0.0.1\n}\n";
+    for (global, inner, router, id) in [
+        ("lvs_sync_daemon eth1", "", None, 0),
+        ("lvs_sync_daemon eth1 id 3", "", None, 3),
+        ("lvs_sync_daemon eth1 V", "", Some("V"), 7),
+        ("lvs_sync_daemon eth1 inst V id 9", "", Some("V"), 9),
+        ("", "lvs_sync_daemon_interface eth1", Some("V"), 7),
+    ] {
+        let config = config(&format!(
+            "global_defs {{\n{global}\n}}\n{rest}{inner}\n}}\n"
+        ));
+        let sync = config.sync_daemon.unwrap();
+        assert_eq!(sync.interface.as_str(), "eth1");
+        assert_eq!(
+            (sync.router.as_ref().map(|name| name.as_str()), sync.id),
+            (router, id),
+            "{global} {inner}"
+        );
+    }
+    assert_eq!(
+        config("global_defs {\nlvs_timeouts udp 5 tcp 900\n}\n").timeouts,
+        [900, 0, 5]
+    );
+}
+
+#[test]
+fn a_service_has_keepaliveds_defaults() {
+    let service = service("real_server 10.0.0.2 8080 {\n}");
+    let address = IpAddr::from([10, 0, 0, 1]);
+    assert_eq!(
+        service.id,
+        ServiceId::Address {
+            protocol: Protocol::Tcp,
+            address,
+            port: 80
+        }
+    );
+    assert_eq!(
+        (service.service.scheduler.as_str(), service.service.flags),
+        ("wlc", 0)
+    );
+    assert_eq!(
+        (service.service.timeout_s, service.service.granularity),
+        (0, 32)
+    );
+    assert_eq!(
+        (service.quorum, service.hysteresis, service.sorry),
+        (1, 0, None)
+    );
+    let server = &service.real_servers[0];
+    assert_eq!(
+        server.id,
+        DestId {
+            address: [10, 0, 0, 2].into(),
+            port: 8080
+        }
+    );
+    assert_eq!(
+        (server.dest.forwarding, server.dest.weight),
+        (Forwarding::Nat, 1)
+    );
+    assert_eq!((server.dest.upper, server.dest.lower), (0, 0));
+    assert!(!server.inhibit_on_failure && !server.alpha && server.checks.is_empty());
+}
+
+#[test]
+fn persistence_and_flags_come_to_what_the_kernel_takes() {
+    let server = "real_server 10.0.0.2 80 {\n}";
+    let with = |words: &str| service(&format!("{words}\n{server}")).service;
+    assert_eq!(
+        (
+            with("persistence_timeout").timeout_s,
+            with("persistence_timeout 50").timeout_s
+        ),
+        (360, 50)
+    );
+    assert_eq!(with("persistence_timeout 50").flags, FLAG_PERSISTENT);
+    let off = with("persistence_timeout 0");
+    assert_eq!((off.timeout_s, off.flags), (0, 0));
+    let network = with("persistence_granularity 255.255.255.0");
+    assert_eq!(
+        (network.timeout_s, network.granularity, network.flags),
+        (360, 24, FLAG_PERSISTENT)
+    );
+    assert_eq!(with("persistence_granularity 28").granularity, 28);
+    assert_eq!(with("flag-1\nflag-3").flags, FLAG_SCHED1 | FLAG_SCHED3);
+    for (scheduler, words, flags) in [
+        ("sh", "sh-port\nsh-fallback", FLAG_SCHED1 | FLAG_SCHED2),
+        ("mh", "mh-port", FLAG_SCHED2),
+        ("rr", "ops", FLAG_ONE_PACKET),
+    ] {
+        // The flags may also come before the scheduler.
+        let text = format!(
+            "virtual_server 10.0.0.1 53 {{\n{words}\nlvs_sched {scheduler}\nlvs_method NAT\nprotocol udp\n{server}\n}}\n"
+        );
+        assert_eq!(
+            config(&text).services[0].service.flags,
+            flags,
+            "{scheduler}"
+        );
+    }
+}
+
+#[test]
+fn direct_routing_keeps_the_port_of_the_service() {
+    let text = "virtual_server 10.0.0.1 80 {\nlb_algo rr\nlb_kind DR\nprotocol TCP\nreal_server 10.0.0.2 8080 {\n\
+        TCP_CHECK {\n}\n}\nreal_server 10.0.0.3 {\nlvs_method NAT\n}\nreal_server 10.0.0.4 81 {\nlvs_method NAT\n}\n\
+        sorry_server 10.0.0.5 90\nsorry_server_lvs_method NAT\n}\n";
+    let service = config(text).services.remove(0);
+    let ports: Vec<u16> = service
+        .real_servers
+        .iter()
+        .map(|server| server.id.port)
+        .collect();
+    assert_eq!(ports, [80, 80, 81]);
+    assert_eq!(service.real_servers[0].checks[0].target.port(), 80);
+    let (id, dest) = service.sorry.unwrap();
+    assert_eq!(
+        (id.port, dest.forwarding, dest.weight),
+        (90, Forwarding::Nat, 1)
+    );
+}
+
+#[test]
+fn a_firewall_mark_has_a_family_and_its_dests_no_port() {
+    let text = |kind: &str, server: &str, words: &str| {
+        format!(
+            "virtual_server fwmark 5 {{\nlb_algo rr\nlb_kind {kind}\n{words}\nreal_server {server} 8080 {{\nTCP_CHECK {{\n}}\n}}\n}}\n"
+        )
+    };
+    let service = config(&text("DR", "10.0.0.2", "")).services.remove(0);
+    assert_eq!(
+        service.id,
+        ServiceId::Fwmark {
+            family: Family::V4,
+            mark: 5
+        }
+    );
+    assert_eq!(service.real_servers[0].id.port, 0);
+    assert_eq!(service.real_servers[0].checks[0].target.port(), 8080);
+    let service = config(&text("NAT", "10.0.0.2", "protocol TCP"))
+        .services
+        .remove(0);
+    assert_eq!(service.real_servers[0].id.port, 8080);
+    let service = config(&text("DR", "2001:db8::2", "")).services.remove(0);
+    assert_eq!(service.id.family(), Family::V6);
+    assert_eq!(service.service.granularity, 128);
+    let service = config(&text("DR", "2001:db8::2", "ip_family inet6"))
+        .services
+        .remove(0);
+    assert_eq!(service.id.family(), Family::V6);
+}
+
+#[test]
+fn a_real_server_takes_over_from_its_service() {
+    let server = real_server("weight 7\nalpha\ninhibit_on_failure", "");
+    assert_eq!(
+        (server.dest.weight, server.alpha, server.inhibit_on_failure),
+        (7, true, true)
+    );
+    let server = real_server(
+        "weight 7\nalpha\ninhibit_on_failure",
+        "weight 0\nalpha off\ninhibit_on_failure no",
+    );
+    assert_eq!(
+        (server.dest.weight, server.alpha, server.inhibit_on_failure),
+        (0, false, false)
+    );
+    let server = real_server("", "uthreshold 20\nlthreshold 10\nTCP_CHECK {\nalpha\n}");
+    assert_eq!(
+        (server.dest.upper, server.dest.lower, server.alpha),
+        (20, 10, true)
+    );
+}
+
+#[test]
+fn a_check_has_keepaliveds_timing_but_starts_within_a_second() {
+    let tcp = check("", "", "TCP_CHECK {\n}");
+    assert_eq!(
+        (tcp.interval, tcp.timeout, tcp.retry),
+        (60 * SECOND, 5 * SECOND, 1)
+    );
+    assert_eq!((tcp.delay_before_retry, tcp.warmup), (SECOND, SECOND));
+    assert_eq!(tcp.target, "10.0.0.2:8080".parse().unwrap());
+    let http = check("", "", "HTTP_GET {\nurl {\npath /\n}\n}");
+    assert_eq!((http.retry, http.delay_before_retry), (1, 3 * SECOND));
+    assert_eq!(
+        check("delay_loop 0.2", "", "TCP_CHECK {\n}").warmup,
+        Duration::from_millis(200)
+    );
+    assert_eq!(
+        check("warmup 0", "", "TCP_CHECK {\n}").warmup,
+        Duration::ZERO
+    );
+}
+
+#[test]
+fn a_check_takes_over_from_its_real_server_and_that_from_its_service() {
+    let all = |n: u32| {
+        format!(
+            "delay_loop {n}\nretry {n}\ndelay_before_retry {n}\nwarmup {n}\nconnect_timeout {n}"
+        )
+    };
+    let times = |check: Check| {
+        [
+            check.interval,
+            SECOND * check.retry,
+            check.delay_before_retry,
+            check.warmup,
+            check.timeout,
+        ]
+    };
+    let tcp = |words: &str| format!("TCP_CHECK {{\n{words}\n}}");
+    assert_eq!(times(check(&all(2), "", &tcp(""))), [2 * SECOND; 5]);
+    assert_eq!(times(check(&all(2), &all(3), &tcp(""))), [3 * SECOND; 5]);
+    assert_eq!(
+        times(check(&all(2), &all(3), &tcp(&all(4)))),
+        [4 * SECOND; 5]
+    );
+    let elsewhere = check("", "", &tcp("connect_ip 10.0.0.9\nconnect_port 99"));
+    assert_eq!(elsewhere.target, "10.0.0.9:99".parse().unwrap());
+}
+
+#[test]
+fn an_http_check_asks_for_the_host_that_is_nearest() {
+    let host = |service: &str, server: &str, http: &str, url: &str| {
+        let name = |name: &str| {
+            if name.is_empty() {
+                String::new()
+            } else {
+                format!("virtualhost {name}")
+            }
+        };
+        let http = format!(
+            "HTTP_GET {{\n{}\nurl {{\npath /\n{}\n}}\n}}",
+            name(http),
+            name(url)
+        );
+        let CheckKind::Http { urls, .. } = check(&name(service), &name(server), &http).kind else {
+            panic!()
+        };
+        urls[0].host.clone()
+    };
+    assert_eq!(host("", "", "", ""), "10.0.0.2:8080");
+    assert_eq!(host("a", "", "", ""), "a");
+    assert_eq!(host("a", "b", "", ""), "b");
+    assert_eq!(host("a", "b", "c", ""), "c");
+    assert_eq!(host("a", "b", "c", "d"), "d");
+}
+
+#[test]
+fn the_words_of_a_url_come_to_their_values() {
+    let words = "HTTP_GET {\nhttp_protocol 1.1\nnb_get_retry 4\nfast_recovery\nurl {\npath /a?b=c\nstatus_code 200 301-303\n\
+        status_code 404\ndigest 640205B7b0fc66c1ea91c463fac6334d\n}\nurl {\npath /\n}\n}";
+    let check = check("", "", words);
+    assert_eq!(check.retry, 4);
+    let CheckKind::Http { urls, http11 } = check.kind else {
+        panic!()
+    };
+    assert!(http11);
+    assert_eq!(urls[0].path, "/a?b=c");
+    assert_eq!(urls[0].status, [200..=200, 301..=303, 404..=404]);
+    let digest = urls[0].digest.unwrap();
+    assert_eq!((digest[0], digest[2], digest[15]), (0x64, 0x05, 0x4d));
+    assert_eq!(
+        (urls[1].status.as_slice(), urls[1].digest),
+        ([200..=299].as_slice(), None)
+    );
+}
+
+#[test]
+fn the_pair_reads_one_file_on_both_nodes() {
+    let keepalived = include_str!("config/pair.conf");
+    let router = include_str!("config/pair.router.conf");
+    let priority = |node: &str| {
+        let router = router.replace("one.example.net", node);
+        let parsed = parse(Some(source("k", keepalived)), Some(source("r", &router)));
+        parsed.config.unwrap().routers[0].priority
+    };
+    assert_eq!(
+        (
+            priority("one.example.net"),
+            priority("two"),
+            priority("three")
+        ),
+        (150, 100, 100)
+    );
+
+    let config = parse(Some(source("k", keepalived)), Some(source("r", router)))
+        .config
+        .unwrap();
+    assert_eq!(config.node.hostname.as_deref(), Some("one.example.net"));
+    assert_eq!(config.node.secret.as_deref(), Some("open sesame"));
+    let lan = &config.node.interfaces[0];
+    assert_eq!((lan.name.as_str(), lan.mtu), ("lan", Some(1500)));
+    assert_eq!(lan.mac, Some("52:54:00:00:00:01".parse().unwrap()));
+    assert_eq!(lan.addresses, ["192.0.2.1/24".parse().unwrap()]);
+    let [default, other] = config.node.routes.as_slice() else {
+        panic!()
+    };
+    assert_eq!(default.destination, "0.0.0.0/0".parse().unwrap());
+    assert_eq!(
+        (default.via, default.source, default.metric),
+        (Some([192, 0, 2, 254].into()), None, 0)
+    );
+    assert_eq!(
+        default.interface.as_ref().map(|name| name.as_str()),
+        Some("lan")
+    );
+    assert_eq!(
+        (other.source, other.metric),
+        (Some([192, 0, 2, 1].into()), 5)
+    );
+}
+
+#[test]
+fn a_node_keeps_its_interfaces_when_keepalived_conf_is_broken() {
+    let router = include_str!("config/pair.router.conf");
+    let parsed = parse(
+        Some(source("k", "vrrp_instance {")),
+        Some(source("r", router)),
+    );
+    assert!(parsed.config.is_none());
+    assert_eq!(parsed.node.interfaces.len(), 1);
+    assert_eq!(parsed.node.routes.len(), 2);
+}
+
+#[test]
+fn lines_for_one_node_need_its_name_and_nothing_else_does() {
+    let parsed = parse(None, None);
+    assert_eq!(parsed.config, Some(Config::default()));
+    let parsed = parse(Some(source("k", "@one global_defs {\n@one }\n")), None);
+    assert_eq!(parsed.diagnostics.len(), 1);
+}
