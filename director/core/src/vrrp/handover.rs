@@ -6,9 +6,9 @@
 
 use super::event::{Cause, Event};
 use super::instance::Router;
-use super::machine::{STOPPED, peer};
+use super::machine::{STOPPED, Trigger, peer};
 use super::receive::Advert;
-use super::state::{Hears, Leaving, State};
+use super::state::{Backup, Hears, Leaving, State};
 use crate::limits;
 use crate::time::{Duration, Instant};
 use crate::wire::vrrp::Version;
@@ -16,45 +16,47 @@ use crate::wire::vrrp::Version;
 impl Router {
     /// Gives up: says so, and serves on until a successor is heard. The bound is the worst skew (v2: a second, v3:
     /// an interval) and a margin.
-    pub(super) fn leave(&mut self, now: Instant, leaving: Option<Leaving>, stops: bool) {
-        let leaving = if let Some(leaving) = leaving {
-            Leaving {
-                stops: leaving.stops || stops,
-                ..leaving
-            }
-        } else {
-            let worst_skew = match self.settings.version {
-                Version::V2 => Duration::from_secs(1),
-                Version::V3 => self.settings.advert_interval,
-            };
-            let limit = worst_skew + limits::RESIGN_MARGIN;
-            self.send(now, 0);
-            self.tell(Event::Leaving(limit));
-            Leaving {
-                until: now + limit,
-                repeat_at: Some(now + self.repeat_pause()),
-                repeats: limits::RESIGN_REPEATS,
-                stops,
-            }
+    pub(super) fn leave(&mut self, now: Instant, stops: bool) {
+        let worst_skew = match self.settings.version {
+            Version::V2 => Duration::from_secs(1),
+            Version::V3 => self.settings.advert_interval,
         };
-        self.set_leaving(Some(leaving));
+        let limit = worst_skew + limits::RESIGN_MARGIN;
+        self.send(now, 0);
+        self.tell(Event::Leaving(limit));
+        self.set_leaving(Some(Leaving {
+            until: now + limit,
+            repeat_at: Some(now + self.repeat_pause()),
+            repeats: limits::RESIGN_REPEATS,
+            stops,
+        }));
     }
 
-    fn set_leaving(&mut self, to: Option<Leaving>) {
-        if let State::Active { leaving, .. } = &mut self.state {
-            *leaving = to;
+    /// The part of the transition table about a handover under way: only a successor or its time ends it. Any other
+    /// router that is Active now is a successor; one that gives up as well is none, and is not answered either.
+    pub(super) fn leaving(&mut self, now: Instant, leaving: Leaving, trigger: Trigger) {
+        match trigger {
+            Trigger::Timer if leaving.until <= now => self.let_go(now, leaving, None),
+            Trigger::Timer => self.repeat(now, leaving),
+            Trigger::Advert(advert) if advert.priority > 0 => {
+                self.let_go(now, leaving, Some(advert));
+            }
+            Trigger::Resign { stops: true } => self.set_leaving(Some(Leaving {
+                stops: true,
+                ..leaving
+            })),
+            Trigger::Resume if !leaving.stops => {
+                self.set_leaving(None);
+                self.answer(now);
+                self.tell(Event::Resumed);
+            }
+            // A stop is not taken back, a second word changes nothing, and the interface was looked at before.
+            Trigger::Advert(_) | Trigger::Resume | Trigger::Resign { .. } | Trigger::Link(_) => {}
         }
     }
 
-    fn repeat_pause(&self) -> Duration {
-        limits::RESIGN_REPEAT_PAUSE.min(self.settings.advert_interval / 4)
-    }
-
-    /// Repeats priority 0, or gives up waiting.
-    pub(super) fn leaving_timer(&mut self, now: Instant, leaving: Leaving) {
-        if leaving.until <= now {
-            return self.let_go(now, leaving, None);
-        }
+    /// Priority 0 once more.
+    fn repeat(&mut self, now: Instant, leaving: Leaving) {
         if leaving.repeat_at.is_some_and(|at| at <= now) {
             self.send(now, 0);
             let repeats = leaving.repeats.saturating_sub(1);
@@ -67,8 +69,18 @@ impl Router {
         }
     }
 
+    fn repeat_pause(&self) -> Duration {
+        limits::RESIGN_REPEAT_PAUSE.min(self.settings.advert_interval / 4)
+    }
+
+    fn set_leaving(&mut self, to: Option<Leaving>) {
+        if let State::Active(active) = &mut self.state {
+            active.leaving = to;
+        }
+    }
+
     /// The end of a planned handover.
-    pub(super) fn let_go(&mut self, now: Instant, leaving: Leaving, successor: Option<Advert>) {
+    fn let_go(&mut self, now: Instant, leaving: Leaving, successor: Option<Advert>) {
         let cause = Cause::HandedOver(successor.map(|advert| advert.source));
         if leaving.stops {
             return self.enter(now, STOPPED, cause);
@@ -82,36 +94,21 @@ impl Router {
     }
 
     /// Not Active, and told to give up: does not preempt.
-    pub(super) fn refrain(&mut self) {
+    pub(super) fn refrain(&mut self, state: &State) {
         self.handed_over = true;
-        if let State::Backup {
+        if let State::Backup(Backup {
             hears: Hears::Lower { peer, .. },
             ..
-        } = self.state
+        }) = state
         {
-            self.state = self.backup(peer.at, Hears::Active(peer));
+            self.state = self.backup(peer.at, Hears::Active(*peer));
         }
     }
 
-    /// Takes a giving up back, also while it is under way; a stop is not taken back.
-    pub(super) fn compete(&mut self, now: Instant) {
-        if let State::Active {
-            leaving: Some(leaving),
-            ..
-        } = &self.state
-        {
-            if !leaving.stops {
-                self.set_leaving(None);
-                self.answer(now);
-                self.tell(Event::Resumed);
-            }
-        } else if core::mem::take(&mut self.handed_over) {
+    /// Takes back a handover that was done.
+    pub(super) fn compete(&mut self) {
+        if core::mem::take(&mut self.handed_over) {
             self.tell(Event::Resumed);
         }
     }
-}
-
-/// Whether a handover under way ends in Initialize.
-pub(super) fn stops(leaving: Option<Leaving>) -> bool {
-    leaving.is_some_and(|leaving| leaving.stops)
 }

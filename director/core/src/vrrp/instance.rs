@@ -9,7 +9,7 @@ use super::event::Event;
 use super::machine::Trigger;
 use super::receive::{Counters, Reason, Received, Refusal, judge};
 use super::settings::Settings;
-use super::state::{Fault, Hears, Peer, Source, State, Waits, Why};
+use super::state::{Backup, Fault, Hears, Peer, Source, State, Waits, Why};
 use super::timers;
 use crate::limits;
 use crate::time::{Duration, Instant, earliest};
@@ -84,7 +84,7 @@ impl Router {
     pub fn new(now: Instant, settings: Settings) -> Self {
         Self {
             octets: octets(&settings),
-            state: State::Initialize { waits: Waits::Link },
+            state: State::Initialize(Waits::Link),
             since: now,
             hold_until: now + settings.startup_delay,
             source: Ipv4Addr::UNSPECIFIED,
@@ -109,7 +109,7 @@ impl Router {
 
     /// A packet came for this VRID on this interface.
     pub fn handle_advert(&mut self, now: Instant, received: &Received<'_>) {
-        let running = matches!(self.state, State::Backup { .. } | State::Active { .. });
+        let running = matches!(self.state, State::Backup(_) | State::Active(_));
         if !running {
             return self.counters.drop(Reason::NotReady);
         }
@@ -214,42 +214,23 @@ impl Router {
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
         match &self.state {
-            State::Initialize {
-                waits: Waits::StartupDelay { until },
-            } => Some(*until),
-            State::Initialize { .. } | State::Fault { .. } => None,
-            State::Backup {
-                active_down_at,
-                hears,
-                ..
-            } => earliest(Some(*active_down_at), hears.preempt_at()),
-            State::Active {
-                advert_at, leaving, ..
-            } => {
-                let own = match leaving {
-                    Some(leaving) => earliest(Some(leaving.until), leaving.repeat_at),
-                    None => Some(*advert_at),
-                };
-                earliest(own, self.announcer.next_timeout())
-            }
+            State::Initialize(Waits::StartupDelay { until }) => Some(*until),
+            State::Initialize(_) | State::Fault(_) => None,
+            State::Backup(backup) => Some(backup.due()),
+            State::Active(active) => earliest(Some(active.due()), self.announcer.next_timeout()),
         }
     }
 
     /// Whether the virtual addresses belong on the interface: Active, also while leaving.
     #[must_use]
     pub const fn wants_addresses(&self) -> bool {
-        matches!(self.state, State::Active { .. })
+        matches!(self.state, State::Active(_))
     }
 
     /// Whether a [`Router::stop`] has come to its end.
     #[must_use]
     pub const fn is_stopped(&self) -> bool {
-        matches!(
-            self.state,
-            State::Initialize {
-                waits: Waits::Nothing
-            }
-        )
+        matches!(self.state, State::Initialize(Waits::Nothing))
     }
 
     /// The settings in force.
@@ -311,7 +292,7 @@ impl Router {
     #[must_use]
     pub const fn active(&self) -> Option<Peer> {
         match &self.state {
-            State::Backup { hears, .. } => hears.peer(),
+            State::Backup(backup) => backup.hears.peer(),
             _ => None,
         }
     }
@@ -325,38 +306,26 @@ impl Router {
     /// Why it is not Active, or will soon not be; none while it is.
     #[must_use]
     pub fn why_not_active(&self, now: Instant) -> Option<Why> {
-        let (active_down_at, hears) = match &self.state {
-            State::Active { leaving, .. } => {
-                return leaving.map(|leaving| Why::Leaving(leaving.until.since(now)));
-            }
-            State::Fault { why } => return Some(Why::Fault(why.clone())),
-            State::Initialize { waits } => {
-                return Some(match waits {
-                    Waits::Link => Why::NoLinkYet,
-                    Waits::StartupDelay { until } => Why::StartupDelay(until.since(now)),
-                    Waits::Nothing => Why::Stopped,
-                });
-            }
-            State::Backup {
-                active_down_at,
-                hears,
-                ..
-            } => (*active_down_at, hears),
-        };
-        Some(match *hears {
-            Hears::Active(peer) if self.handed_over => Why::HandedOver(peer),
-            Hears::Nobody => Why::Waits(active_down_at.since(now)),
-            Hears::Resigned(peer) => Why::Resigned(peer, active_down_at.since(now)),
-            Hears::Active(peer)
-                if peer.priority < self.effective_priority() && !self.preempts() =>
-            {
-                Why::NoPreempt(peer)
-            }
-            Hears::Active(peer) => Why::Hears(peer),
-            Hears::Lower { peer, preempt_at } => {
-                Why::Preempts(peer, preempt_at.unwrap_or(active_down_at).since(now))
-            }
+        Some(match &self.state {
+            State::Initialize(Waits::Link) => Why::NoLinkYet,
+            State::Initialize(Waits::StartupDelay { until }) => Why::StartupDelay(until.since(now)),
+            State::Initialize(Waits::Nothing) => Why::Stopped,
+            State::Fault(why) => Why::Fault(why.clone()),
+            State::Backup(backup) => self.why_backup(backup, backup.due().since(now)),
+            State::Active(active) => Why::Leaving(active.leaving?.until.since(now)),
         })
+    }
+
+    /// Why it is Backup, and will be for the time `left` when it hears nothing else.
+    fn why_backup(&self, backup: &Backup, left: Duration) -> Why {
+        match backup.hears {
+            Hears::Nobody => Why::Waits(left),
+            Hears::Resigned(peer) => Why::Resigned(peer, left),
+            Hears::Lower { peer, .. } => Why::Preempts(peer, left),
+            Hears::Active(peer) if self.handed_over => Why::HandedOver(peer),
+            Hears::Active(peer) if peer.priority >= self.effective_priority() => Why::Hears(peer),
+            Hears::Active(peer) => Why::NoPreempt(peer),
+        }
     }
 
     /// Puts other settings in force and returns the old ones.

@@ -1,10 +1,9 @@
 //! The transitions of a virtual router: one table of state and trigger, and what each of its lines does.
 
 use super::event::{Cause, Event};
-use super::handover::stops;
 use super::instance::{Noticed, Router};
 use super::receive::Advert;
-use super::state::{Fault, Hears, Peer, Source, State, Waits};
+use super::state::{Active, Backup, Fault, Hears, Peer, Source, State, Waits};
 use crate::limits;
 use crate::time::{Duration, Instant};
 
@@ -27,113 +26,76 @@ pub(super) enum Trigger {
 }
 
 /// Where a stopped router ends.
-pub(super) const STOPPED: State = State::Initialize {
-    waits: Waits::Nothing,
-};
+pub(super) const STOPPED: State = State::Initialize(Waits::Nothing);
 
 impl Router {
     /// The transition table. "6.4.2" and the like are sections of RFC 9568; RFC 3768 has the same numbers.
     pub(super) fn step(&mut self, now: Instant, trigger: Trigger) {
-        use State::{Active, Backup, Initialize};
+        use {State as S, Trigger as T};
         match (self.state.clone(), trigger) {
             (state, _) if state == STOPPED => {}
 
-            // keepalived's Fault, which the RFCs leave to "the Shutdown event" (6.4.2, 6.4.3).
-            (State::Fault { why }, Trigger::Link(Err(new))) if why == new => {}
-            (Active { leaving, .. }, Trigger::Link(Err(_))) if stops(leaving) => {
-                self.enter(now, STOPPED, Cause::Stopped);
-            }
-            (_, Trigger::Link(Err(why))) => self.fail(now, why),
-
-            // 6.4.1: a Startup event, after the startup delay.
-            (
-                Initialize { waits: Waits::Link } | State::Fault { .. },
-                Trigger::Link(Ok(source)),
-            ) => {
-                self.source = source.address;
-                self.startup(now, Cause::LinkUp(source.address));
-            }
-            (
-                Initialize {
-                    waits: Waits::StartupDelay { until },
-                },
-                Trigger::Timer,
-            ) if until <= now => {
+            // 6.4.1: a Startup event, when the interface serves and the startup delay is over.
+            (state, T::Link(link)) => self.link(now, state, link),
+            (S::Initialize(Waits::StartupDelay { until }), T::Timer) if until <= now => {
                 self.startup(now, Cause::StartupDelay);
             }
-            (state, Trigger::Link(Ok(source))) => self.relocate(now, &state, source),
 
             // 6.4.2: Active_Down_Timer fires.
-            (
-                Backup {
-                    active_down_at,
-                    hears,
-                    prolonged,
-                },
-                Trigger::Timer,
-            ) => {
-                let due = hears
-                    .preempt_at()
-                    .map_or(active_down_at, |at| at.min(active_down_at));
-                self.backup_timer(now, due, hears, prolonged);
+            (S::Backup(backup), T::Timer) => self.backup_timer(now, backup),
+            // 6.4.2: priority zero sets the timer to the skew; other adverts are followed or discarded.
+            (S::Backup(backup), T::Advert(advert)) if advert.priority == 0 => {
+                self.hear_resigned(now, backup.hears, advert);
             }
-            // 6.4.2: priority zero sets the timer to the skew; else an advert is followed or discarded.
-            (Backup { hears, .. }, Trigger::Advert(advert)) if advert.priority == 0 => {
-                self.hear_resigned(now, hears, advert);
-            }
-            (Backup { .. }, Trigger::Advert(advert)) if self.follows(advert.priority) => {
+            (S::Backup(_), T::Advert(advert)) if self.follows(advert.priority) => {
                 self.follow(now, advert);
             }
-            (
-                Backup {
-                    active_down_at,
-                    hears,
-                    prolonged,
-                },
-                Trigger::Advert(advert),
-            ) => {
-                self.hear_lower(now, advert, active_down_at, hears, prolonged);
-            }
+            (S::Backup(backup), T::Advert(advert)) => self.hear_lower(now, backup, advert),
 
-            // A planned handover: only a successor or the time ends it.
+            // A planned handover under way has a table of its own.
             (
-                Active {
+                S::Active(Active {
                     leaving: Some(leaving),
                     ..
-                },
-                Trigger::Timer,
+                }),
+                trigger,
             ) => {
-                self.leaving_timer(now, leaving);
-            }
-            (
-                Active {
-                    leaving: Some(leaving),
-                    ..
-                },
-                Trigger::Advert(advert),
-            ) => {
-                if advert.priority > 0 {
-                    self.let_go(now, leaving, Some(advert));
-                }
+                self.leaving(now, leaving, trigger);
             }
 
             // 6.4.3: Adver_Timer fires.
-            (Active { advert_at, .. }, Trigger::Timer) => self.active_timer(now, advert_at),
+            (S::Active(active), T::Timer) => self.active_timer(now, active.advert_at),
             // 6.4.3: priority zero is answered; the better router wins; the worse one is told.
-            (Active { .. }, Trigger::Advert(advert)) if advert.priority == 0 => self.answer(now),
-            (Active { .. }, Trigger::Advert(advert)) if self.loses_to(&advert) => {
+            (S::Active(_), T::Advert(advert)) if advert.priority == 0 => self.answer(now),
+            (S::Active(_), T::Advert(advert)) if self.loses_to(&advert) => {
                 self.step_back(now, advert);
             }
-            (Active { .. }, Trigger::Advert(advert)) => self.hear_rival(now, advert),
+            (S::Active(_), T::Advert(advert)) => self.hear_rival(now, advert),
 
-            // 6.4.3: a Shutdown event, prolonged until somebody else serves.
-            (Active { leaving, .. }, Trigger::Resign { stops }) => self.leave(now, leaving, stops),
-            (_, Trigger::Resign { stops: true }) => self.enter(now, STOPPED, Cause::Stopped),
-            (_, Trigger::Resign { stops: false }) => self.refrain(),
-            (_, Trigger::Resume) => self.compete(now),
+            // 6.4.3: a Shutdown event, put off until somebody else serves.
+            (S::Active(_), T::Resign { stops }) => self.leave(now, stops),
+            (_, T::Resign { stops: true }) => self.enter(now, STOPPED, Cause::Stopped),
+            (state, T::Resign { stops: false }) => self.refrain(&state),
+            (_, T::Resume) => self.compete(),
 
-            // Not running: adverts were dropped before, and there is no timer.
-            (Initialize { .. } | State::Fault { .. }, Trigger::Timer | Trigger::Advert(_)) => {}
+            // Not running: adverts were dropped before, and no timer is due.
+            (S::Initialize(_) | S::Fault(_), T::Timer | T::Advert(_)) => {}
+        }
+    }
+
+    /// The part of the table about the interface: keepalived's Fault, for which the RFCs have Startup and Shutdown.
+    fn link(&mut self, now: Instant, state: State, link: Result<Source, Fault>) {
+        match (state, link) {
+            (State::Fault(why), Err(new)) if why == new => {}
+            (State::Active(active), Err(_)) if active.stops() => {
+                self.enter(now, STOPPED, Cause::Stopped);
+            }
+            (_, Err(why)) => self.fail(now, why),
+            (State::Initialize(Waits::Link) | State::Fault(_), Ok(source)) => {
+                self.source = source.address;
+                self.startup(now, Cause::LinkUp(source.address));
+            }
+            (state, Ok(source)) => self.relocate(now, &state, source),
         }
     }
 
@@ -161,10 +123,8 @@ impl Router {
     fn startup(&mut self, now: Instant, cause: Cause) {
         self.active_interval = self.settings.advert_interval;
         let until = self.hold_until;
-        let held = State::Initialize {
-            waits: Waits::StartupDelay { until },
-        };
-        if now < until && matches!(self.state, State::Initialize { .. }) {
+        let held = State::Initialize(Waits::StartupDelay { until });
+        if now < until && matches!(self.state, State::Initialize(_)) {
             self.state = held;
         } else if now < until {
             self.enter(now, held, cause);
@@ -177,18 +137,19 @@ impl Router {
 
     /// The interface does not serve: an Active router tells the others, twice as a loss would cost an Active_Down.
     fn fail(&mut self, now: Instant, why: Fault) {
-        if let State::Active { leaving: None, .. } = self.state {
-            self.send(now, 0);
-            self.send(now, 0);
+        match &self.state {
+            State::Active(active) if active.leaving.is_some() => self.handed_over = true,
+            State::Active(_) => (0..2).for_each(|_| self.send(now, 0)),
+            _ => {}
         }
         self.yielded = false;
-        self.enter(now, State::Fault { why: why.clone() }, Cause::Fault(why));
+        self.enter(now, State::Fault(why.clone()), Cause::Fault(why));
     }
 
     /// The interface serves, perhaps with another address: an Active router says so at once, as it decides ties.
     fn relocate(&mut self, now: Instant, state: &State, source: Source) {
         let moved = core::mem::replace(&mut self.source, source.address) != source.address;
-        if let (true, State::Active { leaving: None, .. }) = (moved, state) {
+        if moved && matches!(state, State::Active(active) if active.leaving.is_none()) {
             self.answer(now);
         }
     }
@@ -199,12 +160,12 @@ impl Router {
         self.yielded = false;
         self.active_interval = self.settings.advert_interval;
         self.send(now, self.effective_priority());
-        let state = State::Active {
+        let active = Active {
             advert_at: now + self.settings.advert_interval,
             leaving: None,
             contest_until: None,
         };
-        self.enter(now, state, cause);
+        self.enter(now, State::Active(active), cause);
         self.announcer.start(now, &self.settings.garp);
     }
 
@@ -215,38 +176,32 @@ impl Router {
     }
 
     pub(super) fn backup(&self, now: Instant, hears: Hears) -> State {
-        State::Backup {
+        State::Backup(Backup {
             active_down_at: now + self.active_down_interval(),
             hears,
             prolonged: false,
-        }
+        })
     }
 
     /// Takes over when it is time, unless this node itself was asleep: when it wakes later than a living Active
     /// router needs to send an advert, the silence may be its own. It then listens once more, for one interval and
     /// the skew. Only once in a silence: a node that is always late must take over in the end.
-    fn backup_timer(&mut self, now: Instant, due: Instant, hears: Hears, prolonged: bool) {
+    fn backup_timer(&mut self, now: Instant, backup: Backup) {
+        let due = backup.due();
         if now < due {
             return;
         }
         let late = now.since(due);
-        if late > self.active_interval && !prolonged {
+        if late > self.active_interval && !backup.prolonged {
             self.tell(Event::Stalled(late));
-            let hears = match hears {
-                Hears::Lower { peer, .. } => Hears::Lower {
-                    peer,
-                    preempt_at: None,
-                },
-                hears => hears,
-            };
-            self.state = State::Backup {
+            self.state = State::Backup(Backup {
                 active_down_at: now + self.active_interval + self.skew_time(),
-                hears,
+                hears: backup.hears.without_delay(),
                 prolonged: true,
-            };
+            });
             return;
         }
-        let cause = match hears {
+        let cause = match backup.hears {
             Hears::Nobody => Cause::ActiveDown(now.since(self.since)),
             Hears::Active(peer) => Cause::ActiveDown(now.since(peer.at)),
             Hears::Lower { peer, .. } => Cause::Preempted(peer),
@@ -262,11 +217,11 @@ impl Router {
         if other || matches!(hears, Hears::Resigned(_)) {
             return;
         }
-        self.state = State::Backup {
+        self.state = State::Backup(Backup {
             active_down_at: now + self.skew_time(),
             hears: Hears::Resigned(advert.source),
             prolonged: false,
-        };
+        });
     }
 
     /// Whether a Backup router leaves the addresses to a router of this priority (6.4.2).
@@ -296,38 +251,26 @@ impl Router {
 
     /// An advert of lower priority. Without a preempt delay it is discarded and the timer runs out. With one it is
     /// followed until the delay is over, which is never before the timer would have run out without a delay.
-    fn hear_lower(
-        &mut self,
-        now: Instant,
-        advert: Advert,
-        active_down_at: Instant,
-        hears: Hears,
-        prolonged: bool,
-    ) {
+    fn hear_lower(&mut self, now: Instant, mut backup: Backup, advert: Advert) {
         let delay = self.settings.preempt_delay;
         let delayed = !delay.is_zero() && !self.settings.state_master && !self.settings.owner();
-        let preempt_at = match hears {
+        let preempt_at = match backup.hears {
             _ if !delayed => None,
             Hears::Lower { preempt_at, .. } => preempt_at,
-            _ => Some(active_down_at.max(now + delay)),
+            _ => Some(backup.active_down_at.max(now + delay)),
         };
-        let (active_down_at, prolonged) = if preempt_at.is_some() {
+        if preempt_at.is_some() {
             self.learn(&advert);
-            (now + self.active_down_interval(), false)
-        } else {
-            (active_down_at, prolonged)
-        };
+            backup.active_down_at = now + self.active_down_interval();
+            backup.prolonged = false;
+        }
         let peer = peer(&advert, now);
+        backup.hears = Hears::Lower { peer, preempt_at };
         if !core::mem::replace(&mut self.noticed.preempting, true) {
-            let left = preempt_at.unwrap_or(active_down_at).since(now);
+            let left = preempt_at.unwrap_or(backup.active_down_at).since(now);
             self.tell(Event::Preempting(peer, left));
         }
-        let hears = Hears::Lower { peer, preempt_at };
-        self.state = State::Backup {
-            active_down_at,
-            hears,
-            prolonged,
-        };
+        self.state = State::Backup(backup);
     }
 
     /// The periodic advert. After a stall in which the others may have taken over, it announces the addresses again.
@@ -337,7 +280,9 @@ impl Router {
         }
         let interval = self.settings.advert_interval;
         let late = now.since(advert_at);
-        if late + interval > interval * u32::from(self.settings.down_adverts) {
+        // The last advert went out an interval before `advert_at`.
+        let patience = interval * u32::from(self.settings.down_adverts.saturating_sub(1).max(1));
+        if late > patience {
             self.tell(Event::Stalled(late));
             self.announcer.restart(now, &self.settings.garp);
         }
@@ -351,8 +296,8 @@ impl Router {
     }
 
     fn schedule_advert(&mut self, at: Instant) {
-        if let State::Active { advert_at, .. } = &mut self.state {
-            *advert_at = at;
+        if let State::Active(active) = &mut self.state {
+            active.advert_at = at;
         }
     }
 
@@ -362,8 +307,8 @@ impl Router {
         if free_at <= now {
             self.send(now, self.effective_priority());
             self.schedule_advert(now + self.settings.advert_interval);
-        } else if let State::Active { advert_at, .. } = &mut self.state {
-            *advert_at = free_at.min(*advert_at);
+        } else if let State::Active(active) = &mut self.state {
+            active.advert_at = active.advert_at.min(free_at);
         }
     }
 
@@ -413,14 +358,14 @@ impl Router {
         let ours = self.settings.advert_interval;
         let time = ours * 2 + ours.max(advert.interval) * 6 / 5;
         let forgotten = self.active_down_interval();
-        let State::Active { contest_until, .. } = &mut self.state else {
+        let State::Active(active) = &mut self.state else {
             return false;
         };
-        match *contest_until {
+        match active.contest_until {
             Some(until) if now < until => false,
             Some(until) if now <= until + forgotten => true,
             _ => {
-                *contest_until = Some(now + time);
+                active.contest_until = Some(now + time);
                 false
             }
         }

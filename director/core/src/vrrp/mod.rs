@@ -57,7 +57,9 @@ pub use event::{Cause, Event};
 pub use instance::{Router, Transmit};
 pub use receive::{Counters, Reason, Received};
 pub use settings::{GarpSettings, Settings};
-pub use state::{Fault, Hears, Leaving, Peer, Source, State, StateName, Waits, Why};
+pub use state::{
+    Active, Backup, Fault, Hears, Leaving, Peer, Source, State, StateName, Waits, Why,
+};
 
 #[cfg(test)]
 mod tests;

@@ -14,11 +14,9 @@ impl Router {
         let old_wait = self.backup_wait();
         let old = self.replace_settings(settings);
         self.yielded &= self.settings.priority == old.priority;
-        match self.state.clone() {
-            State::Active {
-                leaving: Some(_), ..
-            } => {}
-            State::Active { .. } => {
+        match &self.state {
+            State::Active(active) if active.leaving.is_some() => {}
+            State::Active(_) => {
                 self.active_interval = self.settings.advert_interval;
                 if !self.settings.advertises_like(&old) {
                     self.answer(now);
@@ -27,24 +25,20 @@ impl Router {
                     self.announcer.schedule_refresh(now, &self.settings.garp);
                 }
             }
-            State::Backup { .. } => {
+            State::Backup(_) => {
                 self.handed_over = false;
                 self.reschedule(now, &old, old_wait);
             }
-            State::Initialize { .. } | State::Fault { .. } => self.handed_over = false,
+            State::Initialize(_) | State::Fault(_) => self.handed_over = false,
         }
     }
 
     /// Moves the Active_Down_Timer by what the wait has changed. Who owns the addresses now does not wait.
     fn reschedule(&mut self, now: Instant, old: &Settings, old_wait: Duration) {
-        let State::Backup {
-            active_down_at,
-            hears,
-            prolonged,
-        } = self.state
-        else {
+        let State::Backup(mut backup) = self.state else {
             return;
         };
+        let hears = backup.hears;
         if self.settings.version == Version::V2 || hears.peer().is_none() {
             self.active_interval = self.settings.advert_interval;
         }
@@ -56,28 +50,19 @@ impl Router {
             return;
         }
         let peer_owns = hears.peer().is_some_and(|peer| peer.priority == 255);
-        let active_down_at = if self.settings.owner() && !old.owner() && !peer_owns {
+        backup.active_down_at = if self.settings.owner() && !old.owner() && !peer_owns {
             now
         } else {
-            (active_down_at + self.backup_wait() - old_wait).max(now)
+            (backup.active_down_at + self.backup_wait() - old_wait).max(now)
         };
-        self.state = State::Backup {
-            active_down_at,
-            hears,
-            prolonged,
-        };
+        self.state = State::Backup(backup);
     }
 
     /// What the timer of a Backup router was set to when it was started.
     fn backup_wait(&self) -> Duration {
-        match self.state {
-            State::Backup {
-                hears: Hears::Resigned(_),
-                ..
-            } => self.skew_time(),
-            State::Backup {
-                prolonged: true, ..
-            } => self.active_interval + self.skew_time(),
+        match &self.state {
+            State::Backup(backup) if matches!(backup.hears, Hears::Resigned(_)) => self.skew_time(),
+            State::Backup(backup) if backup.prolonged => self.active_interval + self.skew_time(),
             _ => self.active_down_interval(),
         }
     }

@@ -10,33 +10,35 @@ use crate::time::{Duration, Instant};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
     /// Not started yet, or stopped.
-    Initialize {
-        /// What it waits for.
-        waits: Waits,
-    },
+    Initialize(Waits),
     /// The interface does not serve.
-    Fault {
-        /// Why not.
-        why: Fault,
-    },
+    Fault(Fault),
     /// Ready to take over.
-    Backup {
-        /// Active_Down_Timer: takes over when it has heard nothing until then.
-        active_down_at: Instant,
-        /// What it hears meanwhile.
-        hears: Hears,
-        /// Whether the timer was prolonged because of an own stall; done once in a silence.
-        prolonged: bool,
-    },
+    Backup(Backup),
     /// Holds the addresses.
-    Active {
-        /// Adver_Timer: the next advert.
-        advert_at: Instant,
-        /// A planned handover is under way: it serves on, but sends no more adverts.
-        leaving: Option<Leaving>,
-        /// Another owner (priority 255) of a lower address was heard: it has until then to step back.
-        contest_until: Option<Instant>,
-    },
+    Active(Active),
+}
+
+/// Ready to take over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backup {
+    /// Active_Down_Timer: takes over when it has heard nothing until then.
+    pub active_down_at: Instant,
+    /// What it hears meanwhile.
+    pub hears: Hears,
+    /// Whether the timer was prolonged because of an own stall; done once in a silence.
+    pub prolonged: bool,
+}
+
+/// Holds the addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Active {
+    /// Adver_Timer: the next advert.
+    pub advert_at: Instant,
+    /// A planned handover is under way: it serves on, but sends no more adverts.
+    pub leaving: Option<Leaving>,
+    /// Another owner (priority 255) of a lower address was heard: it has until then to step back.
+    pub contest_until: Option<Instant>,
 }
 
 /// What a router in Initialize waits for.
@@ -128,6 +130,34 @@ pub enum StateName {
     Active,
 }
 
+impl Backup {
+    /// When it takes over: after a silence, or after the preempt delay.
+    #[must_use]
+    pub fn due(&self) -> Instant {
+        let preempt_at = self.hears.preempt_at();
+        preempt_at.map_or(self.active_down_at, |at| at.min(self.active_down_at))
+    }
+}
+
+impl Active {
+    /// When it has to do something next.
+    #[must_use]
+    pub fn due(&self) -> Instant {
+        match self.leaving {
+            Some(Leaving {
+                until, repeat_at, ..
+            }) => repeat_at.map_or(until, |at| at.min(until)),
+            None => self.advert_at,
+        }
+    }
+
+    /// Whether a handover under way ends in Initialize.
+    #[must_use]
+    pub fn stops(&self) -> bool {
+        self.leaving.is_some_and(|leaving| leaving.stops)
+    }
+}
+
 impl Hears {
     /// The Active router, followed or to be preempted.
     #[must_use]
@@ -135,6 +165,17 @@ impl Hears {
         match self {
             Self::Active(peer) | Self::Lower { peer, .. } => Some(*peer),
             Self::Nobody | Self::Resigned(_) => None,
+        }
+    }
+
+    /// The same, without a preempt delay: the Active_Down_Timer decides.
+    pub(super) const fn without_delay(self) -> Self {
+        match self {
+            Self::Lower { peer, .. } => Self::Lower {
+                peer,
+                preempt_at: None,
+            },
+            other => other,
         }
     }
 
@@ -153,10 +194,10 @@ impl State {
     #[must_use]
     pub const fn name(&self) -> StateName {
         match self {
-            Self::Initialize { .. } => StateName::Initialize,
-            Self::Fault { .. } => StateName::Fault,
-            Self::Backup { .. } => StateName::Backup,
-            Self::Active { .. } => StateName::Active,
+            Self::Initialize(_) => StateName::Initialize,
+            Self::Fault(_) => StateName::Fault,
+            Self::Backup(_) => StateName::Backup,
+            Self::Active(_) => StateName::Active,
         }
     }
 }

@@ -430,12 +430,12 @@ fn timeouts_before_their_time_change_nothing() {
     }
     assert_eq!(lab.changes(), [(0, 0, Backup)]);
     let state = lab.nodes[0].router.state().clone();
-    let expected = State::Backup {
+    let expected = super::super::Backup {
         active_down_at: Instant::from_micros(3_609_375),
         hears: Hears::Nobody,
         prolonged: false,
     };
-    assert_eq!(state, expected);
+    assert_eq!(state, State::Backup(expected));
 }
 
 #[test]
