@@ -1,10 +1,31 @@
 //! The director on a Linux host: sockets, netlink, the control socket, and the loop that drives the core.
+//!
+//! The core ([`director_core`]) decides everything and touches nothing; this crate touches everything and decides
+//! nothing. One thread, one loop ([`run()`]): what happens becomes an input, and what the core wants is done at once
+//! and, where it can fail, answered.
+//!
+//! | module | what it owns |
+//! |---|---|
+//! | [`run`](mod@run), `effects`, `answer` | the loop, the core's outputs, the requests of operators |
+//! | [`kernel`] | links, addresses, routes (rtnetlink), services and dests (generic netlink) |
+//! | [`sock`] | adverts, announcements, the checks' connections |
+//! | `ctl`, [`frame`], [`proto`] | the control socket and what is said there |
+//! | `files`, `process`, [`signal`], [`clock`] | configuration files, priority and figures, signals, time |
 #![warn(missing_docs)]
 
+mod answer;
 pub mod clock;
+mod ctl;
+mod effects;
+mod files;
 pub mod frame;
 pub mod kernel;
 pub mod limits;
+mod process;
 pub mod proto;
+pub mod run;
 pub mod signal;
 pub mod sock;
+mod token;
+
+pub use crate::run::{Error, Options, run};

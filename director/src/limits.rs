@@ -28,9 +28,6 @@ pub const KERNEL_RETRY: Duration = Duration::from_secs(1);
 /// Programs at the control socket: the consoles, and some operators' commands.
 pub const CLIENTS_MAX: usize = 16;
 
-/// A client that has so much unread gets nothing more: the longest reply, and one more in the making.
-pub const CLIENT_UNSENT_MAX: usize = crate::frame::REPLY_MAX + (64 << 10);
-
 /// A client that takes nothing of a reply for so long is dropped: a serial line of 9600 baud moves a byte in a
 /// millisecond, and the socket's buffer is read by the console ahead of the line.
 pub const CLIENT_STALL_MAX: Duration = Duration::from_secs(30);

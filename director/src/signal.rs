@@ -24,5 +24,14 @@ pub fn catch() -> io::Result<Signals> {
 
 /// The wishes that have come; several signals of one kind may count once.
 pub fn wishes(signals: &mut Signals) -> Vec<Wish> {
-    signals.pending().map(|signal| if signal == SIGHUP { Wish::Reload } else { Wish::Stop }).collect()
+    signals
+        .pending()
+        .map(|signal| {
+            if signal == SIGHUP {
+                Wish::Reload
+            } else {
+                Wish::Stop
+            }
+        })
+        .collect()
 }

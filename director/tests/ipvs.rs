@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use director::kernel::ipvs::{BATCH_MAX, Ipvs, IpvsError};
 use director_core::ipvs::{
-    Dest, DestId, FLAG_PERSISTENT, FLAG_SCHED1, FLAG_SCHED2, Forwarding, Protocol, Service, ServiceId, SyncDaemon,
-    SyncRole,
+    Dest, DestId, FLAG_PERSISTENT, FLAG_SCHED1, FLAG_SCHED2, Forwarding, Protocol, Service,
+    ServiceId, SyncDaemon, SyncRole,
 };
 use director_core::kernel::{Op, OpError};
 use director_core::net::Family;
@@ -24,11 +24,19 @@ fn every_kind_of_service_and_dest_is_read_back_as_it_was_set() {
             ops.extend(dests.iter().map(|(dest, to)| Op::NewDest(*id, *dest, *to)));
         }
         assert_eq!(ipvs.apply(&ops), vec![Ok(()); ops.len()]);
-        let services: BTreeMap<_, _> = table.iter().map(|(id, service, _)| (*id, service.clone())).collect();
+        let services: BTreeMap<_, _> = table
+            .iter()
+            .map(|(id, service, _)| (*id, service.clone()))
+            .collect();
         assert_eq!(ipvs.services().unwrap(), services);
         for (id, _, dests) in &table {
             let wished: BTreeMap<_, _> = dests.iter().copied().collect();
-            let found: BTreeMap<_, _> = ipvs.dests(id).unwrap().iter().map(|(id, dest)| (*id, dest.dest)).collect();
+            let found: BTreeMap<_, _> = ipvs
+                .dests(id)
+                .unwrap()
+                .iter()
+                .map(|(id, dest)| (*id, dest.dest))
+                .collect();
             assert_eq!(found, wished, "{id}");
         }
         if let Some(rules) = ipvsadm() {
@@ -43,7 +51,10 @@ fn every_kind_of_service_and_dest_is_read_back_as_it_was_set() {
                 "-A -f 7 -s sh",
                 "-a -f 7 -r 10.0.0.13:0 -i -w 1 --tun-type ipip",
             ] {
-                assert!(rules.lines().any(|rule| rule.trim_end() == line), "{line} is not in\n{rules}");
+                assert!(
+                    rules.lines().any(|rule| rule.trim_end() == line),
+                    "{line} is not in\n{rules}"
+                );
             }
         }
     });
@@ -54,7 +65,10 @@ fn changes_keep_the_rest_and_deletions_are_exact() {
     with_ipvs(|ipvs| {
         let (id, service, dests) = table().remove(0);
         let (dest, to) = dests[0];
-        let changed = Service { scheduler: "rr".parse().unwrap(), ..service.clone() };
+        let changed = Service {
+            scheduler: "rr".parse().unwrap(),
+            ..service.clone()
+        };
         let heavier = Dest { weight: 9, ..to };
         let ops = [
             Op::NewService(id, service),
@@ -78,8 +92,14 @@ fn one_refused_operation_of_a_batch_has_its_own_errno_and_the_others_are_done() 
     with_ipvs(|ipvs| {
         let (id, service, dests) = table().remove(0);
         let (dest, to) = dests[0];
-        let unknown = Service { scheduler: "nonesuch".parse().unwrap(), ..service.clone() };
-        let elsewhere = ServiceId::Fwmark { family: Family::V4, mark: 99 };
+        let unknown = Service {
+            scheduler: "nonesuch".parse().unwrap(),
+            ..service.clone()
+        };
+        let elsewhere = ServiceId::Fwmark {
+            family: Family::V4,
+            mark: 99,
+        };
         let ops = [
             Op::NewService(id, service.clone()),
             Op::NewService(id, service),
@@ -109,14 +129,29 @@ fn one_refused_operation_of_a_batch_has_its_own_errno_and_the_others_are_done() 
 #[test]
 fn both_synchronisation_daemons_run_and_stop() {
     with_ipvs(|ipvs| {
-        let daemon = SyncDaemon { interface: "lo".parse().unwrap(), id: 51 };
+        let daemon = SyncDaemon {
+            interface: "lo".parse().unwrap(),
+            id: 51,
+        };
         let start = |role| Op::StartSync(role, daemon.clone());
         let started = ipvs.apply(&[start(SyncRole::Master), start(SyncRole::Backup)]);
         assert_eq!(started, [Ok(()), Ok(())]);
-        let both = BTreeMap::from([(SyncRole::Master, daemon.clone()), (SyncRole::Backup, daemon.clone())]);
+        let both = BTreeMap::from([
+            (SyncRole::Master, daemon.clone()),
+            (SyncRole::Backup, daemon.clone()),
+        ]);
         assert_eq!(ipvs.daemons().unwrap(), both);
-        assert_eq!(ipvs.apply(&[start(SyncRole::Master)]), [Err(OpError::EXISTS)]);
-        assert_eq!(ipvs.apply(&[Op::StopSync(SyncRole::Master), Op::StopSync(SyncRole::Backup)]), [Ok(()), Ok(())]);
+        assert_eq!(
+            ipvs.apply(&[start(SyncRole::Master)]),
+            [Err(OpError::EXISTS)]
+        );
+        assert_eq!(
+            ipvs.apply(&[
+                Op::StopSync(SyncRole::Master),
+                Op::StopSync(SyncRole::Backup)
+            ]),
+            [Ok(()), Ok(())]
+        );
         assert_eq!(ipvs.daemons().unwrap(), BTreeMap::new());
     });
 }
@@ -129,7 +164,9 @@ fn a_thousand_dests_are_written_in_batches_and_read_back() {
         for port in 1..=100 {
             let id = tcp("192.0.2.100", port);
             ops.push(Op::NewService(id, service.clone()));
-            ops.extend((1..=10).map(|host| Op::NewDest(id, at(&format!("10.0.0.{host}"), port), to)));
+            ops.extend(
+                (1..=10).map(|host| Op::NewDest(id, at(&format!("10.0.0.{host}"), port), to)),
+            );
         }
         let start = Instant::now();
         for batch in ops.chunks(BATCH_MAX) {
@@ -138,47 +175,93 @@ fn a_thousand_dests_are_written_in_batches_and_read_back() {
         let written = start.elapsed();
         let start = Instant::now();
         let services = ipvs.services().unwrap();
-        let dests: usize = services.keys().map(|id| ipvs.dests(id).unwrap().len()).sum();
-        println!("{} operations in {written:?}, read in {:?}", ops.len(), start.elapsed());
+        let dests: usize = services
+            .keys()
+            .map(|id| ipvs.dests(id).unwrap().len())
+            .sum();
+        println!(
+            "{} operations in {written:?}, read in {:?}",
+            ops.len(),
+            start.elapsed()
+        );
         assert_eq!((services.len(), dests), (100, 1000));
     });
 }
 
 fn table() -> Vec<(ServiceId, Service, Vec<(DestId, Dest)>)> {
-    let limited = Dest { upper: 100, lower: 50, ..dest(Forwarding::Nat, 0) };
-    let udp = ServiceId::Address { protocol: Protocol::Udp, address: "192.0.2.100".parse().unwrap(), port: 53 };
-    let mark = ServiceId::Fwmark { family: Family::V4, mark: 7 };
+    let limited = Dest {
+        upper: 100,
+        lower: 50,
+        ..dest(Forwarding::Nat, 0)
+    };
+    let udp = ServiceId::Address {
+        protocol: Protocol::Udp,
+        address: "192.0.2.100".parse().unwrap(),
+        port: 53,
+    };
+    let mark = ServiceId::Fwmark {
+        family: Family::V4,
+        mark: 7,
+    };
     vec![
         (
             tcp("192.0.2.100", 80),
             service("wlc", 0, 0, 32),
-            vec![(at("10.0.0.11", 80), dest(Forwarding::Dr, 3)), (at("10.0.0.12", 8080), limited)],
+            vec![
+                (at("10.0.0.11", 80), dest(Forwarding::Dr, 3)),
+                (at("10.0.0.12", 8080), limited),
+            ],
         ),
         (udp, service("mh", FLAG_SCHED1 | FLAG_SCHED2, 0, 32), vec![]),
-        (tcp("192.0.2.100", 443), service("rr", FLAG_PERSISTENT, 300, 24), vec![]),
+        (
+            tcp("192.0.2.100", 443),
+            service("rr", FLAG_PERSISTENT, 300, 24),
+            vec![],
+        ),
         (
             tcp("2001:db8::100", 80),
             service("wrr", FLAG_PERSISTENT, 60, 128),
             vec![(at("2001:db8::11", 80), dest(Forwarding::Nat, 1))],
         ),
-        (mark, service("sh", 0, 0, 32), vec![(at("10.0.0.13", 0), dest(Forwarding::Tun, 1))]),
+        (
+            mark,
+            service("sh", 0, 0, 32),
+            vec![(at("10.0.0.13", 0), dest(Forwarding::Tun, 1))],
+        ),
     ]
 }
 
 fn service(scheduler: &str, flags: u32, timeout_s: u32, granularity: u8) -> Service {
-    Service { scheduler: scheduler.parse().unwrap(), flags, timeout_s, granularity }
+    Service {
+        scheduler: scheduler.parse().unwrap(),
+        flags,
+        timeout_s,
+        granularity,
+    }
 }
 
 fn dest(forwarding: Forwarding, weight: u32) -> Dest {
-    Dest { forwarding, weight, upper: 0, lower: 0 }
+    Dest {
+        forwarding,
+        weight,
+        upper: 0,
+        lower: 0,
+    }
 }
 
 fn tcp(address: &str, port: u16) -> ServiceId {
-    ServiceId::Address { protocol: Protocol::Tcp, address: address.parse().unwrap(), port }
+    ServiceId::Address {
+        protocol: Protocol::Tcp,
+        address: address.parse().unwrap(),
+        port,
+    }
 }
 
 fn at(address: &str, port: u16) -> DestId {
-    DestId { address: address.parse().unwrap(), port }
+    DestId {
+        address: address.parse().unwrap(),
+        port,
+    }
 }
 
 /// Runs a test with the IPVS of a fresh network namespace, whose loopback is up: without any address the kernel
@@ -196,7 +279,10 @@ fn with_ipvs(test: impl FnOnce(&mut Ipvs) + Send + 'static) {
             }
             result => result.unwrap(),
         };
-        let status = Command::new("ip").args(["link", "set", "lo", "up"]).status().expect("ip is installed");
+        let status = Command::new("ip")
+            .args(["link", "set", "lo", "up"])
+            .status()
+            .expect("ip is installed");
         assert!(status.success());
         test(&mut ipvs);
     })

@@ -28,9 +28,18 @@ fn links_addresses_and_routes_are_set_and_read_back() {
         let after = link(&mut rtnl, "left");
         assert!(after.up && after.mtu == 1400);
 
-        let own = AddressId { ifindex: left.ifindex, cidr: "192.0.2.1/24".parse().unwrap() };
-        let vip = AddressId { ifindex: left.ifindex, cidr: "192.0.2.100/32".parse().unwrap() };
-        let vip6 = AddressId { ifindex: left.ifindex, cidr: "2001:db8::100/128".parse().unwrap() };
+        let own = AddressId {
+            ifindex: left.ifindex,
+            cidr: "192.0.2.1/24".parse().unwrap(),
+        };
+        let vip = AddressId {
+            ifindex: left.ifindex,
+            cidr: "192.0.2.100/32".parse().unwrap(),
+        };
+        let vip6 = AddressId {
+            ifindex: left.ifindex,
+            cidr: "2001:db8::100/128".parse().unwrap(),
+        };
         ip("address add 192.0.2.7/24 dev left");
         for id in [own, vip, vip6] {
             rtnl.apply(&Op::AddAddress(id)).unwrap();
@@ -40,7 +49,10 @@ fn links_addresses_and_routes_are_set_and_read_back() {
         for id in [own, vip, vip6] {
             assert!(addresses.contains(&(id, true)), "{id:?} in {addresses:?}");
         }
-        let foreign = AddressId { ifindex: left.ifindex, cidr: "192.0.2.7/24".parse().unwrap() };
+        let foreign = AddressId {
+            ifindex: left.ifindex,
+            cidr: "192.0.2.7/24".parse().unwrap(),
+        };
         assert!(addresses.contains(&(foreign, false)), "{addresses:?}");
 
         let default = Route {
@@ -57,13 +69,19 @@ fn links_addresses_and_routes_are_set_and_read_back() {
             source: None,
             metric: 0,
         };
-        let direct6 = Route { destination: "2001:db8:1::/64".parse().unwrap(), ..direct };
+        let direct6 = Route {
+            destination: "2001:db8:1::/64".parse().unwrap(),
+            ..direct
+        };
         ip("route add 203.0.113.0/24 dev left");
         for route in [default, direct, direct6] {
             rtnl.apply(&Op::AddRoute(route)).unwrap();
             assert_eq!(rtnl.apply(&Op::AddRoute(route)), Err(OpError::EXISTS));
         }
-        assert_eq!(routes(&mut rtnl), [direct, default, direct6].into_iter().collect::<Vec<_>>());
+        assert_eq!(
+            routes(&mut rtnl),
+            [direct, default, direct6].into_iter().collect::<Vec<_>>()
+        );
 
         for route in [default, direct, direct6] {
             rtnl.apply(&Op::DelRoute(route)).unwrap();
@@ -81,9 +99,18 @@ fn links_addresses_and_routes_are_set_and_read_back() {
 fn a_missing_link_is_an_errno_and_not_the_end() {
     in_a_namespace(|| {
         let mut rtnl = Rtnl::open().unwrap();
-        let nowhere = AddressId { ifindex: Ifindex(999), cidr: "192.0.2.1/24".parse().unwrap() };
-        assert_eq!(rtnl.apply(&Op::LinkUp(Ifindex(999))), Err(OpError(libc::ENODEV)));
-        assert_eq!(rtnl.apply(&Op::AddAddress(nowhere)), Err(OpError(libc::ENODEV)));
+        let nowhere = AddressId {
+            ifindex: Ifindex(999),
+            cidr: "192.0.2.1/24".parse().unwrap(),
+        };
+        assert_eq!(
+            rtnl.apply(&Op::LinkUp(Ifindex(999))),
+            Err(OpError(libc::ENODEV))
+        );
+        assert_eq!(
+            rtnl.apply(&Op::AddAddress(nowhere)),
+            Err(OpError(libc::ENODEV))
+        );
         assert!(link(&mut rtnl, "lo").loopback);
     });
 }
@@ -96,7 +123,10 @@ fn the_monitor_hears_of_links_and_addresses() {
         ip("link set left up");
         ip("link set right up");
         let left = link(&mut rtnl, "left");
-        let id = AddressId { ifindex: left.ifindex, cidr: "192.0.2.1/32".parse().unwrap() };
+        let id = AddressId {
+            ifindex: left.ifindex,
+            cidr: "192.0.2.1/32".parse().unwrap(),
+        };
         rtnl.apply(&Op::AddAddress(id)).unwrap();
         rtnl.apply(&Op::DelAddress(id)).unwrap();
         ip("link del left");
@@ -118,19 +148,30 @@ fn adverts_are_heard_by_the_other_end_alone_and_carry_any_source() {
         ip("link set left up");
         ip("link set right up");
         ip("address add 192.0.2.1/24 dev left");
-        let (left, right) = (link(&mut rtnl, "left").ifindex, link(&mut rtnl, "right").ifindex);
+        let (left, right) = (
+            link(&mut rtnl, "left").ifindex,
+            link(&mut rtnl, "right").ifindex,
+        );
         let poll = Poll::new().unwrap();
         let group = Ipv4Addr::new(224, 0, 0, 18);
         let mut sockets = VrrpSockets::default();
         for ifindex in [left, right, left] {
-            sockets.join(poll.registry(), Token(0), ifindex, group).unwrap();
+            sockets
+                .join(poll.registry(), Token(0), ifindex, group)
+                .unwrap();
         }
         let foreign = Ipv4Addr::new(198, 51, 100, 9);
         sockets.send(left, foreign, group, b"a payload");
         let mut buffer = [0; 2048];
-        let length = sockets.receive(right, &mut buffer).unwrap().expect("the other end hears it");
+        let length = sockets
+            .receive(right, &mut buffer)
+            .unwrap()
+            .expect("the other end hears it");
         let packet = &buffer[..length];
-        assert_eq!((packet[0], packet[1], packet[8], packet[9]), (0x45, 0xc0, 255, 112));
+        assert_eq!(
+            (packet[0], packet[1], packet[8], packet[9]),
+            (0x45, 0xc0, 255, 112)
+        );
         assert_eq!(u16::from_be_bytes([packet[2], packet[3]]), 29);
         assert_eq!(packet[12..16], foreign.octets());
         assert_eq!(packet[16..20], group.octets());
@@ -152,9 +193,14 @@ fn an_announcement_reaches_the_neighbour_table() {
         let vip = Ipv4Addr::new(192, 0, 2, 100);
         ip("neighbour add 192.0.2.100 lladdr 02:00:00:00:00:01 dev right nud stale");
         let left = link(&mut rtnl, "left");
-        ArpSender::open().unwrap().announce(left.ifindex, left.mac, vip);
+        ArpSender::open()
+            .unwrap()
+            .announce(left.ifindex, left.mac, vip);
         let neighbours = ip("neighbour show dev right");
-        assert!(neighbours.contains(&format!("{vip} lladdr {}", left.mac)), "{neighbours}");
+        assert!(
+            neighbours.contains(&format!("{vip} lladdr {}", left.mac)),
+            "{neighbours}"
+        );
     });
 }
 
@@ -176,23 +222,39 @@ fn in_a_namespace(test: impl FnOnce() + Send + 'static) {
 
 /// Runs `ip` and gives its output.
 fn ip(arguments: &str) -> String {
-    let output = Command::new("ip").args(arguments.split(' ')).output().expect("ip is installed");
-    assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+    let output = Command::new("ip")
+        .args(arguments.split(' '))
+        .output()
+        .expect("ip is installed");
+    assert!(
+        output.status.success(),
+        "ip {arguments}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 fn link(rtnl: &mut Rtnl, name: &str) -> Link {
-    let Ok(Snapshot::Network { links, .. }) = rtnl.snapshot() else { panic!("no snapshot") };
-    links.into_iter().find(|link| link.name.as_str() == name).unwrap()
+    let Ok(Snapshot::Network { links, .. }) = rtnl.snapshot() else {
+        panic!("no snapshot")
+    };
+    links
+        .into_iter()
+        .find(|link| link.name.as_str() == name)
+        .unwrap()
 }
 
 fn addresses(rtnl: &mut Rtnl) -> Vec<(AddressId, bool)> {
-    let Ok(Snapshot::Network { addresses, .. }) = rtnl.snapshot() else { panic!("no snapshot") };
+    let Ok(Snapshot::Network { addresses, .. }) = rtnl.snapshot() else {
+        panic!("no snapshot")
+    };
     addresses
 }
 
 fn routes(rtnl: &mut Rtnl) -> Vec<Route> {
-    let Ok(Snapshot::Network { mut routes, .. }) = rtnl.snapshot() else { panic!("no snapshot") };
+    let Ok(Snapshot::Network { mut routes, .. }) = rtnl.snapshot() else {
+        panic!("no snapshot")
+    };
     routes.sort_by_key(|route| (route.destination.address.is_ipv6(), route.via.is_some()));
     routes
 }

@@ -20,7 +20,11 @@ use super::route_socket::RouteSocket;
 
 /// Links, and addresses of both families. Routes are looked at by the periodic read alone: a router may have a
 /// million of them, and none but our own matters.
-const GROUPS: [MulticastGroup; 3] = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
+const GROUPS: [MulticastGroup; 3] = [
+    MulticastGroup::Link,
+    MulticastGroup::Ipv4Ifaddr,
+    MulticastGroup::Ipv6Ifaddr,
+];
 
 type Messages = Box<dyn Stream<Item = (NetlinkMessage<RouteNetlinkMessage>, SocketAddr)> + Unpin>;
 
@@ -38,8 +42,13 @@ impl Monitor {
     /// # Errors
     /// When there is no netlink, or no file descriptor left.
     pub fn open() -> io::Result<Self> {
-        let (connection, handle, messages) = rtnetlink::new_multicast_connection_with_socket::<RouteSocket>(&GROUPS)?;
-        Ok(Self { connection, messages: Box::new(messages), _handle: handle })
+        let (connection, handle, messages) =
+            rtnetlink::new_multicast_connection_with_socket::<RouteSocket>(&GROUPS)?;
+        Ok(Self {
+            connection,
+            messages: Box::new(messages),
+            _handle: handle,
+        })
     }
 
     /// For mio: readable when there is news.
@@ -54,7 +63,9 @@ impl Monitor {
     /// When it can't be opened anew.
     pub fn events(&mut self) -> io::Result<Vec<KernelEvent>> {
         let mut events = Vec::new();
-        let ended = pin!(&mut self.connection).poll(&mut Context::from_waker(Waker::noop())).is_ready();
+        let ended = pin!(&mut self.connection)
+            .poll(&mut Context::from_waker(Waker::noop()))
+            .is_ready();
         while let Some(Some((message, _))) = self.messages.next().now_or_never() {
             match message.payload {
                 NetlinkPayload::InnerMessage(inner) => events.extend(event(&inner)),
@@ -77,7 +88,9 @@ fn event(message: &RouteNetlinkMessage) -> Option<KernelEvent> {
         RouteNetlinkMessage::NewAddress(_) => {
             message::address(message).map(|(id, ours)| KernelEvent::Address(id, ours))
         }
-        RouteNetlinkMessage::DelAddress(_) => message::address(message).map(|(id, _)| KernelEvent::AddressGone(id)),
+        RouteNetlinkMessage::DelAddress(_) => {
+            message::address(message).map(|(id, _)| KernelEvent::AddressGone(id))
+        }
         _ => None,
     }
 }

@@ -97,15 +97,17 @@ mod tests {
 
     /// An acknowledgement of message 7 and an error of message 8, as x86 writes them.
     const ANSWERS: [u8; 72] = [
-        36, 0, 0, 0, 2, 0, 0, 1, 7, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 30, 0, 0, 0, 20, 0, 5, 0, 7, 0,
-        0, 0, 0, 0, 0, 0, //
-        36, 0, 0, 0, 2, 0, 0, 1, 8, 0, 0, 0, 1, 0, 0, 0, 0xef, 0xff, 0xff, 0xff, 30, 0, 0, 0, 20, 0,
-        5, 0, 8, 0, 0, 0, 0, 0, 0, 0,
+        36, 0, 0, 0, 2, 0, 0, 1, 7, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 30, 0, 0, 0, 20, 0, 5, 0, 7,
+        0, 0, 0, 0, 0, 0, 0, //
+        36, 0, 0, 0, 2, 0, 0, 1, 8, 0, 0, 0, 1, 0, 0, 0, 0xef, 0xff, 0xff, 0xff, 30, 0, 0, 0, 20,
+        0, 5, 0, 8, 0, 0, 0, 0, 0, 0, 0,
     ];
 
     #[test]
     fn answers_are_found_by_their_sequence() {
-        let found: Vec<_> = messages(&ANSWERS).map(|m| (m.kind, m.sequence, m.errno())).collect();
+        let found: Vec<_> = messages(&ANSWERS)
+            .map(|m| (m.kind, m.sequence, m.errno()))
+            .collect();
         assert_eq!(found, [(ERROR, 7, 0), (ERROR, 8, 17)]);
     }
 

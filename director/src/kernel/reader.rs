@@ -38,8 +38,14 @@ impl TableReader {
         let Some(left) = &mut self.left else {
             let services = ipvs.services()?;
             self.left = Some(services.keys().copied().collect());
-            let pool = |service| Pool { service, dests: BTreeMap::new() };
-            self.table.0 = services.into_iter().map(|(id, service)| (id, pool(service))).collect();
+            let pool = |service| Pool {
+                service,
+                dests: BTreeMap::new(),
+            };
+            self.table.0 = services
+                .into_iter()
+                .map(|(id, service)| (id, pool(service)))
+                .collect();
             return Ok(false);
         };
         if let Some(id) = left.pop_front() {
@@ -55,6 +61,9 @@ impl TableReader {
 
     /// The table as it was read.
     pub(super) fn finish(self) -> Snapshot {
-        Snapshot::Ipvs { table: self.table, sync: self.sync }
+        Snapshot::Ipvs {
+            table: self.table,
+            sync: self.sync,
+        }
     }
 }

@@ -43,18 +43,24 @@ pub(super) fn our_routes(family: IpAddr) -> RouteNetlinkMessage {
 pub(super) fn address_of(id: &AddressId) -> AddressMessage {
     let (index, prefix) = (id.ifindex.0, id.cidr.prefix);
     let mut message = match id.cidr.address {
-        IpAddr::V4(address) => {
-            AddressMessageBuilder::<Ipv4Addr>::new().index(index).address(address, prefix).build()
-        }
-        IpAddr::V6(address) => {
-            AddressMessageBuilder::<Ipv6Addr>::new().index(index).address(address, prefix).build()
-        }
+        IpAddr::V4(address) => AddressMessageBuilder::<Ipv4Addr>::new()
+            .index(index)
+            .address(address, prefix)
+            .build(),
+        IpAddr::V6(address) => AddressMessageBuilder::<Ipv6Addr>::new()
+            .index(index)
+            .address(address, prefix)
+            .build(),
     };
-    message.attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(PROTOCOL)));
+    message
+        .attributes
+        .push(AddressAttribute::Protocol(AddressProtocol::Other(PROTOCOL)));
     if id.cidr == Cidr::host(id.cidr.address) && id.cidr.address.is_ipv6() {
         // A virtual address must serve at once; that no two nodes have it is the election's work.
         message.header.flags |= AddressHeaderFlags::Nodad;
-        message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+        message
+            .attributes
+            .push(AddressAttribute::Flags(AddressFlags::Nodad));
     }
     message
 }
@@ -74,11 +80,21 @@ pub(super) fn route_of(route: &Route) -> RouteMessage {
     };
     let attributes = &mut message.attributes;
     if route.destination.prefix > 0 {
-        attributes.push(RouteAttribute::Destination(route_address(route.destination.address)));
+        attributes.push(RouteAttribute::Destination(route_address(
+            route.destination.address,
+        )));
     }
-    attributes.extend(route.via.map(|via| RouteAttribute::Gateway(route_address(via))));
+    attributes.extend(
+        route
+            .via
+            .map(|via| RouteAttribute::Gateway(route_address(via))),
+    );
     attributes.extend(route.ifindex.map(|link| RouteAttribute::Oif(link.0)));
-    attributes.extend(route.source.map(|source| RouteAttribute::PrefSource(route_address(source))));
+    attributes.extend(
+        route
+            .source
+            .map(|source| RouteAttribute::PrefSource(route_address(source))),
+    );
     if route.metric > 0 {
         attributes.push(RouteAttribute::Priority(route.metric));
     }
@@ -87,7 +103,9 @@ pub(super) fn route_of(route: &Route) -> RouteMessage {
 
 /// A link, out of RTM_NEWLINK; none for what a bridge says of its ports.
 pub(super) fn link(message: &RouteNetlinkMessage) -> Option<Link> {
-    let RouteNetlinkMessage::NewLink(message) = message else { return None };
+    let RouteNetlinkMessage::NewLink(message) = message else {
+        return None;
+    };
     if message.header.interface_family != AddressFamily::Unspec {
         return None;
     }
@@ -96,7 +114,9 @@ pub(super) fn link(message: &RouteNetlinkMessage) -> Option<Link> {
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(text) => name = text.parse().ok(),
-            LinkAttribute::Address(bytes) => mac = <[u8; 6]>::try_from(bytes.as_slice()).map_or(mac, Mac),
+            LinkAttribute::Address(bytes) => {
+                mac = <[u8; 6]>::try_from(bytes.as_slice()).map_or(mac, Mac)
+            }
             LinkAttribute::Mtu(bytes) => mtu = *bytes,
             _ => {}
         }
@@ -115,7 +135,9 @@ pub(super) fn link(message: &RouteNetlinkMessage) -> Option<Link> {
 /// The number of a link that is gone, out of RTM_DELLINK; none for a port that left its bridge.
 pub(super) fn link_gone(message: &RouteNetlinkMessage) -> Option<Ifindex> {
     match message {
-        RouteNetlinkMessage::DelLink(message) if message.header.interface_family == AddressFamily::Unspec => {
+        RouteNetlinkMessage::DelLink(message)
+            if message.header.interface_family == AddressFamily::Unspec =>
+        {
             Some(Ifindex(message.header.index))
         }
         _ => None,
@@ -124,7 +146,9 @@ pub(super) fn link_gone(message: &RouteNetlinkMessage) -> Option<Ifindex> {
 
 /// An address, and whether it carries our mark, out of RTM_NEWADDR or RTM_DELADDR.
 pub(super) fn address(message: &RouteNetlinkMessage) -> Option<(AddressId, bool)> {
-    let (RouteNetlinkMessage::NewAddress(message) | RouteNetlinkMessage::DelAddress(message)) = message else {
+    let (RouteNetlinkMessage::NewAddress(message) | RouteNetlinkMessage::DelAddress(message)) =
+        message
+    else {
         return None;
     };
     let (mut local, mut address, mut ours) = (None, None, false);
@@ -137,15 +161,28 @@ pub(super) fn address(message: &RouteNetlinkMessage) -> Option<(AddressId, bool)
             _ => {}
         }
     }
-    let cidr = Cidr { address: local.or(address)?, prefix: message.header.prefix_len };
-    Some((AddressId { ifindex: Ifindex(message.header.index), cidr }, ours))
+    let cidr = Cidr {
+        address: local.or(address)?,
+        prefix: message.header.prefix_len,
+    };
+    Some((
+        AddressId {
+            ifindex: Ifindex(message.header.index),
+            cidr,
+        },
+        ours,
+    ))
 }
 
 /// One of our routes, out of RTM_NEWROUTE; none for anybody else's.
 pub(super) fn route(message: &RouteNetlinkMessage) -> Option<Route> {
-    let RouteNetlinkMessage::NewRoute(message) = message else { return None };
+    let RouteNetlinkMessage::NewRoute(message) = message else {
+        return None;
+    };
     let header = &message.header;
-    if header.protocol != RouteProtocol::Other(PROTOCOL) || header.table != RouteHeader::RT_TABLE_MAIN {
+    if header.protocol != RouteProtocol::Other(PROTOCOL)
+        || header.table != RouteHeader::RT_TABLE_MAIN
+    {
         return None;
     }
     let any = match header.address_family {
@@ -153,8 +190,17 @@ pub(super) fn route(message: &RouteNetlinkMessage) -> Option<Route> {
         AddressFamily::Inet6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         _ => return None,
     };
-    let destination = Cidr { address: any, prefix: header.destination_prefix_length };
-    let mut route = Route { destination, via: None, ifindex: None, source: None, metric: 0 };
+    let destination = Cidr {
+        address: any,
+        prefix: header.destination_prefix_length,
+    };
+    let mut route = Route {
+        destination,
+        via: None,
+        ifindex: None,
+        source: None,
+        metric: 0,
+    };
     for attribute in &message.attributes {
         match attribute {
             RouteAttribute::Destination(to) => route.destination.address = ip_address(to)?,
@@ -170,7 +216,11 @@ pub(super) fn route(message: &RouteNetlinkMessage) -> Option<Route> {
 }
 
 fn family_of(address: IpAddr) -> AddressFamily {
-    if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 }
+    if address.is_ipv4() {
+        AddressFamily::Inet
+    } else {
+        AddressFamily::Inet6
+    }
 }
 
 fn route_address(address: IpAddr) -> RouteAddress {

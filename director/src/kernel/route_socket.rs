@@ -45,7 +45,12 @@ impl AsyncSocket for RouteSocket {
         pending(self.0.send(bytes, 0))
     }
 
-    fn poll_send_to(&self, _: &mut Context<'_>, bytes: &[u8], to: &SocketAddr) -> Poll<io::Result<usize>> {
+    fn poll_send_to(
+        &self,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+        to: &SocketAddr,
+    ) -> Poll<io::Result<usize>> {
         pending(self.0.send_to(bytes, to, 0))
     }
 
@@ -53,7 +58,11 @@ impl AsyncSocket for RouteSocket {
         pending(self.0.recv(buffer, 0).map(|_| ()))
     }
 
-    fn poll_recv_from<B: BufMut>(&self, _: &mut Context<'_>, buffer: &mut B) -> Poll<io::Result<SocketAddr>> {
+    fn poll_recv_from<B: BufMut>(
+        &self,
+        _: &mut Context<'_>,
+        buffer: &mut B,
+    ) -> Poll<io::Result<SocketAddr>> {
         pending(self.0.recv_from(buffer, 0).map(|(_, from)| from))
     }
 

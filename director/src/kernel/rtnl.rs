@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 use director_core::kernel::{Op, OpError, Snapshot};
 use futures_util::StreamExt;
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL, NLM_F_REQUEST,
+    NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_proto::Connection;
@@ -47,7 +48,10 @@ impl Rtnl {
         // What comes unasked goes to the monitor's own connection; here the receiver is of no use.
         let (mut connection, handle, _) = rtnetlink::new_connection_with_socket::<RouteSocket>()?;
         // Lets the kernel filter dumps by our route protocol; without it the filter below does the same.
-        let _ = connection.socket_mut().socket_mut().set_netlink_get_strict_chk(true);
+        let _ = connection
+            .socket_mut()
+            .socket_mut()
+            .set_netlink_get_strict_chk(true);
         Ok(Self { connection, handle })
     }
 
@@ -58,11 +62,18 @@ impl Rtnl {
     pub fn apply(&mut self, op: &Op) -> Result<(), OpError> {
         const ADD: u16 = NLM_F_CREATE | NLM_F_EXCL;
         let (request, flags) = match op {
-            Op::LinkUp(link) => (RouteNetlinkMessage::SetLink(LinkUnspec::new_with_index(link.0).up().build()), 0),
-            Op::LinkMtu(link, mtu) => {
-                (RouteNetlinkMessage::SetLink(LinkUnspec::new_with_index(link.0).mtu(*mtu).build()), 0)
-            }
-            Op::AddAddress(id) => (RouteNetlinkMessage::NewAddress(message::address_of(id)), ADD),
+            Op::LinkUp(link) => (
+                RouteNetlinkMessage::SetLink(LinkUnspec::new_with_index(link.0).up().build()),
+                0,
+            ),
+            Op::LinkMtu(link, mtu) => (
+                RouteNetlinkMessage::SetLink(LinkUnspec::new_with_index(link.0).mtu(*mtu).build()),
+                0,
+            ),
+            Op::AddAddress(id) => (
+                RouteNetlinkMessage::NewAddress(message::address_of(id)),
+                ADD,
+            ),
             Op::DelAddress(id) => (RouteNetlinkMessage::DelAddress(message::address_of(id)), 0),
             Op::AddRoute(route) => (RouteNetlinkMessage::NewRoute(message::route_of(route)), ADD),
             Op::DelRoute(route) => (RouteNetlinkMessage::DelRoute(message::route_of(route)), 0),
@@ -127,7 +138,8 @@ impl Rtnl {
     fn wait(&mut self, at_most: Duration) {
         // SAFETY: the socket belongs to the connection, which outlives the borrow.
         let fd = unsafe { BorrowedFd::borrow_raw(self.connection.socket_mut().fd()) };
-        let timeout = PollTimeout::try_from(at_most.as_millis().saturating_add(1)).unwrap_or(PollTimeout::ZERO);
+        let timeout = PollTimeout::try_from(at_most.as_millis().saturating_add(1))
+            .unwrap_or(PollTimeout::ZERO);
         // An error shows at the next read.
         let _ = poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], timeout);
     }
@@ -163,5 +175,9 @@ async fn exchange(
             _ => {}
         }
     }
-    if interrupted { Err(OpError(libc::EINTR)) } else { Ok(found) }
+    if interrupted {
+        Err(OpError(libc::EINTR))
+    } else {
+        Ok(found)
+    }
 }

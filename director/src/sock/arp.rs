@@ -24,7 +24,10 @@ impl ArpSender {
     pub fn open() -> io::Result<Self> {
         // Protocol 0 receives nothing; SOCK_DGRAM lets the kernel write the Ethernet header.
         let socket = Socket::new(Domain::PACKET, Type::DGRAM.nonblocking().cloexec(), None)?;
-        Ok(Self { socket, send_error: 0 })
+        Ok(Self {
+            socket,
+            send_error: 0,
+        })
     }
 
     /// Announces an address to everybody on an interface. An error is logged when it is another one than at the send
@@ -35,7 +38,11 @@ impl ArpSender {
             Err(error) => error.raw_os_error().unwrap_or(libc::EIO),
         };
         if errno != 0 && errno != self.send_error {
-            log::warn!("announcement of {address} on link {}: {}", ifindex.0, io::Error::from_raw_os_error(errno));
+            log::warn!(
+                "announcement of {address} on link {}: {}",
+                ifindex.0,
+                io::Error::from_raw_os_error(errno)
+            );
         }
         self.send_error = errno;
     }
@@ -62,6 +69,10 @@ impl ArpSender {
                 size_of::<libc::sockaddr_ll>() as libc::socklen_t,
             )
         };
-        if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+        if sent < 0 {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(())
+        }
     }
 }

@@ -47,10 +47,23 @@ impl Probes {
     ///
     /// # Errors
     /// When the address is unreachable at once, or no descriptor is left; there is no socket then.
-    pub fn connect(&mut self, registry: &Registry, token: Token, id: Id, target: SocketAddr) -> io::Result<()> {
+    pub fn connect(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        id: Id,
+        target: SocketAddr,
+    ) -> io::Result<()> {
         let mut stream = TcpStream::connect(target)?;
         registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
-        self.open.insert(id, Probe { stream, connected: false, unsent: Vec::new() });
+        self.open.insert(
+            id,
+            Probe {
+                stream,
+                connected: false,
+                unsent: Vec::new(),
+            },
+        );
         Ok(())
     }
 
@@ -69,12 +82,16 @@ impl Probes {
 
     /// Goes one step on with a socket that is ready; to be repeated until [`Progress::Idle`].
     pub fn progress(&mut self, id: Id, buffer: &mut [u8]) -> Progress {
-        let Some(probe) = self.open.get_mut(&id) else { return Progress::Idle };
-        let progress = probe.progress(buffer).unwrap_or_else(|error| match error.raw_os_error() {
-            _ if error.kind() == io::ErrorKind::WouldBlock => Progress::Idle,
-            Some(errno) => Progress::Failed(errno),
-            None => Progress::Failed(libc::EIO),
-        });
+        let Some(probe) = self.open.get_mut(&id) else {
+            return Progress::Idle;
+        };
+        let progress = probe
+            .progress(buffer)
+            .unwrap_or_else(|error| match error.raw_os_error() {
+                _ if error.kind() == io::ErrorKind::WouldBlock => Progress::Idle,
+                Some(errno) => Progress::Failed(errno),
+                None => Progress::Failed(libc::EIO),
+            });
         if matches!(progress, Progress::Closed | Progress::Failed(_)) {
             self.open.remove(&id);
         }

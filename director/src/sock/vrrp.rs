@@ -40,13 +40,32 @@ impl VrrpSockets {
     ///
     /// # Errors
     /// When the interface is gone, or without CAP_NET_RAW.
-    pub fn join(&mut self, registry: &Registry, token: Token, ifindex: Ifindex, group: Ipv4Addr) -> io::Result<()> {
+    pub fn join(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        ifindex: Ifindex,
+        group: Ipv4Addr,
+    ) -> io::Result<()> {
         if !self.sockets.contains_key(&ifindex) {
             let socket = open(ifindex)?;
-            registry.register(&mut SourceFd(&socket.as_raw_fd()), token, Interest::READABLE)?;
-            self.sockets.insert(ifindex, VrrpSocket { socket, groups: BTreeSet::new(), send_error: 0 });
+            registry.register(
+                &mut SourceFd(&socket.as_raw_fd()),
+                token,
+                Interest::READABLE,
+            )?;
+            self.sockets.insert(
+                ifindex,
+                VrrpSocket {
+                    socket,
+                    groups: BTreeSet::new(),
+                    send_error: 0,
+                },
+            );
         }
-        let Some(entry) = self.sockets.get_mut(&ifindex) else { return Ok(()) };
+        let Some(entry) = self.sockets.get_mut(&ifindex) else {
+            return Ok(());
+        };
         let interface = InterfaceIndexOrAddress::Index(ifindex.0);
         if entry.groups.contains(&group) {
             // The membership may be gone with an interface's addresses; what counts is the join.
@@ -70,7 +89,9 @@ impl VrrpSockets {
     /// # Errors
     /// What the interface did, e.g. ENETDOWN; the next read may go well.
     pub fn receive(&self, ifindex: Ifindex, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-        let Some(entry) = self.sockets.get(&ifindex) else { return Ok(None) };
+        let Some(entry) = self.sockets.get(&ifindex) else {
+            return Ok(None);
+        };
         match (&entry.socket).read(buffer) {
             Ok(length) => Ok(Some(length)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
@@ -79,7 +100,13 @@ impl VrrpSockets {
     }
 
     /// Sends an advert. An error is logged when it is another one than at the send before.
-    pub fn send(&mut self, ifindex: Ifindex, source: Ipv4Addr, destination: Ipv4Addr, payload: &[u8]) {
+    pub fn send(
+        &mut self,
+        ifindex: Ifindex,
+        source: Ipv4Addr,
+        destination: Ipv4Addr,
+        payload: &[u8],
+    ) {
         let Some(entry) = self.sockets.get_mut(&ifindex) else {
             log::debug!("no socket for an advert on link {}", ifindex.0);
             return;
@@ -92,14 +119,22 @@ impl VrrpSockets {
             Err(error) => error.raw_os_error().unwrap_or(libc::EIO),
         };
         if errno != 0 && errno != entry.send_error {
-            log::warn!("advert from {source} on link {}: {}", ifindex.0, io::Error::from_raw_os_error(errno));
+            log::warn!(
+                "advert from {source} on link {}: {}",
+                ifindex.0,
+                io::Error::from_raw_os_error(errno)
+            );
         }
         entry.send_error = errno;
     }
 }
 
 fn open(ifindex: Ifindex) -> io::Result<Socket> {
-    let socket = Socket::new(Domain::IPV4, Type::RAW.nonblocking().cloexec(), Some(Protocol::from(PROTOCOL)))?;
+    let socket = Socket::new(
+        Domain::IPV4,
+        Type::RAW.nonblocking().cloexec(),
+        Some(Protocol::from(PROTOCOL)),
+    )?;
     // Bound by number: adverts leave by this interface, and none of another one is read, whatever its name becomes.
     socket.bind_device_by_index_v4(NonZeroU32::new(ifindex.0))?;
     // Our own header, because the source may be an address that is not the interface's first, or not ours at all.
@@ -114,7 +149,28 @@ fn open(ifindex: Ifindex) -> io::Result<Socket> {
 fn ip_header(source: Ipv4Addr, destination: Ipv4Addr) -> [u8; 20] {
     let [s0, s1, s2, s3] = source.octets();
     let [d0, d1, d2, d3] = destination.octets();
-    [0x45, TOS, 0, 0, 0, 0, 0, 0, TTL, PROTOCOL as u8, 0, 0, s0, s1, s2, s3, d0, d1, d2, d3]
+    [
+        0x45,
+        TOS,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        TTL,
+        PROTOCOL as u8,
+        0,
+        0,
+        s0,
+        s1,
+        s2,
+        s3,
+        d0,
+        d1,
+        d2,
+        d3,
+    ]
 }
 
 #[cfg(test)]
@@ -124,6 +180,11 @@ mod tests {
     #[test]
     fn the_header_names_version_length_ttl_and_protocol() {
         let header = ip_header(Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(224, 0, 0, 18));
-        assert_eq!(header, [0x45, 0xc0, 0, 0, 0, 0, 0, 0, 255, 112, 0, 0, 192, 0, 2, 1, 224, 0, 0, 18]);
+        assert_eq!(
+            header,
+            [
+                0x45, 0xc0, 0, 0, 0, 0, 0, 0, 255, 112, 0, 0, 192, 0, 2, 1, 224, 0, 0, 18
+            ]
+        );
     }
 }

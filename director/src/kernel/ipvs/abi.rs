@@ -1,6 +1,9 @@
 //! Numbers of the generic netlink family IPVS (linux/ip_vs.h), as types that neli can carry.
 
-#![allow(missing_docs, reason = "the names are the kernel's, without IPVS_CMD_, IPVS_CMD_ATTR_ and the like")]
+#![allow(
+    missing_docs,
+    reason = "the names are the kernel's, without IPVS_CMD_, IPVS_CMD_ATTR_ and the like"
+)]
 
 use neli::consts::genl::{Cmd, NlAttrType};
 use neli::neli_enum;

@@ -4,8 +4,8 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::str::FromStr;
 
 use director_core::ipvs::{
-    ActualDest, Counters, Dest, DestId, FLAGS_OURS, Forwarding, Protocol, Scheduler, Service, ServiceId, SyncDaemon,
-    SyncRole,
+    ActualDest, Counters, Dest, DestId, FLAGS_OURS, Forwarding, Protocol, Scheduler, Service,
+    ServiceId, SyncDaemon, SyncRole,
 };
 use director_core::net::{Family, IfName};
 use neli::consts::genl::CtrlAttr;
@@ -20,7 +20,9 @@ const GENERIC_HEADER: usize = 4;
 #[must_use]
 pub(super) fn family_number(payload: &[u8]) -> Option<u16> {
     let wanted = u16::from(CtrlAttr::FamilyId);
-    attributes(payload.get(GENERIC_HEADER..)?).find(|(kind, _)| *kind == wanted).and_then(|(_, value)| native_u16(value))
+    attributes(payload.get(GENERIC_HEADER..)?)
+        .find(|(kind, _)| *kind == wanted)
+        .and_then(|(_, value)| native_u16(value))
 }
 
 /// One service of a dump.
@@ -58,7 +60,9 @@ impl<'a> ServiceFields<'a> {
             OfService::Address => self.address = Some(value),
             OfService::Port => self.port = port(value),
             OfService::Fwmark => self.mark = native_u32(value),
-            OfService::Scheduler => self.scheduler = text(value).and_then(|name| Scheduler::from_str(name).ok()),
+            OfService::Scheduler => {
+                self.scheduler = text(value).and_then(|name| Scheduler::from_str(name).ok())
+            }
             OfService::Flags => self.flags = native_u32(value).unwrap_or(0) & FLAGS_OURS,
             OfService::Timeout => self.timeout_s = native_u32(value).unwrap_or(0),
             OfService::Netmask => self.netmask = native_u32(value),
@@ -96,7 +100,12 @@ impl<'a> ServiceFields<'a> {
 #[must_use]
 pub(super) fn dest(payload: &[u8], of: Family) -> Option<(DestId, ActualDest)> {
     let (mut address_family, mut bytes, mut number) = (of, None, 0);
-    let mut dest = Dest { forwarding: Forwarding::Nat, weight: 0, upper: 0, lower: 0 };
+    let mut dest = Dest {
+        forwarding: Forwarding::Nat,
+        weight: 0,
+        upper: 0,
+        lower: 0,
+    };
     let mut counters = Counters::default();
     for (kind, value) in nested(payload, Top::Dest)? {
         let count = native_u32(value).unwrap_or(0);
@@ -115,7 +124,10 @@ pub(super) fn dest(payload: &[u8], of: Family) -> Option<(DestId, ActualDest)> {
             OfDest::UnrecognizedConst(_) => {}
         }
     }
-    let id = DestId { address: address(address_family, bytes?)?, port: number };
+    let id = DestId {
+        address: address(address_family, bytes?)?,
+        port: number,
+    };
     Some((id, ActualDest { dest, counters }))
 }
 
@@ -156,18 +168,27 @@ pub(super) fn daemon(payload: &[u8]) -> Option<(SyncRole, SyncDaemon)> {
                     _ => None,
                 };
             }
-            OfDaemon::Interface => interface = text(value).and_then(|name| IfName::from_str(name).ok()),
+            OfDaemon::Interface => {
+                interface = text(value).and_then(|name| IfName::from_str(name).ok())
+            }
             OfDaemon::Id => id = u8::try_from(native_u32(value)?).ok()?,
             OfDaemon::UnrecognizedConst(_) => {}
         }
     }
-    Some((role?, SyncDaemon { interface: interface?, id }))
+    Some((
+        role?,
+        SyncDaemon {
+            interface: interface?,
+            id,
+        },
+    ))
 }
 
 /// The attributes within the first attribute of this type.
 fn nested(payload: &[u8], wanted: Top) -> Option<impl Iterator<Item = (u16, &[u8])>> {
     let wanted = u16::from(wanted);
-    let (_, value) = attributes(payload.get(GENERIC_HEADER..)?).find(|(kind, _)| *kind == wanted)?;
+    let (_, value) =
+        attributes(payload.get(GENERIC_HEADER..)?).find(|(kind, _)| *kind == wanted)?;
     Some(attributes(value))
 }
 
@@ -181,17 +202,28 @@ fn family(value: &[u8]) -> Option<Family> {
 
 fn address(family: Family, bytes: &[u8]) -> Option<IpAddr> {
     match family {
-        Family::V4 => bytes.first_chunk::<4>().map(|octets| Ipv4Addr::from(*octets).into()),
-        Family::V6 => bytes.first_chunk::<16>().map(|octets| Ipv6Addr::from(*octets).into()),
+        Family::V4 => bytes
+            .first_chunk::<4>()
+            .map(|octets| Ipv4Addr::from(*octets).into()),
+        Family::V6 => bytes
+            .first_chunk::<16>()
+            .map(|octets| Ipv6Addr::from(*octets).into()),
     }
 }
 
 fn port(value: &[u8]) -> u16 {
-    value.first_chunk().map_or(0, |bytes| u16::from_be_bytes(*bytes))
+    value
+        .first_chunk()
+        .map_or(0, |bytes| u16::from_be_bytes(*bytes))
 }
 
 /// A string up to its NUL.
 fn text(value: &[u8]) -> Option<&str> {
-    let end = value.iter().position(|&byte| byte == 0).unwrap_or(value.len());
-    value.get(..end).and_then(|bytes| core::str::from_utf8(bytes).ok())
+    let end = value
+        .iter()
+        .position(|&byte| byte == 0)
+        .unwrap_or(value.len());
+    value
+        .get(..end)
+        .and_then(|bytes| core::str::from_utf8(bytes).ok())
 }

@@ -42,7 +42,10 @@ impl Writer {
     /// An empty batch for the family of this number.
     #[must_use]
     pub(super) fn new(family: u16) -> Self {
-        Self { family, bytes: Cursor::new(Vec::new()) }
+        Self {
+            family,
+            bytes: Cursor::new(Vec::new()),
+        }
     }
 
     /// CTRL_CMD_GETFAMILY: asks for the number of the family.
@@ -52,7 +55,14 @@ impl Writer {
     pub(super) fn resolve(&mut self, sequence: u32) -> Encoded<()> {
         let name = vec![attribute(CtrlAttr::FamilyName, abi::FAMILY)?];
         let control = libc::GENL_ID_CTRL as u16;
-        self.message(control, NlmF::REQUEST | NlmF::ACK, sequence, CtrlCmd::Getfamily, 2, name)
+        self.message(
+            control,
+            NlmF::REQUEST | NlmF::ACK,
+            sequence,
+            CtrlCmd::Getfamily,
+            2,
+            name,
+        )
     }
 
     /// One operation, to be acknowledged. Operations of rtnetlink write nothing.
@@ -64,9 +74,16 @@ impl Writer {
             Op::NewService(id, service) => (Command::NewService, vec![whole_service(id, service)?]),
             Op::SetService(id, service) => (Command::SetService, vec![whole_service(id, service)?]),
             Op::DelService(id) => (Command::DelService, vec![service(id)?]),
-            Op::NewDest(id, dest, to) => (Command::NewDest, vec![service(id)?, whole_dest(dest, to)?]),
-            Op::SetDest(id, dest, to) => (Command::SetDest, vec![service(id)?, whole_dest(dest, to)?]),
-            Op::DelDest(id, dest) => (Command::DelDest, vec![service(id)?, nest(Top::Dest, dest_id(dest)?)?]),
+            Op::NewDest(id, dest, to) => {
+                (Command::NewDest, vec![service(id)?, whole_dest(dest, to)?])
+            }
+            Op::SetDest(id, dest, to) => {
+                (Command::SetDest, vec![service(id)?, whole_dest(dest, to)?])
+            }
+            Op::DelDest(id, dest) => (
+                Command::DelDest,
+                vec![service(id)?, nest(Top::Dest, dest_id(dest)?)?],
+            ),
             Op::StartSync(role, daemon) => (Command::NewDaemon, vec![sync_daemon(*role, daemon)?]),
             Op::StopSync(role) => {
                 let state = attribute(OfDaemon::State, sync_state(*role))?;
@@ -114,8 +131,21 @@ impl Writer {
         self.request(sequence, NlmF::ACK, Command::SetConfig, attributes)
     }
 
-    fn request(&mut self, sequence: u32, flags: NlmF, command: Command, attributes: Attributes<Top>) -> Encoded<()> {
-        self.message(self.family, NlmF::REQUEST | flags, sequence, command, abi::VERSION, attributes)
+    fn request(
+        &mut self,
+        sequence: u32,
+        flags: NlmF,
+        command: Command,
+        attributes: Attributes<Top>,
+    ) -> Encoded<()> {
+        self.message(
+            self.family,
+            NlmF::REQUEST | flags,
+            sequence,
+            command,
+            abi::VERSION,
+            attributes,
+        )
     }
 
     fn message<C: Cmd, T: NlAttrType>(
@@ -158,14 +188,20 @@ fn whole_service(id: &ServiceId, service: &Service) -> Encoded<Nlattr<Top, Buffe
     attributes.push(attribute(OfService::Scheduler, service.scheduler.as_str())?);
     attributes.push(attribute(OfService::Flags, Buffer::from(flags))?);
     attributes.push(attribute(OfService::Timeout, service.timeout_s)?);
-    attributes.push(attribute(OfService::Netmask, netmask(id.family(), service.granularity))?);
+    attributes.push(attribute(
+        OfService::Netmask,
+        netmask(id.family(), service.granularity),
+    )?);
     nest(Top::Service, attributes)
 }
 
 /// For IPv4 the mask in network order, for IPv6 the length of the prefix.
 fn netmask(family: Family, granularity: u8) -> u32 {
     match family {
-        Family::V4 => u32::MAX.checked_shl(32_u32.saturating_sub(granularity.into())).unwrap_or(0).to_be(),
+        Family::V4 => u32::MAX
+            .checked_shl(32_u32.saturating_sub(granularity.into()))
+            .unwrap_or(0)
+            .to_be(),
         Family::V6 => granularity.into(),
     }
 }
@@ -173,9 +209,19 @@ fn netmask(family: Family, granularity: u8) -> u32 {
 fn service_id(id: &ServiceId) -> Encoded<Attributes<OfService>> {
     let mut attributes = vec![attribute(OfService::Family, family(id.family()))?];
     match id {
-        ServiceId::Address { protocol, address, port } => {
-            attributes.push(attribute(OfService::Protocol, u16::from(protocol.number()))?);
-            attributes.push(attribute(OfService::Address, Buffer::from(address_bytes(*address).to_vec()))?);
+        ServiceId::Address {
+            protocol,
+            address,
+            port,
+        } => {
+            attributes.push(attribute(
+                OfService::Protocol,
+                u16::from(protocol.number()),
+            )?);
+            attributes.push(attribute(
+                OfService::Address,
+                Buffer::from(address_bytes(*address).to_vec()),
+            )?);
             attributes.push(attribute(OfService::Port, port.to_be())?);
         }
         ServiceId::Fwmark { mark, .. } => attributes.push(attribute(OfService::Fwmark, *mark)?),
@@ -201,7 +247,10 @@ fn whole_dest(id: &DestId, dest: &Dest) -> Encoded<Nlattr<Top, Buffer>> {
 fn dest_id(id: &DestId) -> Encoded<Attributes<OfDest>> {
     Ok(vec![
         attribute(OfDest::Family, family(Family::of(id.address)))?,
-        attribute(OfDest::Address, Buffer::from(address_bytes(id.address).to_vec()))?,
+        attribute(
+            OfDest::Address,
+            Buffer::from(address_bytes(id.address).to_vec()),
+        )?,
         attribute(OfDest::Port, id.port.to_be())?,
     ])
 }
@@ -240,13 +289,25 @@ fn address_bytes(address: IpAddr) -> [u8; 16] {
     }
 }
 
-fn nest<T: NlAttrType, U: NlAttrType>(kind: T, attributes: Attributes<U>) -> Encoded<Nlattr<T, Buffer>> {
-    attributes.iter().try_fold(attribute(kind, Buffer::new())?, |outer, inner| {
-        outer.nest(inner).map_err(|_| EncodeError)
-    })
+fn nest<T: NlAttrType, U: NlAttrType>(
+    kind: T,
+    attributes: Attributes<U>,
+) -> Encoded<Nlattr<T, Buffer>> {
+    attributes
+        .iter()
+        .try_fold(attribute(kind, Buffer::new())?, |outer, inner| {
+            outer.nest(inner).map_err(|_| EncodeError)
+        })
 }
 
 fn attribute<T: NlAttrType, P: Size + ToBytes>(kind: T, payload: P) -> Encoded<Nlattr<T, Buffer>> {
-    let kind = AttrTypeBuilder::default().nla_type(kind).build().map_err(|_| EncodeError)?;
-    NlattrBuilder::default().nla_type(kind).nla_payload(payload).build().map_err(|_| EncodeError)
+    let kind = AttrTypeBuilder::default()
+        .nla_type(kind)
+        .build()
+        .map_err(|_| EncodeError)?;
+    NlattrBuilder::default()
+        .nla_type(kind)
+        .nla_payload(payload)
+        .build()
+        .map_err(|_| EncodeError)
 }

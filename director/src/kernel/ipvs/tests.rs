@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
 use director_core::ipvs::{
-    ActualDest, Counters, Dest, DestId, FLAG_PERSISTENT, FLAG_SCHED1, Forwarding, Protocol, Service, ServiceId,
-    SyncDaemon, SyncRole,
+    ActualDest, Counters, Dest, DestId, FLAG_PERSISTENT, FLAG_SCHED1, Forwarding, Protocol,
+    Service, ServiceId, SyncDaemon, SyncRole,
 };
 use director_core::kernel::Op;
 use director_core::net::Family;
@@ -74,18 +74,44 @@ fn answers_are_read_from_the_same_layout() {
     let (service, dest, sync) = samples();
     assert_eq!(decode::service(only(NEW_SERVICE).payload), Some(service));
     let (id, found) = decode::dest(only(SET_DEST).payload, Family::V4).unwrap();
-    assert_eq!((id, found), (dest.0, ActualDest { dest: dest.1, counters: Counters::default() }));
+    assert_eq!(
+        (id, found),
+        (
+            dest.0,
+            ActualDest {
+                dest: dest.1,
+                counters: Counters::default()
+            }
+        )
+    );
     assert_eq!(decode::daemon(only(NEW_DAEMON).payload), Some(sync));
 }
 
 #[test]
 fn counters_are_read_in_64_bits() {
-    let stats: Vec<u8> = (1..=10u16).flat_map(|kind| wide_attribute(kind, u64::from(kind) << 32)).collect();
-    let counts = [attribute(7, &4u32.to_ne_bytes()), attribute(8, &5u32.to_ne_bytes()), attribute(12, &stats)];
-    let dest = [attribute(1, &[10, 0, 0, 1]), attribute(2, &[0, 80]), counts.concat()].concat();
+    let stats: Vec<u8> = (1..=10u16)
+        .flat_map(|kind| wide_attribute(kind, u64::from(kind) << 32))
+        .collect();
+    let counts = [
+        attribute(7, &4u32.to_ne_bytes()),
+        attribute(8, &5u32.to_ne_bytes()),
+        attribute(12, &stats),
+    ];
+    let dest = [
+        attribute(1, &[10, 0, 0, 1]),
+        attribute(2, &[0, 80]),
+        counts.concat(),
+    ]
+    .concat();
     let payload = [vec![5, 1, 0, 0], attribute(2, &dest)].concat();
     let (id, found) = decode::dest(&payload, Family::V4).unwrap();
-    assert_eq!(id, DestId { address: "10.0.0.1".parse().unwrap(), port: 80 });
+    assert_eq!(
+        id,
+        DestId {
+            address: "10.0.0.1".parse().unwrap(),
+            port: 80
+        }
+    );
     let counters = Counters {
         active: 4,
         inactive: 5,
@@ -114,7 +140,9 @@ fn a_batch_is_one_message_behind_the_other() {
     let (service, _, _) = samples();
     let mut writer = Writer::new(FAMILY);
     for sequence in 7..10 {
-        writer.operation(sequence, &Op::DelService(service.0)).unwrap();
+        writer
+            .operation(sequence, &Op::DelService(service.0))
+            .unwrap();
     }
     let bytes = writer.bytes.into_inner();
     let sequences: Vec<_> = messages(&bytes).map(|message| message.sequence).collect();
@@ -152,26 +180,58 @@ proptest! {
 }
 
 fn read_everything(payload: &[u8]) {
-    let _ = (decode::service(payload), decode::daemon(payload), decode::family_number(payload));
-    let _ = (decode::dest(payload, Family::V4), decode::dest(payload, Family::V6));
+    let _ = (
+        decode::service(payload),
+        decode::daemon(payload),
+        decode::family_number(payload),
+    );
+    let _ = (
+        decode::dest(payload, Family::V4),
+        decode::dest(payload, Family::V6),
+    );
 }
 
 fn samples() -> ((ServiceId, Service), (DestId, Dest), (SyncRole, SyncDaemon)) {
-    let id = ServiceId::Address { protocol: Protocol::Tcp, address: "192.0.2.100".parse().unwrap(), port: 443 };
+    let id = ServiceId::Address {
+        protocol: Protocol::Tcp,
+        address: "192.0.2.100".parse().unwrap(),
+        port: 443,
+    };
     let flags = FLAG_PERSISTENT | FLAG_SCHED1;
-    let service = Service { scheduler: "wlc".parse().unwrap(), flags, timeout_s: 300, granularity: 24 };
-    let dest = Dest { forwarding: Forwarding::Tun, weight: 3, upper: 100, lower: 50 };
-    let sync = SyncDaemon { interface: "eth0".parse().unwrap(), id: 51 };
-    let at = DestId { address: "2001:db8::11".parse().unwrap(), port: 80 };
+    let service = Service {
+        scheduler: "wlc".parse().unwrap(),
+        flags,
+        timeout_s: 300,
+        granularity: 24,
+    };
+    let dest = Dest {
+        forwarding: Forwarding::Tun,
+        weight: 3,
+        upper: 100,
+        lower: 50,
+    };
+    let sync = SyncDaemon {
+        interface: "eth0".parse().unwrap(),
+        id: 51,
+    };
+    let at = DestId {
+        address: "2001:db8::11".parse().unwrap(),
+        port: 80,
+    };
     ((id, service), (at, dest), (SyncRole::Backup, sync))
 }
 
 fn mark() -> ServiceId {
-    ServiceId::Fwmark { family: Family::V6, mark: 7 }
+    ServiceId::Fwmark {
+        family: Family::V6,
+        mark: 7,
+    }
 }
 
 fn only(bytes: &[u8]) -> Message<'_> {
-    let mut found: BTreeMap<u32, Message<'_>> = messages(bytes).map(|message| (message.sequence, message)).collect();
+    let mut found: BTreeMap<u32, Message<'_>> = messages(bytes)
+        .map(|message| (message.sequence, message))
+        .collect();
     assert_eq!(found.len(), 1);
     found.pop_first().unwrap().1
 }

@@ -1,0 +1,145 @@
+//! What the core wants done, done.
+
+use core::net::Ipv4Addr;
+
+use director_core::check;
+use director_core::director::{Input, OpId, Output};
+use director_core::event::Level;
+use director_core::kernel::Op;
+use director_core::net::Ifindex;
+
+use crate::kernel::ipvs::BATCH_MAX;
+use crate::limits;
+use crate::run::Shell;
+use crate::sock::probe::Progress;
+use crate::token::Key;
+
+impl Shell {
+    /// Gives the core one input, and does all that it then wants.
+    pub(crate) fn feed(&mut self, input: Input<'_>) {
+        self.core.handle(self.now, input);
+        self.drain();
+    }
+
+    /// Does what the core wants until it wants nothing more, then writes its events to the log. IPVS operations that
+    /// come in a row go to the kernel in one batch. The core hands out a bounded slice of operations for one input.
+    pub(crate) fn drain(&mut self) {
+        let mut batch = Vec::new();
+        loop {
+            let output = self.core.poll_output();
+            match output {
+                Some(Output::Apply(id, op)) if op.is_ipvs() && batch.len() < BATCH_MAX => {
+                    batch.push((id, op))
+                }
+                None if batch.is_empty() => break,
+                output => {
+                    self.apply_batch(core::mem::take(&mut batch));
+                    if let Some(output) = output {
+                        self.perform(output, &mut batch);
+                    }
+                }
+            }
+        }
+        self.log_events();
+    }
+
+    fn apply_batch(&mut self, batch: Vec<(OpId, Op)>) {
+        if batch.is_empty() {
+            return;
+        }
+        let (ids, ops): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+        let results = self.kernel.apply_ipvs(&ops);
+        for (op, result) in ids.into_iter().zip(results) {
+            self.core.handle(self.now, Input::Applied { op, result });
+        }
+    }
+
+    fn perform(&mut self, output: Output, batch: &mut Vec<(OpId, Op)>) {
+        match output {
+            Output::Join { ifindex, group } => self.join(ifindex, group),
+            Output::Advert {
+                ifindex,
+                source,
+                destination,
+                payload,
+            } => {
+                self.vrrp.send(ifindex, source, destination, &payload);
+            }
+            Output::Announce {
+                ifindex,
+                mac,
+                address,
+            } => self.arp.announce(ifindex, mac, address),
+            // Only when a batch was full: the first of the next one.
+            Output::Apply(id, op) if op.is_ipvs() => batch.push((id, op)),
+            Output::Apply(id, op) => {
+                let result = self.kernel.apply_network(&op);
+                self.core
+                    .handle(self.now, Input::Applied { op: id, result });
+            }
+            Output::Read(part) => self.kernel.begin_read(part),
+            Output::Probe(id, action) => self.act_on_probe(id, action),
+        }
+    }
+
+    fn join(&mut self, ifindex: Ifindex, group: Ipv4Addr) {
+        let token = Key::Vrrp(ifindex).token();
+        if let Err(error) = self.vrrp.join(self.poll.registry(), token, ifindex, group) {
+            log::error!("group {group} on link {}: {error}", ifindex.0);
+        }
+    }
+
+    fn act_on_probe(&mut self, id: check::Id, action: check::Action) {
+        match action {
+            check::Action::Connect { target } => {
+                let token = Key::Probe(id).token();
+                if let Err(error) = self.probes.connect(self.poll.registry(), token, id, target) {
+                    let errno = error.raw_os_error().unwrap_or(libc::EIO);
+                    self.core.handle(
+                        self.now,
+                        Input::Probe {
+                            id,
+                            io: check::Io::Failed(errno),
+                        },
+                    );
+                }
+            }
+            check::Action::Send { bytes } => self.probes.send(id, bytes),
+            check::Action::Close => self.probes.close(id),
+        }
+    }
+
+    /// Goes on with the socket of a check; true when there may be more.
+    pub(crate) fn serve_probe(&mut self, id: check::Id) -> bool {
+        let mut buffer = core::mem::take(&mut self.buffer);
+        let mut more = true;
+        for _ in 0..limits::READS_PER_TURN {
+            let io = match self.probes.progress(id, &mut buffer) {
+                Progress::Idle => {
+                    more = false;
+                    break;
+                }
+                Progress::Connected => check::Io::Connected,
+                Progress::Received(length) => {
+                    check::Io::Received(buffer.get(..length).unwrap_or_default())
+                }
+                Progress::Closed => check::Io::Closed,
+                Progress::Failed(errno) => check::Io::Failed(errno),
+            };
+            self.feed(Input::Probe { id, io });
+        }
+        self.buffer = buffer;
+        more
+    }
+
+    fn log_events(&mut self) {
+        while let Some(event) = self.core.poll_event() {
+            let level = match event.level() {
+                Level::Error => log::Level::Error,
+                Level::Warning => log::Level::Warn,
+                Level::Info => log::Level::Info,
+            };
+            log::log!(level, "{event}");
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! The process itself: its priority, memory and limits, its figures, and its beat for PID 1.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use director_core::status::ProcessStatus;
+use director_core::time::{Duration, Instant};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::mman::{MlockAllFlags, mlockall};
+use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
+
+use crate::limits;
+
+/// The pipe into which the loop writes a byte about every second, by its number.
+pub(crate) const HEARTBEAT: &str = "KEELSON_HEARTBEAT_FD";
+
+/// Makes the process ready for its work; what is not permitted is logged once and left out.
+pub(crate) fn prepare() {
+    let note = |what: &str, result: io::Result<()>| {
+        if let Err(error) = result {
+            log::info!("going on without {what}: {error}");
+        }
+    };
+    note("more file descriptors", raise_files());
+    note("locked memory", lock_memory());
+    note("a bound on spinning", bound_spinning());
+    note("real-time priority", take_priority());
+}
+
+fn raise_files() -> io::Result<()> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if soft < limits::FILES_MAX {
+        setrlimit(
+            Resource::RLIMIT_NOFILE,
+            limits::FILES_MAX,
+            hard.max(limits::FILES_MAX),
+        )?;
+    }
+    Ok(())
+}
+
+/// Keeps every page that is once used in memory, so that an advert never waits for a disk. With MCL_ONFAULT the
+/// pages that are never used stay out: the resident memory is what it was.
+fn lock_memory() -> io::Result<()> {
+    // MCL_ONFAULT of asm-generic/mman.h, Linux 4.4 and later.
+    const ON_FAULT: MlockAllFlags = MlockAllFlags::from_bits_retain(4);
+    // Without this, a limit would later make an allocation fail instead of this call.
+    setrlimit(
+        Resource::RLIMIT_MEMLOCK,
+        libc::RLIM_INFINITY,
+        libc::RLIM_INFINITY,
+    )?;
+    Ok(mlockall(
+        MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE | ON_FAULT,
+    )?)
+}
+
+fn bound_spinning() -> io::Result<()> {
+    let micros = u64::try_from(limits::SPIN_MAX.as_micros()).unwrap_or(u64::MAX);
+    Ok(setrlimit(Resource::RLIMIT_RTTIME, micros, micros)?)
+}
+
+fn take_priority() -> io::Result<()> {
+    let parameter = libc::sched_param {
+        sched_priority: limits::PRIORITY,
+        ..zeroed()
+    };
+    // By its number, because musl's own sched_setscheduler does nothing but fail.
+    // SAFETY: the kernel reads one sched_param, which outlives the call; 0 is this thread.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_sched_setscheduler,
+            0,
+            libc::SCHED_FIFO,
+            &raw const parameter,
+        )
+    };
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
+/// musl's structure has more fields than glibc's; all of them are numbers.
+fn zeroed() -> libc::sched_param {
+    // SAFETY: a sched_param is made of integers, for which zero is a value.
+    unsafe { core::mem::zeroed() }
+}
+
+/// Sets the host name, when one is configured and it is another.
+pub(crate) fn name_node(name: Option<&str>) {
+    if let Some(name) = name.filter(|name| node_name() != *name)
+        && let Err(error) = nix::unistd::sethostname(name)
+    {
+        log::warn!("host name {name}: {error}");
+    }
+}
+
+/// The host name.
+pub(crate) fn node_name() -> String {
+    nix::unistd::gethostname()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
+/// The figures of the process, and its beat.
+#[derive(Debug)]
+pub(crate) struct Process {
+    turn_max: Duration,
+    turns: u64,
+    beat: Option<std::fs::File>,
+    beat_at: Instant,
+}
+
+impl Process {
+    /// Takes up the pipe that the environment names, if it names one.
+    #[must_use]
+    pub(crate) fn new() -> Self {
+        let number = std::env::var(HEARTBEAT)
+            .ok()
+            .and_then(|text| text.parse().ok());
+        Self {
+            turn_max: Duration::ZERO,
+            turns: 0,
+            beat: number.and_then(open_pipe),
+            beat_at: Instant::ZERO,
+        }
+    }
+
+    /// Notes the end of a turn that began at `started`, and beats when it is time.
+    pub(crate) fn end_turn(&mut self, started: Instant, now: Instant) {
+        self.turns += 1;
+        self.turn_max = self.turn_max.max(now.since(started));
+        if now >= self.beat_at
+            && let Some(pipe) = &mut self.beat
+        {
+            // A full pipe holds beats enough, and an end that is closed has nobody to hear.
+            let _ = pipe.write(&[0]);
+            self.beat_at = now + limits::HEARTBEAT;
+        }
+    }
+
+    /// When to beat next; none without a listener.
+    #[must_use]
+    pub(crate) fn next_beat(&self) -> Option<Instant> {
+        self.beat.as_ref().map(|_| self.beat_at)
+    }
+
+    /// The figures.
+    #[must_use]
+    pub(crate) fn status(&self) -> ProcessStatus {
+        ProcessStatus {
+            pid: std::process::id(),
+            cpu_us: processor_time(),
+            rss_kib: fs::read_to_string("/proc/self/status")
+                .ok()
+                .as_deref()
+                .and_then(resident)
+                .unwrap_or(0),
+            turn_max_us: u64::try_from(self.turn_max.as_micros()).unwrap_or(u64::MAX),
+            turns: self.turns,
+        }
+    }
+}
+
+fn open_pipe(number: RawFd) -> Option<std::fs::File> {
+    // SAFETY: the descriptor is only borrowed to ask whether it is open.
+    let borrowed = (number > 2).then(|| unsafe { BorrowedFd::borrow_raw(number) })?;
+    let flags = fcntl(borrowed, FcntlArg::F_GETFL).ok()?;
+    fcntl(
+        borrowed,
+        FcntlArg::F_SETFL(OFlag::from_bits_retain(flags) | OFlag::O_NONBLOCK),
+    )
+    .ok()?;
+    // SAFETY: it is open, and whoever set the variable made it for us alone.
+    Some(unsafe { OwnedFd::from_raw_fd(number) }.into())
+}
+
+fn processor_time() -> u64 {
+    let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else {
+        return 0;
+    };
+    let micros = |time: nix::sys::time::TimeVal| {
+        u64::try_from(time.tv_sec()).unwrap_or(0) * 1_000_000
+            + u64::try_from(time.tv_usec()).unwrap_or(0)
+    };
+    micros(usage.user_time()) + micros(usage.system_time())
+}
+
+/// `VmRSS` of /proc/self/status, in KiB.
+fn resident(status: &str) -> Option<u64> {
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_resident_memory_is_read_from_proc() {
+        assert_eq!(
+            resident("Name:\tx\nVmRSS:\t    1234 kB\nVmData: 1 kB\n"),
+            Some(1234)
+        );
+        assert_eq!(resident(""), None);
+        assert!(Process::new().status().rss_kib > 0);
+    }
+
+    #[test]
+    fn the_longest_turn_is_kept() {
+        let mut process = Process::new();
+        process.end_turn(Instant::from_millis(10), Instant::from_millis(13));
+        process.end_turn(Instant::from_millis(20), Instant::from_millis(21));
+        assert_eq!(
+            (process.status().turns, process.status().turn_max_us),
+            (2, 3000)
+        );
+    }
+}

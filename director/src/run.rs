@@ -1,0 +1,350 @@
+//! The loop: what is ready goes into the core, what the core wants is done, and nothing waits.
+//!
+//! Time is measured in turns. Each has eight steps ([`Shell::turn`]), and one moment, `now`, that holds for all of
+//! it: it is taken after the poll and before the adverts are read, so that no timer is judged by a later moment than
+//! that up to which every advert has been heard. A process that was stopped for seconds therefore hears first what
+//! its peer said meanwhile, and does not mistake its own stall for the peer's death.
+//!
+//! mio's timeout has milliseconds and is rounded up, so a timer fires up to 1 ms late. That is a tenth of the
+//! shortest advert interval (10 ms), the skew of neighbouring priorities is 4 ms, and a timerfd would gain nothing
+//! that the scheduler does not take again.
+
+use core::fmt;
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher, Hasher};
+use std::io;
+use std::ops::Bound;
+use std::path::PathBuf;
+
+use director_core::config::Config;
+use director_core::director::{Command, Director, Input};
+use director_core::net::Ifindex;
+use director_core::time::{Duration, Instant, earliest};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll};
+use signal_hook_mio::v1_0::Signals;
+
+use crate::ctl::{Ctl, Received};
+use crate::files::{Files, Loaded};
+use crate::kernel::Kernel;
+use crate::kernel::monitor::Monitor;
+use crate::process::{self, Process};
+use crate::signal::{self, Wish};
+use crate::sock::arp::ArpSender;
+use crate::sock::probe::Probes;
+use crate::sock::vrrp::VrrpSockets;
+use crate::token::Key;
+use crate::{clock, limits};
+
+/// How a director is started.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// keepalived.conf.
+    pub keepalived: PathBuf,
+    /// router.conf; it may be missing.
+    pub router: PathBuf,
+    /// Where the control socket is made.
+    pub socket: PathBuf,
+}
+
+/// Why a director could not start, or go on.
+#[derive(Debug)]
+pub struct Error {
+    what: &'static str,
+    error: io::Error,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.what, self.error)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Names what failed.
+fn on<T>(what: &'static str, result: io::Result<T>) -> Result<T, Error> {
+    result.map_err(|error| Error { what, error })
+}
+
+/// Runs a director until it is told to stop and has let go of everything.
+///
+/// # Errors
+/// When the kernel lacks what nothing can replace: epoll, rtnetlink, packet sockets, the control socket. A missing or
+/// broken configuration is none: the director then serves nothing, and says so.
+pub fn run(options: &Options) -> Result<(), Error> {
+    process::prepare();
+    let mut shell = Shell::open(options)?;
+    shell.drain();
+    while !shell.core.stopped() {
+        shell.turn()?;
+    }
+    log::info!("stopped");
+    Ok(())
+}
+
+/// The core with all that it needs of the world.
+pub(crate) struct Shell {
+    pub(crate) core: Director,
+    /// The moment of this turn.
+    pub(crate) now: Instant,
+    pub(crate) poll: Poll,
+    events: Events,
+    pub(crate) kernel: Kernel,
+    monitor: Monitor,
+    pub(crate) vrrp: VrrpSockets,
+    pub(crate) arp: ArpSender,
+    pub(crate) probes: Probes,
+    signals: Signals,
+    pub(crate) ctl: Ctl,
+    pub(crate) files: Files,
+    /// What became of the files when they were last read.
+    pub(crate) loaded: Loaded,
+    pub(crate) process: Process,
+    /// No secret is looked at before.
+    pub(crate) secret_at: Instant,
+    /// Interfaces whose socket may hold adverts.
+    adverts: BTreeSet<Ifindex>,
+    /// Everything else that may be read; edge-triggered readiness must not be forgotten before it is used up.
+    ready: BTreeSet<Key>,
+    /// The one that was served last: the next turn begins behind it, so that none starves.
+    served: Key,
+    pub(crate) buffer: Vec<u8>,
+}
+
+impl Shell {
+    fn open(options: &Options) -> Result<Self, Error> {
+        let poll = on("epoll", Poll::new())?;
+        let mut signals = on("signals", signal::catch())?;
+        let mut monitor = on("rtnetlink", Monitor::open())?;
+        let registry = poll.registry();
+        on(
+            "signals",
+            registry.register(&mut signals, Key::Signals.token(), Interest::READABLE),
+        )?;
+        on(
+            "rtnetlink",
+            registry.register(
+                &mut SourceFd(&monitor.fd()),
+                Key::Monitor.token(),
+                Interest::READABLE,
+            ),
+        )?;
+        let ctl = on("control socket", Ctl::open(&options.socket, registry))?;
+        let files = Files {
+            keepalived: options.keepalived.clone(),
+            router: options.router.clone(),
+        };
+        let mut loaded = files.load();
+        loaded.log();
+        let config = loaded.parsed.config.take().filter(|_| !loaded.is_refused()).unwrap_or_else(|| {
+            log::error!("the configuration is refused: no virtual router and no service until there is a good one");
+            Config { node: loaded.parsed.node.clone(), ..Config::default() }
+        });
+        let mut kernel = on("rtnetlink", Kernel::open())?;
+        kernel.set_timeouts(config.timeouts);
+        process::name_node(config.node.hostname.as_deref());
+        let now = clock::now();
+        Ok(Self {
+            core: Director::new(config, now, seed()),
+            now,
+            events: Events::with_capacity(limits::EVENTS_PER_POLL),
+            kernel,
+            monitor,
+            vrrp: VrrpSockets::default(),
+            arp: on("packet socket", ArpSender::open())?,
+            probes: Probes::default(),
+            signals,
+            ctl,
+            files,
+            loaded,
+            process: Process::new(),
+            secret_at: now,
+            adverts: BTreeSet::new(),
+            ready: BTreeSet::new(),
+            served: Key::Monitor,
+            buffer: vec![0; limits::READ_BYTES],
+            poll,
+        })
+    }
+
+    /// One turn of the loop.
+    fn turn(&mut self) -> Result<(), Error> {
+        let timeout = self.timeout(); // 1: until when
+        self.wait(timeout)?; // 2: sleep
+        self.now = clock::now(); // 3: the moment of this turn
+        self.read_adverts(); // 4: adverts before timers
+        if self
+            .core
+            .next_timeout()
+            .is_some_and(|(at, _)| at <= self.now)
+        {
+            self.feed(Input::Timeout); // 5: timers
+        }
+        self.read_kernel(); // 6: everything else that is ready, in slices
+        self.serve_ready()?;
+        // 7: each input above was followed by all that the core wanted, and its events went to the log.
+        self.ctl.drop_stalled(self.now);
+        self.process.end_turn(self.now, clock::now()); // 8: figures, and the beat for PID 1
+        Ok(())
+    }
+
+    /// How long to sleep; not at all while there is work left.
+    fn timeout(&self) -> Option<Duration> {
+        if !self.adverts.is_empty() || !self.ready.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let core = self.core.next_timeout().map(|(at, _)| at);
+        let others = [
+            self.kernel.next_read(),
+            self.ctl.next_timeout(),
+            self.process.next_beat(),
+        ];
+        let next = others.into_iter().fold(core, earliest)?;
+        Some(next.since(clock::now()))
+    }
+
+    fn wait(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            result => on("epoll", result)?,
+        }
+        for key in self
+            .events
+            .iter()
+            .filter_map(|event| Key::of(event.token()))
+        {
+            match key {
+                Key::Vrrp(ifindex) => drop(self.adverts.insert(ifindex)),
+                key => drop(self.ready.insert(key)),
+            }
+        }
+        Ok(())
+    }
+
+    fn read_adverts(&mut self) {
+        for ifindex in core::mem::take(&mut self.adverts) {
+            if self.read_adverts_of(ifindex) {
+                self.adverts.insert(ifindex);
+            }
+        }
+    }
+
+    /// True when there may be more.
+    fn read_adverts_of(&mut self, ifindex: Ifindex) -> bool {
+        let mut buffer = core::mem::take(&mut self.buffer);
+        let mut more = true;
+        for _ in 0..limits::ADVERTS_PER_TURN {
+            match self.vrrp.receive(ifindex, &mut buffer) {
+                Ok(Some(length)) => {
+                    let packet = buffer.get(..length).unwrap_or_default();
+                    self.feed(Input::Vrrp { ifindex, packet });
+                }
+                Ok(None) => {
+                    more = false;
+                    break;
+                }
+                // An error of the interface is reported once and then gone; what was received is still there.
+                Err(error) => log::debug!("adverts of link {}: {error}", ifindex.0),
+            }
+        }
+        self.buffer = buffer;
+        more
+    }
+
+    /// Goes on with a reading of the kernel's tables.
+    pub(crate) fn read_kernel(&mut self) {
+        if let Some(snapshot) = self.kernel.read(self.now) {
+            self.now = clock::now();
+            self.feed(Input::Actual(snapshot));
+        }
+    }
+
+    /// Serves each source that is ready once, or as many as a turn has time for.
+    fn serve_ready(&mut self) -> Result<(), Error> {
+        let mut again = BTreeSet::new();
+        while let Some(key) = self.next_ready() {
+            if self.serve(key)? {
+                again.insert(key);
+            }
+            if clock::now().since(self.now) >= limits::TURN_MAX {
+                break;
+            }
+        }
+        self.ready.append(&mut again);
+        Ok(())
+    }
+
+    /// The next one behind the one that was served last.
+    fn next_ready(&mut self) -> Option<Key> {
+        let behind = (Bound::Excluded(self.served), Bound::Unbounded);
+        let key = *self
+            .ready
+            .range(behind)
+            .next()
+            .or_else(|| self.ready.first())?;
+        self.ready.remove(&key);
+        self.served = key;
+        Some(key)
+    }
+
+    /// Serves one source; true when there may be more.
+    fn serve(&mut self, key: Key) -> Result<bool, Error> {
+        match key {
+            Key::Vrrp(ifindex) => return Ok(self.read_adverts_of(ifindex)),
+            Key::Probe(id) => return Ok(self.serve_probe(id)),
+            Key::Client(number) => return Ok(self.serve_client(number)),
+            Key::Listener => self.ctl.accept(self.poll.registry(), self.now),
+            Key::Monitor => self.serve_monitor()?,
+            Key::Signals => {
+                for wish in signal::wishes(&mut self.signals) {
+                    match wish {
+                        Wish::Reload => drop(self.reload()),
+                        Wish::Stop => self.feed(Input::Command(Command::Stop)),
+                    }
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    fn serve_client(&mut self, number: u32) -> bool {
+        let mut buffer = core::mem::take(&mut self.buffer);
+        let received = self.ctl.receive(number, self.now, &mut buffer);
+        self.buffer = buffer;
+        match received {
+            Received::Nothing => return false,
+            Received::Request(request) => self.answer(number, request),
+            Received::Refused => {}
+        }
+        true
+    }
+
+    fn serve_monitor(&mut self) -> Result<(), Error> {
+        let before = self.monitor.fd();
+        let events = on("rtnetlink", self.monitor.events())?;
+        if self.monitor.fd() != before {
+            let fd = self.monitor.fd();
+            on(
+                "rtnetlink",
+                self.poll.registry().register(
+                    &mut SourceFd(&fd),
+                    Key::Monitor.token(),
+                    Interest::READABLE,
+                ),
+            )?;
+        }
+        for event in events {
+            if let director_core::kernel::KernelEvent::LinkGone(ifindex) = event {
+                self.vrrp.forget(self.poll.registry(), ifindex);
+            }
+            self.feed(Input::Kernel(event));
+        }
+        Ok(())
+    }
+}
+
+/// A number that differs between nodes and starts: std seeds its hash tables from the kernel's entropy.
+fn seed() -> u64 {
+    std::hash::RandomState::new().build_hasher().finish()
+}

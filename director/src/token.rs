@@ -1,0 +1,94 @@
+//! What a mio token stands for.
+
+use director_core::check;
+use director_core::net::Ifindex;
+use mio::Token;
+
+/// One source of readiness.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Key {
+    /// The VRRP socket of an interface.
+    Vrrp(Ifindex),
+    /// rtnetlink's notifications.
+    Monitor,
+    /// Signals.
+    Signals,
+    /// New programs at the control socket.
+    Listener,
+    /// A program at the control socket.
+    Client(u32),
+    /// The socket of a check.
+    Probe(check::Id),
+}
+
+const VRRP: usize = 1;
+const MONITOR: usize = 2;
+const SIGNALS: usize = 3;
+const LISTENER: usize = 4;
+const CLIENT: usize = 5;
+const PROBE: usize = 6;
+
+/// The kind stands in the upper four bits, a check's generation in the 32 below, its index in the rest.
+const KIND_SHIFT: u32 = 60;
+const GENERATION_SHIFT: u32 = 28;
+const INDEX_MASK: usize = (1 << GENERATION_SHIFT) - 1;
+
+const _: () = assert!(usize::BITS == 64);
+const _: () = assert!(director_core::limits::CHECKS_MAX <= INDEX_MASK);
+
+impl Key {
+    pub(crate) const fn token(self) -> Token {
+        let (kind, number) = match self {
+            Self::Vrrp(ifindex) => (VRRP, ifindex.0 as usize),
+            Self::Monitor => (MONITOR, 0),
+            Self::Signals => (SIGNALS, 0),
+            Self::Listener => (LISTENER, 0),
+            Self::Client(number) => (CLIENT, number as usize),
+            Self::Probe(id) => (
+                PROBE,
+                (id.generation as usize) << GENERATION_SHIFT | id.index as usize,
+            ),
+        };
+        Token(kind << KIND_SHIFT | number)
+    }
+
+    pub(crate) const fn of(token: Token) -> Option<Self> {
+        let number = token.0 & ((1 << KIND_SHIFT) - 1);
+        Some(match token.0 >> KIND_SHIFT {
+            VRRP => Self::Vrrp(Ifindex(number as u32)),
+            MONITOR => Self::Monitor,
+            SIGNALS => Self::Signals,
+            LISTENER => Self::Listener,
+            CLIENT => Self::Client(number as u32),
+            PROBE => Self::Probe(check::Id {
+                index: (number & INDEX_MASK) as u32,
+                generation: (number >> GENERATION_SHIFT) as u32,
+            }),
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_gives_its_key_back() {
+        let id = check::Id {
+            index: director_core::limits::CHECKS_MAX as u32 - 1,
+            generation: u32::MAX,
+        };
+        for key in [
+            Key::Vrrp(Ifindex(u32::MAX)),
+            Key::Monitor,
+            Key::Signals,
+            Key::Listener,
+            Key::Client(u32::MAX),
+            Key::Probe(id),
+        ] {
+            assert_eq!(Key::of(key.token()), Some(key));
+        }
+        assert_eq!(Key::of(Token(0)), None);
+    }
+}
