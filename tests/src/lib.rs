@@ -1,1 +1,3 @@
+//! What the tests of the whole share: the simulator.
 
+pub mod sim;

@@ -1,0 +1,396 @@
+//! A kernel that answers as Linux does, refuses now and then, and is edited by others.
+
+use std::collections::BTreeMap;
+
+use director_core::director::Part;
+use director_core::ipvs::{ActualDest, Counters, Dest, DestId, Pool, Service, ServiceId};
+use director_core::kernel::{Actual, AddressId, KernelEvent, Link, Op, OpError, Snapshot};
+use director_core::net::{Cidr, Ifindex, Mac};
+use director_core::time::Duration;
+
+use super::random::Random;
+
+/// ENODEV, ENETUNREACH, EINVAL (errno.h).
+const NO_DEVICE: OpError = OpError(19);
+const UNREACHABLE: OpError = OpError(101);
+const INVALID: OpError = OpError(22);
+
+/// The state of one node's kernel, and how it behaves at the moment.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    /// The truth.
+    pub state: Actual,
+    /// Whether the cable is plugged in at both ends.
+    pub cable: bool,
+    /// How operations are refused.
+    pub refusal: Option<Refusal>,
+    /// Time for one operation or reading.
+    pub cost: Duration,
+    /// Number of the one real interface; it changes when the device comes anew.
+    pub ifindex: Ifindex,
+    mac: Mac,
+    notices: Vec<KernelEvent>,
+}
+
+/// How a kernel refuses.
+#[derive(Clone, Copy, Debug)]
+pub struct Refusal {
+    /// Of a hundred operations, so many.
+    pub percent: usize,
+    /// With this error.
+    pub error: OpError,
+    /// The operation is done all the same: only its answer was lost.
+    pub done: bool,
+}
+
+/// What somebody else does to the kernel.
+#[derive(Clone, Copy, Debug)]
+pub enum Edit {
+    /// `ip address flush`.
+    FlushAddresses,
+    /// `ip address add` of a virtual address.
+    AddAddress(Cidr),
+    /// `ipvsadm -C`.
+    ClearTable,
+    /// Deletes the first dest of each service.
+    DeleteDests,
+    /// Sets other weights.
+    ChangeWeights,
+    /// Adds a service that nobody configured.
+    ForeignService,
+    /// Changes the scheduler of each service.
+    ChangeSchedulers,
+    /// `ipvsadm --stop-daemon`.
+    StopSync,
+}
+
+impl Kernel {
+    /// A kernel after boot: an interface that is down.
+    #[must_use]
+    pub fn booted(node: usize) -> Self {
+        let mut kernel = Self {
+            state: Actual::default(),
+            cable: true,
+            refusal: None,
+            cost: Duration::from_micros(50),
+            ifindex: Ifindex(2),
+            mac: Mac([0x52, 0x54, 0, 0, 0, node as u8]),
+            notices: Vec::new(),
+        };
+        let lo = kernel.link(Ifindex(1), "lo", true);
+        kernel.state.links.insert(Ifindex(1), lo);
+        kernel.device_comes(kernel.ifindex);
+        kernel.notices.clear();
+        kernel
+    }
+
+    fn link(&self, ifindex: Ifindex, name: &str, up: bool) -> Link {
+        Link {
+            ifindex,
+            name: name.parse().expect("a short name"),
+            mac: self.mac,
+            mtu: 1500,
+            up,
+            carrier: up,
+            loopback: name == "lo",
+        }
+    }
+
+    /// What happened since the last call, as its listeners hear it.
+    pub fn take_notices(&mut self) -> Vec<KernelEvent> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// Whether the interface is up and has a link.
+    #[must_use]
+    pub fn has_link(&self) -> bool {
+        let link = self.state.links.get(&self.ifindex);
+        link.is_some_and(|link| link.up && link.carrier)
+    }
+
+    /// Does an operation, or refuses it.
+    pub fn apply(&mut self, op: &Op, random: &mut Random) -> Result<(), OpError> {
+        if let Some(refusal) = self.refusal
+            && random.chance(refusal.percent)
+        {
+            if refusal.done {
+                self.operate(op)?;
+            }
+            return Err(refusal.error);
+        }
+        self.operate(op)
+    }
+
+    /// Reads one part whole.
+    #[must_use]
+    pub fn read(&self, part: Part) -> Snapshot {
+        match part {
+            Part::Network => Snapshot::Network {
+                links: self.state.links.values().cloned().collect(),
+                addresses: self
+                    .state
+                    .addresses
+                    .iter()
+                    .map(|(id, ours)| (*id, *ours))
+                    .collect(),
+                routes: self.state.routes.iter().copied().collect(),
+            },
+            Part::Ipvs => Snapshot::Ipvs {
+                table: self.state.table.clone(),
+                sync: self.state.sync.clone(),
+            },
+        }
+    }
+
+    /// Sets the interface up or down, as `ip link set` does; routes over it go with it.
+    pub fn set_up(&mut self, up: bool) {
+        let carrier = up && self.cable;
+        let Some(link) = self.state.links.get_mut(&self.ifindex) else {
+            return;
+        };
+        (link.up, link.carrier) = (up, carrier);
+        self.notices.push(KernelEvent::Link(link.clone()));
+        if !up {
+            let ifindex = self.ifindex;
+            self.state
+                .routes
+                .retain(|route| route.ifindex.is_some_and(|other| other != ifindex));
+        }
+    }
+
+    /// Plugs the cable in or out.
+    pub fn plug(&mut self, cable: bool) {
+        self.cable = cable;
+        if let Some(link) = self.state.links.get_mut(&self.ifindex) {
+            link.carrier = link.up && cable;
+            self.notices.push(KernelEvent::Link(link.clone()));
+        }
+    }
+
+    /// The device goes away, with its addresses and routes.
+    pub fn device_goes(&mut self) {
+        let ifindex = self.ifindex;
+        self.state.links.remove(&ifindex);
+        self.state.addresses.retain(|id, _| id.ifindex != ifindex);
+        self.state.routes.clear();
+        self.notices.push(KernelEvent::LinkGone(ifindex));
+    }
+
+    /// The device comes, under this number, down as a new one is.
+    pub fn device_comes(&mut self, ifindex: Ifindex) {
+        self.ifindex = ifindex;
+        let link = self.link(ifindex, "eth0", false);
+        self.notices.push(KernelEvent::Link(link.clone()));
+        self.state.links.insert(ifindex, link);
+    }
+
+    /// Lets somebody else change something.
+    pub fn edit(&mut self, edit: Edit) {
+        match edit {
+            Edit::FlushAddresses => {
+                for id in std::mem::take(&mut self.state.addresses).into_keys() {
+                    self.notices.push(KernelEvent::AddressGone(id));
+                }
+            }
+            Edit::AddAddress(cidr) => {
+                let id = AddressId {
+                    ifindex: self.ifindex,
+                    cidr,
+                };
+                if self.state.links.contains_key(&id.ifindex) {
+                    self.state.addresses.entry(id).or_insert(false);
+                    self.notices.push(KernelEvent::Address(id, false));
+                }
+            }
+            Edit::ClearTable => self.state.table.0.clear(),
+            Edit::DeleteDests => self.pools(|pool| {
+                pool.dests.pop_first();
+            }),
+            Edit::ChangeWeights => self.pools(|pool| {
+                pool.dests
+                    .values_mut()
+                    .for_each(|dest| dest.dest.weight += 7);
+            }),
+            Edit::ForeignService => {
+                let id = ServiceId::Fwmark {
+                    family: director_core::net::Family::V4,
+                    mark: 77,
+                };
+                let pool = pool(&service("sh"));
+                self.state.table.0.insert(id, pool);
+            }
+            Edit::ChangeSchedulers => self.pools(|pool| pool.service = service("lc")),
+            Edit::StopSync => self.state.sync.clear(),
+        }
+    }
+
+    fn pools(&mut self, change: impl FnMut(&mut Pool<ActualDest>)) {
+        self.state.table.0.values_mut().for_each(change);
+    }
+
+    fn operate(&mut self, op: &Op) -> Result<(), OpError> {
+        match op {
+            Op::LinkUp(_) | Op::LinkMtu(..) => self.operate_link(op),
+            Op::AddAddress(_) | Op::DelAddress(_) => self.operate_address(op),
+            Op::AddRoute(_) | Op::DelRoute(_) => self.operate_route(op),
+            Op::StartSync(..) | Op::StopSync(_) => self.operate_sync(op),
+            Op::NewService(..) | Op::SetService(..) | Op::DelService(_) => self.operate_service(op),
+            Op::NewDest(id, dest, to) => {
+                let pool = self.pool(id)?;
+                if pool.dests.contains_key(dest) {
+                    return Err(OpError::EXISTS);
+                }
+                set_dest(pool, dest, to);
+                Ok(())
+            }
+            Op::SetDest(id, dest, to) => {
+                let pool = self.pool(id)?;
+                if !pool.dests.contains_key(dest) {
+                    return Err(OpError::NOT_THERE);
+                }
+                set_dest(pool, dest, to);
+                Ok(())
+            }
+            Op::DelDest(id, dest) => {
+                let gone = self.pool(id)?.dests.remove(dest);
+                gone.map(drop).ok_or(OpError::NOT_THERE)
+            }
+        }
+    }
+
+    fn operate_link(&mut self, op: &Op) -> Result<(), OpError> {
+        let (ifindex, mtu) = match op {
+            Op::LinkMtu(ifindex, mtu) => (*ifindex, Some(*mtu)),
+            Op::LinkUp(ifindex) => (*ifindex, None),
+            _ => return Err(INVALID),
+        };
+        let link = self.state.links.get_mut(&ifindex).ok_or(NO_DEVICE)?;
+        match mtu {
+            Some(mtu) => {
+                link.mtu = mtu;
+                self.notices.push(KernelEvent::Link(link.clone()));
+            }
+            None => self.set_up(true),
+        }
+        Ok(())
+    }
+
+    fn operate_address(&mut self, op: &Op) -> Result<(), OpError> {
+        match op {
+            Op::AddAddress(id) => {
+                if !self.state.links.contains_key(&id.ifindex) {
+                    return Err(NO_DEVICE);
+                }
+                if self.state.addresses.contains_key(id) {
+                    return Err(OpError::EXISTS);
+                }
+                self.state.addresses.insert(*id, true);
+                self.notices.push(KernelEvent::Address(*id, true));
+            }
+            Op::DelAddress(id) => {
+                self.state.addresses.remove(id).ok_or(OpError::NO_ADDRESS)?;
+                self.notices.push(KernelEvent::AddressGone(*id));
+            }
+            _ => return Err(INVALID),
+        }
+        Ok(())
+    }
+
+    fn operate_route(&mut self, op: &Op) -> Result<(), OpError> {
+        match op {
+            Op::AddRoute(route) => {
+                let up = self
+                    .state
+                    .links
+                    .get(&self.ifindex)
+                    .is_some_and(|link| link.up);
+                if !up {
+                    return Err(UNREACHABLE);
+                }
+                self.state
+                    .routes
+                    .insert(*route)
+                    .then_some(())
+                    .ok_or(OpError::EXISTS)
+            }
+            Op::DelRoute(route) => self
+                .state
+                .routes
+                .remove(route)
+                .then_some(())
+                .ok_or(OpError::NO_SERVICE),
+            _ => Err(INVALID),
+        }
+    }
+
+    fn operate_sync(&mut self, op: &Op) -> Result<(), OpError> {
+        match op {
+            Op::StartSync(role, daemon) => {
+                let running = self.state.sync.contains_key(role);
+                if running {
+                    return Err(OpError::EXISTS);
+                }
+                let up = self
+                    .state
+                    .links
+                    .get(&self.ifindex)
+                    .is_some_and(|link| link.up);
+                up.then_some(()).ok_or(UNREACHABLE)?;
+                self.state.sync.insert(*role, daemon.clone());
+                Ok(())
+            }
+            Op::StopSync(role) => self
+                .state
+                .sync
+                .remove(role)
+                .map(drop)
+                .ok_or(OpError::NO_SERVICE),
+            _ => Err(INVALID),
+        }
+    }
+
+    fn operate_service(&mut self, op: &Op) -> Result<(), OpError> {
+        match op {
+            Op::NewService(id, service) => {
+                if self.state.table.0.contains_key(id) {
+                    return Err(OpError::EXISTS);
+                }
+                self.state.table.0.insert(*id, pool(service));
+            }
+            Op::SetService(id, service) => self.pool(id)?.service = service.clone(),
+            Op::DelService(id) => {
+                self.state.table.0.remove(id).ok_or(OpError::NO_SERVICE)?;
+            }
+            _ => return Err(INVALID),
+        }
+        Ok(())
+    }
+
+    fn pool(&mut self, id: &ServiceId) -> Result<&mut Pool<ActualDest>, OpError> {
+        self.state.table.0.get_mut(id).ok_or(OpError::NO_SERVICE)
+    }
+}
+
+fn pool(service: &Service) -> Pool<ActualDest> {
+    Pool {
+        service: service.clone(),
+        dests: BTreeMap::new(),
+    }
+}
+
+fn service(scheduler: &str) -> Service {
+    Service {
+        scheduler: scheduler.parse().expect("a short name"),
+        flags: 0,
+        timeout_s: 0,
+        granularity: 32,
+    }
+}
+
+fn set_dest(pool: &mut Pool<ActualDest>, dest: &DestId, to: &Dest) {
+    let actual = ActualDest {
+        dest: *to,
+        counters: Counters::default(),
+    };
+    pool.dests.insert(*dest, actual);
+}

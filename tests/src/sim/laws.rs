@@ -1,0 +1,459 @@
+//! What must hold, whatever goes wrong.
+
+use core::fmt;
+use core::net::{IpAddr, Ipv4Addr};
+use std::collections::{BTreeMap, BTreeSet};
+
+use director_core::director::Reason;
+use director_core::ipvs::{ActualDest, Dest, DestId, ServiceId, Table};
+use director_core::kernel::{Op, OpError};
+use director_core::time::{Duration, Instant};
+use director_core::{diff, limits};
+
+use super::kernel::Kernel;
+use super::network::Network;
+use super::node::Node;
+use super::reals::Reals;
+use super::setup;
+
+/// The wire, the wake-up and a look at the sockets.
+const TOLERANCE: Duration = Duration::from_millis(5);
+
+/// So long two nodes may be Active while one is taking over from the other.
+const CHANGEOVER: Duration = Duration::from_millis(20);
+
+/// Refusals of one operation in a row within ten seconds: 0.1, 0.2, 0.4 .. 6.4 s lie between them.
+const REFUSALS_MAX: usize = 9;
+
+/// A law is broken: which, and by whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation(pub String);
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Which node the clients believe to have an address: the one that announced it last; none where nobody can tell.
+pub type Neighbours = BTreeMap<IpAddr, Option<usize>>;
+
+/// The memory that the laws need.
+#[derive(Debug)]
+pub struct Laws {
+    /// Which nodes could be Active when that was last looked at.
+    able: Vec<bool>,
+    /// When it changed last, or something else that justifies another Active.
+    disturbed_at: Instant,
+    /// Virtual routers that have not exactly one Active, since when.
+    odd: BTreeMap<u8, Instant>,
+    /// When a node that is Active last sent an advert, or became Active, or was excused.
+    adverts: BTreeMap<(usize, u8), Instant>,
+    /// Who was Active at the last step, by virtual router.
+    active: BTreeSet<(u8, usize)>,
+    /// Operations that the kernel refused since they last went well.
+    refused: Vec<Vec<(Op, Instant)>>,
+}
+
+impl Laws {
+    /// The laws of a world of so many nodes.
+    #[must_use]
+    pub fn new(nodes: usize) -> Self {
+        Self {
+            able: vec![false; nodes],
+            disturbed_at: Instant::ZERO,
+            odd: BTreeMap::new(),
+            adverts: BTreeMap::new(),
+            active: BTreeSet::new(),
+            refused: vec![Vec::new(); nodes],
+        }
+    }
+
+    /// An operator did something that may move Active.
+    pub fn disturb(&mut self, now: Instant) {
+        self.disturbed_at = now;
+        self.odd.clear();
+    }
+
+    /// After each step.
+    ///
+    /// # Errors
+    /// When a law is broken.
+    pub fn check(
+        &mut self,
+        now: Instant,
+        nodes: &mut [Node],
+        network: &mut Network,
+        neighbours: &mut Neighbours,
+    ) -> Result<(), Violation> {
+        self.excuse(nodes, network, neighbours);
+        for node in nodes.iter_mut() {
+            let active = node.routers().any(|router| node.is_active(router));
+            node.handing_over &= active;
+        }
+        let able: Vec<bool> = nodes.iter().map(Node::is_able).collect();
+        let deaf = nodes.iter().any(|node| node.deaf);
+        if able != self.able || deaf || !network.is_whole(now) {
+            self.able = able;
+            self.disturb(now);
+        }
+        self.one_active(now, nodes)?;
+        self.adverts_in_time(now, nodes)
+    }
+
+    /// Forgets whom the clients believe in where nobody can know that they must be told: a node was Active beside
+    /// another one, and could not make itself heard before it ceased, or was not configured to do so. Only
+    /// `garp_master_refresh` helps there.
+    fn excuse(&mut self, nodes: &[Node], network: &mut Network, neighbours: &mut Neighbours) {
+        let mut active = BTreeSet::new();
+        for (index, node) in nodes.iter().enumerate() {
+            let own = node.routers().filter(|router| node.is_active(router));
+            active.extend(own.map(|router| (router.vrid, index)));
+        }
+        for (vrid, from) in self.active.difference(&active) {
+            let node = &nodes[*from];
+            let own = node.routers().find(|router| router.vrid == *vrid);
+            let silent = own.is_some_and(|router| !router.higher_prio_send_advert);
+            let speaks = node.director.is_some() && node.kernel.has_link() && !silent;
+            for (_, to) in active.iter().filter(|(other, _)| other == vrid) {
+                if !speaks || !network.path(*from, *to).is_whole() {
+                    let routers = nodes[*to].routers().filter(|router| router.vrid == *vrid);
+                    let cidrs =
+                        routers.flat_map(|router| router.addresses.iter().chain(&router.excluded));
+                    neighbours.extend(cidrs.map(|cidr| (cidr.address, None)));
+                }
+            }
+        }
+        self.active = active;
+    }
+
+    /// Exactly one of the nodes that could be is Active, once everything has been whole for long enough.
+    fn one_active(&mut self, now: Instant, nodes: &[Node]) -> Result<(), Violation> {
+        let calm = now.since(self.disturbed_at);
+        for (vrid, bound) in routers(nodes) {
+            if calm < bound {
+                self.odd.remove(&vrid);
+                continue;
+            }
+            let candidates = nodes.iter().filter(|node| node.is_able());
+            let candidates: Vec<_> = candidates
+                .filter_map(|node| {
+                    node.routers()
+                        .find(|router| router.vrid == vrid)
+                        .map(|r| (node, r))
+                })
+                .collect();
+            let active = candidates
+                .iter()
+                .filter(|(node, router)| node.is_active(router))
+                .count();
+            if candidates.is_empty() || active == 1 {
+                self.odd.remove(&vrid);
+                continue;
+            }
+            let since = *self.odd.entry(vrid).or_insert(now);
+            if now.since(since) > CHANGEOVER {
+                return Err(Violation(format!(
+                    "vrid {vrid}: {active} Active since {since}"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Who is Active says so in time.
+    fn adverts_in_time(&mut self, now: Instant, nodes: &[Node]) -> Result<(), Violation> {
+        for (index, node) in nodes.iter().enumerate() {
+            for router in node.routers() {
+                let key = (index, router.vrid);
+                if !node.is_able() || !node.is_active(router) {
+                    self.adverts.remove(&key);
+                    continue;
+                }
+                let last = *self.adverts.entry(key).or_insert(now);
+                if now.since(last) > router.advert_interval + TOLERANCE {
+                    let silent = now.since(last);
+                    return Err(Violation(format!(
+                        "{index}: Active in vrid {} and silent for {silent:?}",
+                        router.vrid
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A node sends an advert.
+    ///
+    /// # Errors
+    /// When it comes from another address than the node's own.
+    pub fn advertised(
+        &mut self,
+        now: Instant,
+        index: usize,
+        nodes: &mut [Node],
+        source: Ipv4Addr,
+        payload: &[u8],
+    ) -> Result<(), Violation> {
+        if source != setup::own_address(index) {
+            return Err(Violation(format!("{index}: advert from {source}")));
+        }
+        if let [_, vrid, priority, ..] = payload {
+            self.adverts.insert((index, *vrid), now);
+            // A handover that found no successor is over.
+            nodes[index].handing_over &= *priority == 0;
+        }
+        Ok(())
+    }
+
+    /// A node announces an address.
+    ///
+    /// # Errors
+    /// When it has not decided to hold it.
+    pub fn announced(
+        &self,
+        index: usize,
+        nodes: &[Node],
+        address: Ipv4Addr,
+    ) -> Result<(), Violation> {
+        let Some(director) = &nodes[index].director else {
+            return Ok(());
+        };
+        let mut held = director.reconciler().desired().addresses.iter();
+        if held.any(|id| id.cidr.address == IpAddr::V4(address)) {
+            Ok(())
+        } else {
+            Err(Violation(format!(
+                "{index}: announces {address} without holding it"
+            )))
+        }
+    }
+
+    /// A node asks its kernel for something.
+    ///
+    /// # Errors
+    /// When the same was refused a moment ago, or too often.
+    pub fn asked(&mut self, now: Instant, index: usize, op: &Op) -> Result<(), Violation> {
+        let times: Vec<Instant> = self.refused[index]
+            .iter()
+            .filter(|(other, at)| other == op && now.since(*at) < Duration::from_secs(10))
+            .map(|(_, at)| *at)
+            .collect();
+        let early = times
+            .last()
+            .is_some_and(|at| now.since(*at) < limits::OP_BACKOFF_MIN);
+        if early || times.len() > REFUSALS_MAX {
+            return Err(Violation(format!(
+                "{index}: \"{op}\" again, refused at {times:?}"
+            )));
+        }
+        Ok(())
+    }
+
+    /// The kernel has done or refused something.
+    ///
+    /// # Errors
+    /// When a pool is empty now that could have servers.
+    pub fn operated(
+        &mut self,
+        now: Instant,
+        index: usize,
+        nodes: &mut [Node],
+        before: &Kernel,
+        op: &Op,
+        result: Result<(), OpError>,
+    ) -> Result<(), Violation> {
+        match result {
+            Ok(()) => self.refused[index].retain(|(other, _)| other != op),
+            Err(error) if is_gone_already(op, error) => {}
+            Err(_) => {
+                self.refused[index].push((op.clone(), now));
+                nodes[index].meddled_at = now;
+            }
+        }
+        let node = &nodes[index];
+        let (Some(director), Some(id)) = (&node.director, service(op)) else {
+            return Ok(());
+        };
+        // What others did is found at the next reading at the latest.
+        let meddled = now.since(node.meddled_at) < limits::AUDIT_INTERVAL * 2;
+        let served = serves(&before.state.table, &id, |dest: &ActualDest| {
+            dest.dest.weight
+        });
+        let serves_now = serves(&node.kernel.state.table, &id, |dest| dest.dest.weight);
+        let wished = serves(
+            &director.reconciler().desired().table,
+            &id,
+            |dest: &Dest| dest.weight,
+        );
+        if served && !serves_now && wished && !meddled {
+            return Err(Violation(format!(
+                "{index}: \"{op}\" empties a pool that has servers"
+            )));
+        }
+        Ok(())
+    }
+
+    /// A node was woken by its own timer.
+    ///
+    /// # Errors
+    /// When it wants to be woken for the same again, in the past.
+    pub fn woken(&mut self, now: Instant, index: usize, nodes: &[Node]) -> Result<(), Violation> {
+        let director = nodes[index].director.as_ref();
+        match director.and_then(director_core::director::Director::next_timeout) {
+            // The next slice of operations follows at once.
+            Some((_, Reason::Kernel)) | None => Ok(()),
+            Some((at, _)) if at > now => Ok(()),
+            Some((at, reason)) => Err(Violation(format!(
+                "{index}: {reason:?} due at {at} was done"
+            ))),
+        }
+    }
+
+    /// A director ends by itself.
+    ///
+    /// # Errors
+    /// When it leaves its virtual addresses behind.
+    pub fn exits(&mut self, index: usize, nodes: &[Node]) -> Result<(), Violation> {
+        let node = &nodes[index];
+        let refused = node.kernel.refusal.is_some() || node.kernel.cost > TOLERANCE;
+        for router in node.routers() {
+            for cidr in &router.addresses {
+                if node.answers(*cidr) && !refused {
+                    return Err(Violation(format!("{index}: ends and leaves {cidr} behind")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// When nothing has gone wrong for so long that everything must be as it should.
+    ///
+    /// # Errors
+    /// When something is not.
+    pub fn rest(&self, nodes: &[Node], neighbours: &Neighbours) -> Result<(), Violation> {
+        for (index, node) in nodes.iter().enumerate() {
+            let broken = |what: String| Err(Violation(format!("{index} at rest: {what}")));
+            let Some(director) = &node.director else {
+                return broken("not running".to_string());
+            };
+            let (desired, truth) = (director.reconciler().desired(), &node.kernel.state);
+            if !director.reconciler().is_converged() {
+                return broken("not converged".to_string());
+            }
+            let mut left = diff::network(desired, truth);
+            left.extend(diff::ipvs(desired, truth));
+            if let Some(op) = left.first() {
+                return broken(format!("{op} is left to do"));
+            }
+            for router in node.routers() {
+                for cidr in router.addresses.iter().chain(&router.excluded) {
+                    if node.answers(*cidr) != node.is_active(router) {
+                        return broken(format!("{cidr} is in the wrong place"));
+                    }
+                    let last = neighbours.get(&cidr.address);
+                    let right = matches!(last, Some(None)) || last == Some(&Some(index));
+                    if node.is_active(router) && !right {
+                        return broken(format!("clients believe {cidr} to be at {last:?}"));
+                    }
+                }
+            }
+        }
+        for (vrid, _) in routers(nodes) {
+            let of = |node: &&Node| {
+                let mut own = node.routers();
+                own.any(|router| router.vrid == vrid && node.is_active(router))
+            };
+            let active = nodes.iter().filter(of).count();
+            if active != 1 {
+                return Err(Violation(format!(
+                    "at rest: {active} Active in vrid {vrid}"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The virtual routers that any node has, with the time after which exactly one is Active: an Active_Down time, once
+/// more after a stall of its own, and what the configuration delays.
+fn routers(nodes: &[Node]) -> BTreeMap<u8, Duration> {
+    let mut bounds = BTreeMap::new();
+    for router in nodes.iter().flat_map(Node::routers) {
+        let active_down = router.advert_interval * (u32::from(router.down_adverts) + 1);
+        let bound = active_down * 2 + router.startup_delay + Duration::from_millis(300);
+        let longest = bounds.entry(router.vrid).or_insert(bound);
+        *longest = bound.max(*longest);
+    }
+    bounds
+}
+
+fn serves<D>(table: &Table<D>, id: &ServiceId, weight: impl Fn(&D) -> u32) -> bool {
+    let pool = table.0.get(id);
+    pool.is_some_and(|pool| pool.dests.values().any(|dest: &D| weight(dest) > 0))
+}
+
+/// The service whose pool an operation may empty.
+const fn service(op: &Op) -> Option<ServiceId> {
+    match op {
+        Op::SetDest(id, ..) | Op::DelDest(id, _) | Op::DelService(id) => Some(*id),
+        _ => None,
+    }
+}
+
+fn is_gone_already(op: &Op, error: OpError) -> bool {
+    let gone = [OpError::NOT_THERE, OpError::NO_ADDRESS, OpError::NO_SERVICE];
+    let removal = matches!(
+        op,
+        Op::DelAddress(_) | Op::DelRoute(_) | Op::StopSync(_) | Op::DelService(_) | Op::DelDest(..)
+    );
+    removal && gone.contains(&error)
+}
+
+/// After rest: the kernel's pools follow the moods of the real servers.
+///
+/// # Errors
+/// When a server that fails its checks takes connections, or one that passes them does not though it should.
+pub fn pools(nodes: &[Node], reals: &Reals) -> Result<(), Violation> {
+    for (index, node) in nodes.iter().enumerate() {
+        let services = node
+            .director
+            .iter()
+            .flat_map(|director| &director.config().services);
+        for service in services {
+            let serving = serving(&node.kernel.state.table, &service.id);
+            let broken = |what: &str, dest: &DestId| {
+                Err(Violation(format!(
+                    "{index} at rest: {dest} of {} {what}",
+                    service.id
+                )))
+            };
+            for real in &service.real_servers {
+                let well = real.checks.iter().all(|check| reals.passes(check));
+                if !well && serving.contains(&real.id) {
+                    return broken("fails and serves", &real.id);
+                }
+                if well && !serving.contains(&real.id) && service.sorry.is_none() {
+                    return broken("is well and does not serve", &real.id);
+                }
+            }
+            if let Some((sorry, _)) = service.sorry
+                && serving.is_empty()
+            {
+                return broken("does not serve, and nobody else does", &sorry);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Which dests of a pool take new connections.
+#[must_use]
+pub fn serving(table: &Table<ActualDest>, id: &ServiceId) -> Vec<DestId> {
+    let pool = table.0.get(id);
+    let dests = pool.into_iter().flat_map(|pool| &pool.dests);
+    dests
+        .filter(|(_, dest)| dest.dest.weight > 0)
+        .map(|(id, _)| *id)
+        .collect()
+}

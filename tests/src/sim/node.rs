@@ -1,0 +1,152 @@
+//! One machine: a kernel, and most of the time a director.
+
+use core::net::{Ipv4Addr, SocketAddr};
+use std::collections::{BTreeMap, BTreeSet};
+
+use director_core::check;
+use director_core::config::{Config, Router};
+use director_core::director::{Command, Director, OpId, Part};
+use director_core::kernel::{KernelEvent, Op};
+use director_core::net::{Cidr, Ifindex};
+use director_core::time::{Duration, Instant};
+
+use super::kernel::Kernel;
+use super::reals::Heard;
+
+/// Something that reaches a node's director, or its shell on the way to the kernel.
+#[derive(Clone, Debug)]
+pub enum Arrival {
+    /// A packet on an interface.
+    Packet(Ifindex, Vec<u8>),
+    /// Something from the socket of a check.
+    Heard(check::Id, Heard),
+    /// The shell comes to do an operation.
+    Execute(OpId, Op),
+    /// The shell comes to read a part.
+    Read(Part),
+    /// A notification of the kernel.
+    Notice(KernelEvent),
+    /// An operator's wish.
+    Command(Command),
+    /// SIGHUP: the next configuration.
+    Reload,
+}
+
+/// One machine.
+#[derive(Debug)]
+pub struct Node {
+    /// What its reloads bring in turn.
+    pub configs: Vec<Config>,
+    /// Which of them is in the file.
+    pub file: usize,
+    /// The director, while it runs.
+    pub director: Option<Director>,
+    /// Which run of the director it is; what belongs to an earlier one is dropped.
+    pub incarnation: u32,
+    /// The kernel.
+    pub kernel: Kernel,
+    /// The director's loop stands still.
+    pub stalled: bool,
+    /// What waits for the end of the stall.
+    pub inbox: Vec<Arrival>,
+    /// Open sockets of checks.
+    pub sockets: BTreeMap<check::Id, SocketAddr>,
+    /// Groups that are listened to.
+    pub joined: BTreeSet<(Ifindex, Ipv4Addr)>,
+    /// When the kernel has done what it was asked so far.
+    pub kernel_free_at: Instant,
+    /// The kernel's notifications are lost.
+    pub deaf: bool,
+    /// How late the shell's timer wakes it.
+    pub lateness: Duration,
+    /// A handover was asked for, and the node is still Active somewhere.
+    pub handing_over: bool,
+    /// An orderly stop was asked for.
+    pub stopping: bool,
+    /// When somebody else last changed the kernel's state, or the kernel last refused.
+    pub meddled_at: Instant,
+}
+
+impl Node {
+    /// A machine that has booted, without a director.
+    #[must_use]
+    pub fn new(index: usize, configs: Vec<Config>, lateness: Duration) -> Self {
+        Self {
+            configs,
+            file: 0,
+            director: None,
+            incarnation: 0,
+            kernel: Kernel::booted(index),
+            stalled: false,
+            inbox: Vec::new(),
+            sockets: BTreeMap::new(),
+            joined: BTreeSet::new(),
+            kernel_free_at: Instant::ZERO,
+            deaf: false,
+            lateness,
+            handing_over: false,
+            stopping: false,
+            meddled_at: Instant::ZERO,
+        }
+    }
+
+    /// Ends the director's process, whatever it was doing. The kernel keeps what it holds.
+    pub fn kill(&mut self) {
+        self.director = None;
+        self.incarnation += 1;
+        self.stalled = false;
+        self.handing_over = false;
+        self.stopping = false;
+        self.inbox.clear();
+        self.sockets.clear();
+        self.joined.clear();
+    }
+
+    /// When its director wants to be woken; never while it stands still.
+    #[must_use]
+    pub fn wakes_at(&self) -> Option<Instant> {
+        let director = self.director.as_ref().filter(|_| !self.stalled)?;
+        Some(director.next_timeout()?.0 + self.lateness)
+    }
+
+    /// The virtual routers of the configuration in force.
+    pub fn routers(&self) -> impl Iterator<Item = &Router> {
+        self.director
+            .iter()
+            .flat_map(|director| &director.config().routers)
+    }
+
+    /// Whether its director has decided to hold this address.
+    #[must_use]
+    pub fn claims(&self, cidr: Cidr) -> bool {
+        let director = self.director.as_ref();
+        director.is_some_and(|director| {
+            let mut claimed = director.reconciler().desired().addresses.iter();
+            claimed.any(|id| id.cidr == cidr)
+        })
+    }
+
+    /// Whether its director is Active in this virtual router, leaving included.
+    #[must_use]
+    pub fn is_active(&self, router: &Router) -> bool {
+        router
+            .addresses
+            .first()
+            .is_some_and(|cidr| self.claims(*cidr))
+    }
+
+    /// Whether its kernel has this address on an interface with a link.
+    #[must_use]
+    pub fn answers(&self, cidr: Cidr) -> bool {
+        let mut held = self.kernel.state.addresses.keys();
+        self.kernel.has_link() && held.any(|id| id.cidr == cidr)
+    }
+
+    /// Whether it could be Active: the director runs, is not asked to leave, and its interface serves.
+    #[must_use]
+    pub fn is_able(&self) -> bool {
+        let own = self.configs[0].node.interfaces[0].addresses[0];
+        let willing = !self.stalled && !self.handing_over && !self.stopping;
+        self.director.is_some() && willing && self.answers(own)
+    }
+}

@@ -1,0 +1,134 @@
+//! Real servers in every mood.
+
+use core::net::{IpAddr, SocketAddr};
+use std::collections::BTreeMap;
+
+use director_core::config::{Check, CheckKind};
+use director_core::time::Duration;
+
+/// How a real server answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mood {
+    /// As it should.
+    Well,
+    /// Not at all: the machine is off.
+    Silent,
+    /// By a reset: the program is not there.
+    Refuses,
+    /// With a server error.
+    Errs,
+    /// Later than any check waits.
+    Slow,
+    /// With bytes that mean nothing.
+    Garbage,
+    /// A line of the head now and then, for ever.
+    Drips,
+    /// By a reset in the middle.
+    Breaks,
+}
+
+impl Mood {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Well,
+        Self::Silent,
+        Self::Refuses,
+        Self::Errs,
+        Self::Slow,
+        Self::Garbage,
+        Self::Drips,
+        Self::Breaks,
+    ];
+
+    /// Whether a check of a connection succeeds.
+    #[must_use]
+    pub const fn connects(self) -> bool {
+        !matches!(self, Self::Silent | Self::Refuses)
+    }
+}
+
+/// What comes from a socket; an owned [`director_core::check::Io`].
+#[derive(Clone, Debug)]
+pub enum Heard {
+    /// Connected.
+    Connected,
+    /// Failed with an errno.
+    Failed(i32),
+    /// Bytes.
+    Received(&'static [u8]),
+    /// Closed by the server.
+    Closed,
+}
+
+/// The real servers of a world, by address.
+#[derive(Clone, Debug, Default)]
+pub struct Reals(pub BTreeMap<IpAddr, Mood>);
+
+impl Reals {
+    /// The mood of the server at this address; nobody is there, when it is unknown.
+    #[must_use]
+    pub fn mood(&self, address: IpAddr) -> Mood {
+        self.0.get(&address).copied().unwrap_or(Mood::Silent)
+    }
+
+    /// Whether a check succeeds.
+    #[must_use]
+    pub fn passes(&self, check: &Check) -> bool {
+        let mood = self.mood(check.target.ip());
+        match check.kind {
+            CheckKind::Tcp => mood.connects(),
+            CheckKind::Http { .. } => mood == Mood::Well,
+        }
+    }
+
+    /// What answers a connection attempt, and when.
+    #[must_use]
+    pub fn connect(&self, target: SocketAddr) -> Vec<(Duration, Heard)> {
+        match self.mood(target.ip()) {
+            Mood::Silent => Vec::new(),
+            Mood::Refuses => vec![(micros(300), Heard::Failed(111))],
+            _ => vec![(micros(300), Heard::Connected)],
+        }
+    }
+
+    /// What answers a request, and when.
+    #[must_use]
+    pub fn reply(&self, target: SocketAddr) -> Vec<(Duration, Heard)> {
+        let well = Heard::Received(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n");
+        match self.mood(target.ip()) {
+            Mood::Well => vec![(micros(700), well)],
+            Mood::Silent => Vec::new(),
+            Mood::Refuses => vec![(micros(300), Heard::Failed(104))],
+            Mood::Errs => vec![
+                (
+                    micros(500),
+                    Heard::Received(b"HTTP/1.1 503 Service Unavailable\r\n\r\n"),
+                ),
+                (micros(900), Heard::Closed),
+            ],
+            Mood::Slow => vec![(Duration::from_secs(30), well)],
+            Mood::Garbage => vec![(micros(400), Heard::Received(b"\0\xff\x7fELF garbage\n\n"))],
+            Mood::Drips => (0..100)
+                .map(|n| {
+                    let line: &[u8] = if n == 0 {
+                        b"HTTP/1.1 200 OK\r\n"
+                    } else {
+                        b"X: y\r\n"
+                    };
+                    (Duration::from_millis(n * 90), Heard::Received(line))
+                })
+                .collect(),
+            Mood::Breaks => vec![
+                (
+                    micros(300),
+                    Heard::Received(b"HTTP/1.1 200 OK\r\nContent-Le"),
+                ),
+                (micros(600), Heard::Failed(104)),
+            ],
+        }
+    }
+}
+
+fn micros(micros: u64) -> Duration {
+    Duration::from_micros(micros)
+}

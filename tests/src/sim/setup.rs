@@ -1,0 +1,335 @@
+//! Configurations to live with, made by chance or by hand.
+
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use director_core::config::{
+    Check, CheckKind, Config, Garp, Interface, Node, RealServer, Route, Router, SyncDaemon, Url,
+    Version, VirtualServer,
+};
+use director_core::ipvs::{Dest, DestId, Forwarding, Protocol, Service, ServiceId};
+use director_core::net::Cidr;
+use director_core::time::Duration;
+
+use super::random::Random;
+
+/// What a world is made of.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Of each node, what a reload brings in turn; the first is there at the start.
+    pub configs: Vec<Vec<Config>>,
+}
+
+impl Setup {
+    /// A pair with one virtual router (priorities 150 and 100), one address, one service on two real servers.
+    #[must_use]
+    pub fn pair(version: Version, advert_interval: Duration) -> Self {
+        let configs = (0..2_u8).map(|node| {
+            let mut config = node_config(node);
+            let mut router = router(51, version, advert_interval);
+            router.priority = if node == 0 { 150 } else { 100 };
+            config.routers.push(router);
+            config
+                .services
+                .push(service(80, &[real(1, false), real(2, true)]));
+            vec![config]
+        });
+        Self {
+            configs: configs.collect(),
+        }
+    }
+
+    /// Two or three nodes with whatever chance gives.
+    #[must_use]
+    pub fn random(random: &mut Random) -> Self {
+        let nodes = 2 + random.below(2);
+        let mut routers = vec![random_router(51, random)];
+        if random.chance(40) {
+            routers.push(random_router(52, random));
+        }
+        let services = random_services(random);
+        let sync = random.chance(50).then(|| SyncDaemon {
+            interface: "eth0".parse().expect("a short name"),
+            router: random.chance(70).then(|| routers[0].name.clone()),
+            id: 51,
+        });
+        let equal = random.chance(10);
+        let mut configs = Vec::new();
+        for node in 0..nodes {
+            let mut config = node_config(node as u8);
+            config.services.clone_from(&services);
+            config.sync_daemon.clone_from(&sync);
+            for (index, router) in routers.iter().enumerate() {
+                let mut router = router.clone();
+                // The first router prefers the first node, the second one the last.
+                let rank = if index == 0 { nodes - node } else { node + 1 };
+                router.priority = if equal { 100 } else { 60 + 30 * rank as u8 };
+                if !equal && rank == nodes && random.chance(10) {
+                    router.priority = 255;
+                }
+                router.state_master = random.chance(20);
+                config.routers.push(router);
+            }
+            configs.push(vec![config]);
+        }
+        for _ in 0..random.below(4) {
+            variant(&mut configs, random);
+        }
+        Self { configs }
+    }
+}
+
+/// The own address of a node.
+#[must_use]
+pub fn own_address(node: usize) -> Ipv4Addr {
+    Ipv4Addr::new(10, 0, 0, 1 + node as u8)
+}
+
+/// A node without routers and services.
+fn node_config(node: u8) -> Config {
+    let cidr = Cidr {
+        address: IpAddr::V4(own_address(node.into())),
+        prefix: 24,
+    };
+    Config {
+        node: Node {
+            hostname: Some(format!("node{node}")),
+            secret: None,
+            interfaces: vec![Interface {
+                name: "eth0".parse().expect("a short name"),
+                mac: None,
+                addresses: vec![cidr],
+                mtu: None,
+            }],
+            routes: vec![Route {
+                destination: "0.0.0.0/0".parse().expect("a prefix"),
+                via: Some([10, 0, 0, 254].into()),
+                interface: Some("eth0".parse().expect("a short name")),
+                source: None,
+                metric: 0,
+            }],
+        },
+        ..Config::default()
+    }
+}
+
+fn router(vrid: u8, version: Version, advert_interval: Duration) -> Router {
+    Router {
+        name: format!("VI_{vrid}").parse().expect("a short name"),
+        interface: "eth0".parse().expect("a short name"),
+        vrid,
+        version,
+        priority: 100,
+        state_master: false,
+        advert_interval,
+        preempt: true,
+        preempt_delay: Duration::ZERO,
+        pass: (version == Version::V2).then_some(*b"secret\0\0"),
+        addresses: vec![virtual_address(vrid, 0)],
+        excluded: Vec::new(),
+        source: None,
+        group: Ipv4Addr::new(224, 0, 0, 18),
+        down_adverts: 3,
+        checksum_as_v2: false,
+        lower_prio_no_advert: false,
+        higher_prio_send_advert: false,
+        ignore_link: false,
+        tracked: Vec::new(),
+        startup_delay: Duration::ZERO,
+        garp: Garp {
+            delay: Duration::from_secs(5),
+            repeat: 5,
+            refresh: Duration::ZERO,
+            refresh_repeat: 1,
+            lower_prio_delay: Duration::from_secs(5),
+            lower_prio_repeat: 5,
+            interval: Duration::ZERO,
+        },
+    }
+}
+
+fn virtual_address(vrid: u8, index: u8) -> Cidr {
+    Cidr {
+        address: IpAddr::V4(Ipv4Addr::new(10, 0, vrid, 100 + index)),
+        prefix: 32,
+    }
+}
+
+fn random_router(vrid: u8, random: &mut Random) -> Router {
+    let millis = random.pick(&[1000, 1000, 1000, 200, 100, 50, 10]);
+    let interval = Duration::from_millis(millis);
+    let version = if millis == 1000 && random.chance(60) {
+        Version::V2
+    } else {
+        Version::V3
+    };
+    let mut router = router(vrid, version, interval);
+    router.preempt = random.chance(75);
+    if random.chance(20) {
+        router.preempt_delay = random.time(interval, interval * 10);
+    }
+    if random.chance(20) {
+        router.startup_delay = random.time(interval, interval * 5);
+    }
+    for index in 1..1 + random.below(3) as u8 {
+        router.addresses.push(virtual_address(vrid, index));
+    }
+    if random.chance(30) {
+        router.excluded.push(virtual_address(vrid, 9));
+    }
+    router.checksum_as_v2 = random.chance(20);
+    router.lower_prio_no_advert = random.chance(10);
+    router.higher_prio_send_advert = random.chance(80);
+    router.ignore_link = random.chance(10);
+    router.down_adverts = random.pick(&[3, 3, 3, 2, 5]);
+    if random.chance(20) {
+        router.garp.refresh = Duration::from_secs(2);
+    }
+    if random.chance(20) {
+        router.garp.interval = Duration::from_millis(1);
+    }
+    router
+}
+
+fn random_services(random: &mut Random) -> Vec<VirtualServer> {
+    let count = random.below(3);
+    let mut services = Vec::new();
+    for index in 0..count as u16 {
+        let reals: Vec<_> = (0..1 + random.below(3) as u8)
+            .map(|number| {
+                let mut real = real(1 + number, random.chance(50));
+                real.inhibit_on_failure = random.chance(30);
+                real.alpha = random.chance(30);
+                real.dest.weight = 1 + random.below(3) as u32;
+                for check in &mut real.checks {
+                    check.retry = random.below(3) as u32;
+                    check.interval = random.time(Duration::from_secs(1), Duration::from_secs(3));
+                }
+                if random.chance(10) {
+                    real.checks.clear();
+                }
+                real
+            })
+            .collect();
+        let mut service = service(80 + index, &reals);
+        if random.chance(30) {
+            service.sorry = Some((dest_id(9), dest(1)));
+            service.sorry_inhibit = random.chance(30);
+        }
+        if random.chance(20) {
+            (service.quorum, service.hysteresis) = (2, random.below(2) as u32);
+        }
+        services.push(service);
+    }
+    services
+}
+
+/// Adds a further configuration to every node: the last one with one thing changed.
+fn variant(configs: &mut [Vec<Config>], random: &mut Random) {
+    let kind = random.below(6);
+    let extra = random_services(random);
+    for (node, configs) in configs.iter_mut().enumerate() {
+        let Some(mut config) = configs.last().cloned() else {
+            continue;
+        };
+        match kind {
+            0 => config.services = extra.clone(),
+            1 => {
+                for service in &mut config.services {
+                    service.real_servers.truncate(1);
+                }
+            }
+            2 => {
+                for router in &mut config.routers {
+                    let vrid = router.vrid;
+                    router.addresses.push(virtual_address(vrid, 20));
+                    router.excluded.clear();
+                }
+            }
+            3 => {
+                for router in config
+                    .routers
+                    .iter_mut()
+                    .filter(|router| router.priority < 255)
+                {
+                    router.priority = 200 - 20 * node as u8;
+                }
+            }
+            4 => {
+                config.routers.truncate(1);
+            }
+            _ => {} // a reload that changes nothing
+        }
+        configs.push(config);
+    }
+}
+
+fn service(port: u16, reals: &[RealServer]) -> VirtualServer {
+    VirtualServer {
+        id: ServiceId::Address {
+            protocol: Protocol::Tcp,
+            address: virtual_address(51, 0).address,
+            port,
+        },
+        service: Service {
+            scheduler: "wlc".parse().expect("a short name"),
+            flags: 0,
+            timeout_s: 0,
+            granularity: 32,
+        },
+        real_servers: reals.to_vec(),
+        sorry: None,
+        sorry_inhibit: false,
+        quorum: 1,
+        hysteresis: 0,
+    }
+}
+
+fn dest_id(number: u8) -> DestId {
+    DestId {
+        address: [10, 0, 0, 200 + number].into(),
+        port: 80,
+    }
+}
+
+const fn dest(weight: u32) -> Dest {
+    Dest {
+        forwarding: Forwarding::Dr,
+        weight,
+        upper: 0,
+        lower: 0,
+    }
+}
+
+/// A real server with one check, by HTTP or of the connection alone.
+fn real(number: u8, http: bool) -> RealServer {
+    let id = dest_id(number);
+    let url = Url {
+        path: "/".to_string(),
+        host: "www.example".to_string(),
+        status: vec![200..=299],
+        digest: None,
+    };
+    let kind = if http {
+        CheckKind::Http {
+            urls: vec![url],
+            http11: true,
+        }
+    } else {
+        CheckKind::Tcp
+    };
+    RealServer {
+        id,
+        dest: dest(1),
+        inhibit_on_failure: false,
+        alpha: false,
+        checks: vec![Check {
+            kind,
+            target: SocketAddr::new(id.address, id.port),
+            interval: Duration::from_secs(2),
+            timeout: Duration::from_millis(500),
+            retry: 1,
+            delay_before_retry: Duration::from_millis(500),
+            warmup: Duration::from_secs(2),
+        }],
+    }
+}
