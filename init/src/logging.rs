@@ -6,15 +6,33 @@
 
 use std::{
     fmt::Write as _,
+    fs::OpenOptions,
     io::{self, Write as _},
     os::fd::AsFd,
 };
 
 use log::{Level, LevelFilter};
-use nix::sys::stat::{fstat, makedev};
+use nix::{
+    sys::stat::{fstat, makedev},
+    unistd::{dup2_stderr, dup2_stdin, dup2_stdout},
+};
 
 /// Bytes of one record in the kernel's log; it refuses more than about 1000 (kernel/printk: `LOG_LINE_MAX`).
 const RECORD_BYTES_MAX: usize = 900;
+
+/// Points the standard streams of this process, and so of its children, at the kernel's log: from here on no write to
+/// them waits for a terminal.
+///
+/// # Errors
+/// What the system says; then the streams may be as they were.
+pub fn to_kernel_log() -> io::Result<()> {
+    let null = OpenOptions::new().read(true).open("/dev/null")?;
+    let log = OpenOptions::new().write(true).open("/dev/kmsg")?;
+    dup2_stdin(&null)?;
+    dup2_stdout(&log)?;
+    dup2_stderr(&log)?;
+    Ok(())
+}
 
 /// Installs the logger of this process. `name` stands in each line, so that the lines of several processes can be told
 /// apart. A second call changes nothing.

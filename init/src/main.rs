@@ -7,5 +7,9 @@ fn main() -> ExitCode {
     if std::process::id() == 1 {
         init::pid1::run();
     }
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(module) = init::devices::requested(&arguments) {
+        return init::devices::load_requested(module);
+    }
     init::cli::run()
 }

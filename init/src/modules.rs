@@ -17,7 +17,7 @@ use std::{collections::HashMap, fmt};
 #[derive(Debug, Default)]
 pub struct Index<'a> {
     modules: Vec<Module<'a>>,
-    /// Bus name (what stands before the first `:`) to that bus's patterns. A machine has hundreds of devices and the
+    /// Bus name (what stands before the first `:`) to that bus's patterns; an alias without bus has the empty name. A machine has hundreds of devices and the
     /// index thousands of patterns, nearly all of them for PCI: most devices need to be compared with few.
     aliases: HashMap<&'a str, Vec<Alias<'a>>>,
     always: Vec<usize>,
@@ -233,10 +233,12 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for IndexError {}
 
-/// The bus of an alias. ACPI drivers write `acpi*:PNP0C0C:*`, so the wildcard is no part of the name.
+/// The bus of an alias; nothing for one that names no device (`rtnl-link-vlan`). ACPI drivers write `acpi*:PNP0C0C:*`, so
+/// the wildcard is no part of the name.
 fn bus(alias: &str) -> &str {
-    let head = alias.split_once(':').map_or(alias, |(head, _)| head);
-    head.trim_end_matches('*')
+    alias
+        .split_once(':')
+        .map_or("", |(bus, _)| bus.trim_end_matches('*'))
 }
 
 fn normal(name: &str) -> String {
@@ -327,6 +329,9 @@ a acpi*:PNP0C0C:*
 a acpi*:LNXPWRBN:*
 m e1000 kernel/drivers/net/e1000.ko -
 a pci:v00008086d0000100Esv*sd*bc*sc*i*
+m 8021q kernel/net/8021q/8021q.ko -
+a rtnl-link-vlan
+a char-vlan-*
 l ip-vs
 ";
 
@@ -353,6 +358,16 @@ l ip-vs
         let mut selection = index.none();
         assert!(index.select_for_device(&mut selection, "acpi:LNXPWRBN:"));
         assert_eq!(names(&index, &selection), ["button"]);
+    }
+
+    #[test]
+    fn an_alias_that_names_no_device_is_found_too() {
+        let index = Index::parse(TEXT).unwrap();
+        for alias in ["rtnl-link-vlan", "char-vlan-1"] {
+            let mut selection = index.none();
+            assert!(index.select_for_device(&mut selection, alias));
+            assert_eq!(names(&index, &selection), ["8021q"]);
+        }
     }
 
     #[test]

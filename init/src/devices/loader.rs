@@ -52,6 +52,12 @@ impl<'a> Loader<'a> {
         }
     }
 
+    /// Wants a module by its name, or those that have this alias; false when there is none.
+    pub(super) fn want_requested(&mut self, name: &str) -> bool {
+        self.index.select_named(&mut self.wanted, name)
+            || self.index.select_for_device(&mut self.wanted, name)
+    }
+
     pub(super) fn want_for_device(&mut self, modalias: &str) {
         if !self.index.select_for_device(&mut self.wanted, modalias) {
             log::debug!("no driver for {modalias}");

@@ -1,8 +1,11 @@
-//! The device loader, `keelson devices`: loads the drivers of what is there and of what appears later.
+//! Drivers: `keelson devices` loads those of what is there and of what appears later.
 //!
 //! A process of its own, because what it does can hang (a driver's probe) and reads what devices say about themselves;
 //! PID 1 must do neither. It tells PID 1 on its standard output, one byte each: [`READY`] once the drivers that the
 //! director needs are in, [`CHANGED`] when devices may have appeared. It lives as long as the node does.
+//!
+//! What the configuration asks for (a scheduler, a VLAN) is loaded when the kernel meets it: the kernel then runs this
+//! program in the place of modprobe, see [`requested`].
 
 mod coldplug;
 mod loader;
@@ -30,19 +33,17 @@ pub const CHANGED: u8 = b'c';
 const INDEX: &str = "/lib/modules/index";
 
 /// What a driver is for decides when it is loaded: the director waits for these parts of the kernel tree, and for what
-/// they need, and not for disks and keyboards.
+/// they need. Disks, keyboards, filters and IPVS schedulers come while it starts.
 const EARLY: &[&str] = &[
-    "/net/",
+    "/drivers/net/",
+    "/ipvs/ip_vs.ko",
     "/virtio/",
     "/hv/",
     "/watchdog/",
     "/firmware/",
     "/hw_random/",
-    "/ptp/",
-    "/pps/",
-    "/dca/",
-    "/mdio/",
 ];
+const ALL: &[&str] = &[""];
 
 /// Runs the loader until it is told to end.
 pub fn run() -> ExitCode {
@@ -55,6 +56,33 @@ pub fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The module or alias that the kernel asks for, when the arguments (without the program's name) are those with which it
+/// runs modprobe: `-q -- NAME` (kernel/kmod.c).
+pub fn requested(arguments: &[String]) -> Option<&str> {
+    match arguments {
+        [quiet, end, name] if quiet == "-q" && end == "--" => Some(name),
+        _ => None,
+    }
+}
+
+/// Loads the module of this name or alias, on behalf of the kernel.
+pub fn load_requested(name: &str) -> ExitCode {
+    let asked = CommandLine::read();
+    // The kernel starts a program without any standard stream.
+    let _ = logging::to_kernel_log();
+    logging::install("modprobe", asked.log);
+    let text = fs::read_to_string(INDEX).unwrap_or_default();
+    let index = Index::parse(&text).unwrap_or_default();
+    let mut loader = Loader::new(&index, &asked);
+    // The kernel asks for much that it can do without; only its own caller knows whether that matters.
+    if !loader.want_requested(name) || loader.load(|_| true) == 0 {
+        log::debug!("{name}: not in this image");
+        return ExitCode::FAILURE;
+    }
+    log::info!("{name}: loaded on request");
+    ExitCode::SUCCESS
 }
 
 fn load_for_ever(asked: &CommandLine) -> io::Result<std::convert::Infallible> {
@@ -77,12 +105,12 @@ fn load_for_ever(asked: &CommandLine) -> io::Result<std::convert::Infallible> {
     coldplug::walk(|modalias| loader.want_for_device(modalias));
     load_all(&mut loader, &mut uevents, EARLY)?;
     log::info!(
-        "drivers: {} for the network in {} ms",
+        "drivers: the first {} in {} ms",
         loader.loaded(),
         started.elapsed().as_millis()
     );
     tell(READY)?;
-    load_all(&mut loader, &mut uevents, &[""])?;
+    load_all(&mut loader, &mut uevents, ALL)?;
     log::info!(
         "drivers: {} of {} in {} ms",
         loader.loaded(),
@@ -92,7 +120,7 @@ fn load_for_ever(asked: &CommandLine) -> io::Result<std::convert::Infallible> {
     tell(CHANGED)?;
     loop {
         uevents.wait()?;
-        load_all(&mut loader, &mut uevents, &[""])?;
+        load_all(&mut loader, &mut uevents, ALL)?;
         tell(CHANGED)?;
     }
 }
@@ -117,4 +145,20 @@ fn tell(what: u8) -> io::Result<()> {
     let mut out = io::stdout();
     out.write_all(&[what])?;
     out.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_request_for_a_module_is_told_from_an_operators_command() {
+        let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(
+            requested(&words("-q -- rtnl-link-vlan")),
+            Some("rtnl-link-vlan")
+        );
+        assert_eq!(requested(&words("-q rtnl-link-vlan")), None);
+        assert_eq!(requested(&words("status --json x")), None);
+    }
 }

@@ -1,7 +1,6 @@
 //! The boot, from top to bottom.
 
 use std::{
-    fs::OpenOptions,
     io,
     path::Path,
     time::{Duration, Instant},
@@ -14,7 +13,7 @@ use nix::{
         reboot::set_cad_enabled,
         resource::{Resource, setrlimit},
     },
-    unistd::{dup2_stderr, dup2_stdin, dup2_stdout, sethostname},
+    unistd::sethostname,
 };
 use signal_hook_mio::v1_0::Signals;
 
@@ -55,13 +54,19 @@ const STAGES: &[Stage] = &[
         on_failure: GoOn,
         run: |_| settings(SYSCTLS),
     },
+    // The longest part; what follows up to the wait for it goes on meanwhile.
+    Stage {
+        name: "device loader",
+        on_failure: GoOn,
+        run: start_device_loader,
+    },
     Stage {
         name: "loopback",
         on_failure: GoOn,
         run: loopback,
     },
     Stage {
-        name: "limits",
+        name: "core files",
         on_failure: GoOn,
         run: core_limit,
     },
@@ -73,7 +78,7 @@ const STAGES: &[Stage] = &[
     Stage {
         name: "drivers",
         on_failure: GoOn,
-        run: drivers,
+        run: wait_for_drivers,
     },
     Stage {
         name: "ipvs settings",
@@ -106,11 +111,11 @@ pub(super) fn boot(started: Instant) -> Result<Node, Fatal> {
         doing: "mount",
         cause: io::Error::other(cause),
     })?;
-    let log_to_kernel = log_to_kernel();
+    let kernel_log = logging::to_kernel_log();
     let asked = CommandLine::read();
     logging::install("keelson", asked.log);
     log::info!("boot: keelson {} as process 1", env!("CARGO_PKG_VERSION"));
-    if let Err(cause) = log_to_kernel {
+    if let Err(cause) = kernel_log {
         log::error!("boot: no kernel log: {cause}");
     }
     missing.iter().for_each(|line| log::warn!("boot: {line}"));
@@ -172,17 +177,6 @@ fn signals() -> io::Result<(Poll, Signals)> {
     Ok((poll, signals))
 }
 
-/// Points the standard streams at the kernel's log: from here on no write of this process or its children can wait for a
-/// terminal.
-fn log_to_kernel() -> io::Result<()> {
-    let null = OpenOptions::new().read(true).open("/dev/null")?;
-    let log = OpenOptions::new().write(true).open("/dev/kmsg")?;
-    dup2_stdin(&null)?;
-    dup2_stdout(&log)?;
-    dup2_stderr(&log)?;
-    Ok(())
-}
-
 fn settings(table: &[Sysctl]) -> io::Result<String> {
     let report = sysctl::apply(Path::new("/proc/sys"), table);
     report
@@ -206,7 +200,7 @@ fn loopback(_: &mut Node) -> io::Result<String> {
 /// No core files: nobody could collect them, and /run is small.
 fn core_limit(_: &mut Node) -> io::Result<String> {
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
-    Ok("no core files".to_owned())
+    Ok("off".to_owned())
 }
 
 /// A name for the log until the director has read router.conf.
@@ -216,12 +210,16 @@ fn host_name(node: &mut Node) -> io::Result<String> {
     Ok(name.to_owned())
 }
 
-/// Starts the device loader and waits until the drivers that the director needs are in, or until it takes too long.
-fn drivers(node: &mut Node) -> io::Result<String> {
+fn start_device_loader(node: &mut Node) -> io::Result<String> {
+    node.add(Instant::now(), Service::Devices);
+    node.act();
+    Ok("started".to_owned())
+}
+
+/// Waits until the drivers that the director needs are in, or until it takes too long.
+fn wait_for_drivers(node: &mut Node) -> io::Result<String> {
     let mut events = Events::with_capacity(8);
     let started = Instant::now();
-    node.add(started, Service::Devices);
-    node.act();
     while !node.drivers_ready && node.finished.is_none() {
         let left = limits::DRIVERS_WITHIN.saturating_sub(started.elapsed());
         if left == Duration::ZERO {
@@ -231,7 +229,7 @@ fn drivers(node: &mut Node) -> io::Result<String> {
             .map_err(|fatal| fatal.cause)?;
         node.act();
     }
-    Ok("loaded".to_owned())
+    Ok("waited".to_owned())
 }
 
 fn configuration(_: &mut Node) -> io::Result<String> {

@@ -129,11 +129,11 @@ impl Configuration {
     }
 }
 
-/// A file's bytes, at most [`limits::CONFIG_BYTES_MAX`].
+/// A file's bytes, at most [`limits::RECORD_BYTES_MAX`].
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?
-        .take(limits::CONFIG_BYTES_MAX)
+        .take(limits::RECORD_BYTES_MAX as u64)
         .read_to_end(&mut bytes)?;
     Ok(bytes)
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use director_core::record;
+
 /// Children in the table: the director, the device loader and a console for each terminal that the kernel prints to.
 pub const UNITS_MAX: usize = 2 + CONSOLES_MAX;
 
@@ -65,14 +67,8 @@ pub const FEED_EVERY: Duration = Duration::from_secs(5);
 /// How long a fatal message stays on the console before the machine reboots.
 pub const FATAL_PAUSE: Duration = Duration::from_secs(5);
 
-/// Bytes of a configuration record file in the image's root. The partition that it comes from holds 256 KiB.
-pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
-
-/// Bytes taken from one small file of /proc and /sys.
-pub const SMALL_FILE_BYTES_MAX: u64 = 4096;
-
-/// Bytes of one record in the kernel's log; it refuses more than about 1000 (`LOG_LINE_MAX`).
-pub const LOG_RECORD_BYTES_MAX: usize = 900;
+/// Bytes of a configuration record.
+pub const RECORD_BYTES_MAX: usize = record::HEADER_LEN + record::MAX_PAYLOAD_LEN;
 
 const _: () = assert!(BEAT_WITHIN.as_secs() < FEED_AFTER_BEAT.as_secs());
 const _: () = assert!(FEED_AFTER_BEAT.as_secs() < WATCHDOG_TIMEOUT_S as u64);

@@ -60,12 +60,13 @@ pub const MOUNTS: &[Mount] = &[
         options: "mode=0600,ptmxmode=0600",
         need: Need::May,
     },
-    // A bound on each, so that a file that grows cannot take the memory of the director.
+    // A bound on each, so that a file that grows cannot take the memory of the director; /run holds the configuration,
+    // which may have 64 MiB.
     Mount {
         target: "/run",
         kind: "tmpfs",
         flags: NOTHING_RUNS,
-        options: "mode=0755,size=16m",
+        options: "mode=0755,size=96m",
         need: Need::Must,
     },
     Mount {
@@ -137,8 +138,8 @@ pub const SYSCTLS: &[Sysctl] = &[
     ),
     may(
         "kernel/modprobe",
-        "",
-        "there is no modprobe; a request for a module fails at once instead of starting one",
+        "/init",
+        "a module that the configuration asks for is loaded by this program",
     ),
     must("net/ipv4/ip_forward", "1", "a director routes"),
     may(

@@ -46,21 +46,27 @@ enum Refusal {
     Reads(String),
 }
 
+/// Writes only what differs: the kernel refuses some settings that its command line has fixed, though they are as asked.
 fn set(root: &Path, sysctl: &Sysctl) -> Result<(), Refusal> {
     let path = root.join(sysctl.key);
-    // The write must not create the file where /proc/sys is a plain directory (a test); the newline lets an empty value
-    // through, for the kernel takes no notice of a write of nothing.
-    let mut file = fs::File::options()
-        .write(true)
-        .open(&path)
-        .map_err(Refusal::Io)?;
-    io::Write::write_all(&mut file, format!("{}\n", sysctl.value).as_bytes())
-        .map_err(Refusal::Io)?;
-    let value = fs::read_to_string(&path).map_err(Refusal::Io)?;
-    if value.split_whitespace().eq(sysctl.value.split_whitespace()) {
-        Ok(())
-    } else {
-        Err(Refusal::Reads(value.trim().to_owned()))
+    if holds(&path, sysctl.value)?.is_none() {
+        return Ok(());
+    }
+    // The newline lets an empty value through, for the kernel takes no notice of a write of nothing.
+    fs::write(&path, format!("{}\n", sysctl.value))?;
+    holds(&path, sysctl.value)?.map_or(Ok(()), |other| Err(Refusal::Reads(other)))
+}
+
+/// `None` when the file reads as the value, word by word; else what it reads.
+fn holds(path: &Path, value: &str) -> io::Result<Option<String>> {
+    let text = fs::read_to_string(path)?;
+    let same = text.split_whitespace().eq(value.split_whitespace());
+    Ok((!same).then(|| text.trim().to_owned()))
+}
+
+impl From<io::Error> for Refusal {
+    fn from(cause: io::Error) -> Self {
+        Self::Io(cause)
     }
 }
 
