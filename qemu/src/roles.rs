@@ -203,6 +203,35 @@ impl<'a> Client<'a> {
         }
     }
 
+    /// Waits until `count` requests in a row are answered.
+    pub fn wait_until_served(
+        self,
+        target: SocketAddr,
+        count: u32,
+        timeout: Duration,
+    ) -> Result<(), LabError> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let load = self.load_as(LoadPlan {
+                target,
+                requests: count,
+                workers: 1,
+                timeout_ms: 900,
+            })?;
+            if load.failed() == 0 {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                let what = format!("answers from {target}");
+                return Err(LabError::TimedOut {
+                    what,
+                    last: format!("{load:?}"),
+                });
+            }
+            std::thread::sleep(STATUS_PERIOD);
+        }
+    }
+
     /// Begins to send a request every `period`, until [`Client::stop_probe`].
     pub fn start_probe(
         self,
