@@ -72,7 +72,7 @@ impl Ctl {
         match StdUnixStream::connect(path) {
             Ok(_) => return Err(io::ErrorKind::AddrInUse.into()),
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                std::fs::remove_file(path)?
+                std::fs::remove_file(path)?;
             }
             Err(_) => {}
         }

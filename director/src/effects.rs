@@ -29,7 +29,7 @@ impl Shell {
             let output = self.core.poll_output();
             match output {
                 Some(Output::Apply(id, op)) if op.is_ipvs() && batch.len() < BATCH_MAX => {
-                    batch.push((id, op))
+                    batch.push((id, op));
                 }
                 None if batch.is_empty() => break,
                 output => {

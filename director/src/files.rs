@@ -223,9 +223,15 @@ mod tests {
 
     #[test]
     fn passwords_are_not_shown() {
-        let text = "console {\n    secret hunter2 # mine\n}\nauth_pass\tx\nauth_type PASS\nconsole { secret x }\nsecrets y\n";
-        let hidden = "console {\n    secret ***\n}\nauth_pass ***\nauth_type PASS\nconsole { secret ***\nsecrets y\n";
-        assert_eq!(without_secrets(text), hidden);
+        for (text, shown) in [
+            ("  secret hunter2 # mine", "  secret ***"),
+            ("console { secret x }", "console { secret ***"),
+            ("auth_pass\tx", "auth_pass ***"),
+            ("auth_type PASS", "auth_type PASS"),
+            ("secrets y", "secrets y"),
+        ] {
+            assert_eq!(without_secrets(text), format!("{shown}\n"));
+        }
     }
 
     #[test]

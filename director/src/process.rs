@@ -62,10 +62,8 @@ fn bound_spinning() -> io::Result<()> {
 }
 
 fn take_priority() -> io::Result<()> {
-    let parameter = libc::sched_param {
-        sched_priority: limits::PRIORITY,
-        ..zeroed()
-    };
+    let mut parameter = zeroed();
+    parameter.sched_priority = limits::PRIORITY;
     // By its number, because musl's own sched_setscheduler does nothing but fail.
     // SAFETY: the kernel reads one sched_param, which outlives the call; 0 is this thread.
     let result = unsafe {

@@ -1,5 +1,6 @@
 //! IPVS as the kernel really has it, in a network namespace of its own. Needs root and the module `ip_vs`; without
 //! them the tests say so and pass. Where `ipvsadm` is installed it is the second opinion.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -188,7 +189,9 @@ fn a_thousand_dests_are_written_in_batches_and_read_back() {
     });
 }
 
-fn table() -> Vec<(ServiceId, Service, Vec<(DestId, Dest)>)> {
+type Pools = Vec<(ServiceId, Service, Vec<(DestId, Dest)>)>;
+
+fn table() -> Pools {
     let limited = Dest {
         upper: 100,
         lower: 50,

@@ -1,8 +1,10 @@
 //! The shell against the kernel it runs on, each test in a network namespace of its own. Needs root; without it the
 //! tests say so and pass.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::net::Ipv4Addr;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use director::kernel::monitor::Monitor;
 use director::kernel::rtnl::Rtnl;
@@ -130,12 +132,18 @@ fn the_monitor_hears_of_links_and_addresses() {
         rtnl.apply(&Op::AddAddress(id)).unwrap();
         rtnl.apply(&Op::DelAddress(id)).unwrap();
         ip("link del left");
-        let events = monitor.events().unwrap();
-        let carrier = |event: &KernelEvent| matches!(event, KernelEvent::Link(link) if link.ifindex == left.ifindex && link.carrier);
+        let mut events = Vec::new();
+        wait_until("the end of the link", || {
+            events.extend(monitor.events().unwrap());
+            events.contains(&KernelEvent::LinkGone(left.ifindex))
+        });
+        let carrier = |event: &KernelEvent| match event {
+            KernelEvent::Link(link) => link.ifindex == left.ifindex && link.carrier,
+            _ => false,
+        };
         assert!(events.iter().any(carrier), "{events:?}");
         assert!(events.contains(&KernelEvent::Address(id, true)));
         assert!(events.contains(&KernelEvent::AddressGone(id)));
-        assert!(events.contains(&KernelEvent::LinkGone(left.ifindex)));
         assert_eq!(monitor.events().unwrap(), []);
     });
 }
@@ -163,10 +171,12 @@ fn adverts_are_heard_by_the_other_end_alone_and_carry_any_source() {
         let foreign = Ipv4Addr::new(198, 51, 100, 9);
         sockets.send(left, foreign, group, b"a payload");
         let mut buffer = [0; 2048];
-        let length = sockets
-            .receive(right, &mut buffer)
-            .unwrap()
-            .expect("the other end hears it");
+        let mut length = None;
+        wait_until("the other end to hear it", || {
+            length = sockets.receive(right, &mut buffer).unwrap();
+            length.is_some()
+        });
+        let length = length.unwrap();
         let packet = &buffer[..length];
         assert_eq!(
             (packet[0], packet[1], packet[8], packet[9]),
@@ -196,11 +206,10 @@ fn an_announcement_reaches_the_neighbour_table() {
         ArpSender::open()
             .unwrap()
             .announce(left.ifindex, left.mac, vip);
-        let neighbours = ip("neighbour show dev right");
-        assert!(
-            neighbours.contains(&format!("{vip} lladdr {}", left.mac)),
-            "{neighbours}"
-        );
+        let learned = format!("{vip} lladdr {}", left.mac);
+        wait_until("the neighbour's table", || {
+            ip("neighbour show dev right").contains(&learned)
+        });
     });
 }
 
@@ -217,6 +226,18 @@ fn in_a_namespace(test: impl FnOnce() + Send + 'static) {
     .join();
     if let Err(panic) = result {
         std::panic::resume_unwind(panic);
+    }
+}
+
+/// Looks until it is so: the kernel delivers packets and notifications on threads of its own.
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(
+            start.elapsed() < Duration::from_secs(30),
+            "waited in vain for {what}"
+        );
+        std::thread::yield_now();
     }
 }
 

@@ -1,5 +1,6 @@
 //! Two directors on two hosts: processes of their own, in network namespaces joined by a cable. Needs root; without it
 //! the test says so and passes.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -389,7 +390,7 @@ fn ask(stream: &mut UnixStream, request: Request) -> Reply {
         let length = stream.read(&mut buffer).expect("an answer");
         assert!(length > 0, "the director closed the connection");
         let mut rest = &buffer[..length];
-        while let Some(item) = decoder.next(&mut rest) {
+        if let Some(item) = decoder.next(&mut rest) {
             let Item::Frame(payload) = item else {
                 panic!("{item:?}")
             };

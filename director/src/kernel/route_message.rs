@@ -115,7 +115,7 @@ pub(super) fn link(message: &RouteNetlinkMessage) -> Option<Link> {
         match attribute {
             LinkAttribute::IfName(text) => name = text.parse().ok(),
             LinkAttribute::Address(bytes) => {
-                mac = <[u8; 6]>::try_from(bytes.as_slice()).map_or(mac, Mac)
+                mac = <[u8; 6]>::try_from(bytes.as_slice()).map_or(mac, Mac);
             }
             LinkAttribute::Mtu(bytes) => mtu = *bytes,
             _ => {}

@@ -2,6 +2,7 @@
 
 use core::net::{Ipv4Addr, SocketAddrV4};
 use core::num::NonZeroU32;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice, Read};
 use std::os::fd::AsRawFd;
@@ -47,24 +48,18 @@ impl VrrpSockets {
         ifindex: Ifindex,
         group: Ipv4Addr,
     ) -> io::Result<()> {
-        if !self.sockets.contains_key(&ifindex) {
-            let socket = open(ifindex)?;
-            registry.register(
-                &mut SourceFd(&socket.as_raw_fd()),
-                token,
-                Interest::READABLE,
-            )?;
-            self.sockets.insert(
-                ifindex,
-                VrrpSocket {
+        let entry = match self.sockets.entry(ifindex) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let socket = open(ifindex)?;
+                let source = &mut SourceFd(&socket.as_raw_fd());
+                registry.register(source, token, Interest::READABLE)?;
+                entry.insert(VrrpSocket {
                     socket,
                     groups: BTreeSet::new(),
                     send_error: 0,
-                },
-            );
-        }
-        let Some(entry) = self.sockets.get_mut(&ifindex) else {
-            return Ok(());
+                })
+            }
         };
         let interface = InterfaceIndexOrAddress::Index(ifindex.0);
         if entry.groups.contains(&group) {

@@ -61,7 +61,7 @@ impl<'a> ServiceFields<'a> {
             OfService::Port => self.port = port(value),
             OfService::Fwmark => self.mark = native_u32(value),
             OfService::Scheduler => {
-                self.scheduler = text(value).and_then(|name| Scheduler::from_str(name).ok())
+                self.scheduler = text(value).and_then(|name| Scheduler::from_str(name).ok());
             }
             OfService::Flags => self.flags = native_u32(value).unwrap_or(0) & FLAGS_OURS,
             OfService::Timeout => self.timeout_s = native_u32(value).unwrap_or(0),
@@ -169,7 +169,7 @@ pub(super) fn daemon(payload: &[u8]) -> Option<(SyncRole, SyncDaemon)> {
                 };
             }
             OfDaemon::Interface => {
-                interface = text(value).and_then(|name| IfName::from_str(name).ok())
+                interface = text(value).and_then(|name| IfName::from_str(name).ok());
             }
             OfDaemon::Id => id = u8::try_from(native_u32(value)?).ok()?,
             OfDaemon::UnrecognizedConst(_) => {}
