@@ -108,6 +108,7 @@ impl Router {
     /// Takes back a handover that was done.
     pub(super) fn compete(&mut self) {
         if core::mem::take(&mut self.handed_over) {
+            self.noticed.preempting = false;
             self.tell(Event::Resumed);
         }
     }

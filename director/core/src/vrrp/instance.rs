@@ -114,7 +114,7 @@ impl Router {
             return self.counters.drop(Reason::NotReady);
         }
         if received.source == self.source {
-            return self.counters.drop(Reason::Own);
+            return self.refuse_own(received.source);
         }
         let advert = match judge(&self.settings, &self.octets, received) {
             Ok(advert) => advert,
@@ -350,6 +350,14 @@ impl Router {
             self.events.pop_front();
         }
         let _fits = self.events.push_back(event);
+    }
+
+    /// An advert from our own address: an echo while Active, but another node with our address while Backup.
+    fn refuse_own(&mut self, source: Ipv4Addr) {
+        match self.state {
+            State::Active(_) => self.counters.drop(Reason::Own),
+            _ => self.refuse(source, Refusal::Reason(Reason::Own)),
+        }
     }
 
     /// Counts an advert that is not believed, and tells the first of its kind.

@@ -25,7 +25,8 @@ pub struct Received<'a> {
 pub enum Reason {
     /// The router was in Initialize or Fault. No event.
     NotReady,
-    /// It carries our own source address: an echo of our own. No event.
+    /// It carries our own source address: an echo, or another node with our address. An event only while Backup,
+    /// for then we send none.
     Own,
     /// The time to live is not 255: it came through a router (RFC 9568 section 7.1).
     Ttl,
@@ -113,7 +114,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotReady => "not ready",
-            Self::Own => "our own source address",
+            Self::Own => "they come from our own address, which another node must have",
             Self::Ttl => "TTL is not 255",
             Self::Destination => "not sent to the group",
             Self::Length => "wrong length",

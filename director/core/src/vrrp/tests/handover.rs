@@ -291,3 +291,43 @@ fn a_third_router_is_not_disturbed() {
     );
     assert_eq!(lab.state(2), Backup);
 }
+
+#[test]
+fn a_handover_ended_by_a_fault_is_not_forgotten() {
+    let mut lab = pair(settings(150), settings(100));
+    lab.act(0, Router::resign);
+    lab.link_down(0);
+    lab.run_to(20_000_000);
+    lab.link_up(0);
+    lab.run_to(60_000_000);
+    assert_eq!((lab.state(0), lab.state(1)), (Backup, Active));
+    assert_eq!(
+        lab.why(0),
+        "handed over at the operator's request; 10.0.0.2 is Active"
+    );
+}
+
+#[test]
+fn a_successor_whose_first_advert_is_lost_costs_at_most_the_bound() {
+    let mut lab = pair(settings(150), settings(100));
+    lab.nodes[1].lose = 1;
+    lab.act(0, Router::resign);
+    lab.run_to(30_000_000);
+    let changes = [(10_609_375, 1, Active), (11_200_000, 0, Backup)];
+    assert_eq!(lab.changes(), changes);
+    assert_eq!((lab.state(0), lab.state(1)), (Backup, Active));
+}
+
+#[test]
+fn addresses_are_announced_while_leaving_and_not_after() {
+    let mut fresh = settings(150);
+    fresh.garp.refresh = Duration::from_millis(100);
+    let mut lab = pair(fresh, settings(100));
+    lab.act(0, Router::resign);
+    lab.run_to(20_000_000);
+    let last = lab.announcements(0).last().copied();
+    assert!(
+        last.is_some_and(|at| (10_500_000..=10_609_375).contains(&at)),
+        "{last:?}"
+    );
+}

@@ -135,18 +135,29 @@ fn each_wrong_packet_raises_its_counter_and_is_told_once() {
 }
 
 #[test]
-fn our_own_adverts_and_those_that_come_too_early_are_dropped_in_silence() {
-    let lab = given(settings(100), &settings(100), |packet| {
-        packet.source = address(0);
-    });
-    assert_eq!(dropped(&lab), [Reason::Own]);
-    assert!(lab.events.is_empty());
-
+fn adverts_that_come_too_early_are_dropped_in_silence() {
     let mut lab = Lab::dark(&[settings(100)]);
     lab.inject(0, PEER, 200);
     lab.inject(0, PEER, 200);
     assert_eq!(dropped(&lab), [Reason::NotReady]);
     assert!(lab.events.is_empty());
+}
+
+#[test]
+fn an_echo_of_our_own_adverts_is_silent_but_another_node_with_our_address_is_told() {
+    let from_us = |packet: &mut Packet| packet.source = address(0);
+    let lab = given(settings(255), &settings(255), from_us);
+    assert_eq!(dropped(&lab), [Reason::Own]);
+    assert!(lab.events.is_empty());
+    assert_eq!(lab.state(0), StateName::Active);
+
+    let lab = given(settings(100), &settings(100), from_us);
+    assert_eq!(dropped(&lab), [Reason::Own]);
+    let expected = Event::Dropped {
+        reason: Reason::Own,
+        source: address(0),
+    };
+    assert_eq!(lab.events, [(0, 0, expected)]);
 }
 
 #[test]
@@ -212,6 +223,19 @@ fn what_was_told_is_told_again_in_another_state() {
     assert_eq!(told.count(), 2);
     assert_eq!(lab.state(0), StateName::Active);
     assert_ne!(lab.state(0), Backup);
+}
+
+#[test]
+fn another_interval_in_v3_is_told_once() {
+    let lab = given(settings_v3(100, 1000), &settings_v3(100, 3000), |_| {});
+    let expected = Event::IntervalMismatch {
+        source: PEER,
+        theirs: Duration::from_secs(3),
+        ours: Duration::from_secs(1),
+        dropped: false,
+    };
+    assert_eq!(lab.events, [(0, 0, expected)]);
+    assert_eq!(lab.nodes[0].router.counters().interval_mismatch, 2);
 }
 
 #[test]

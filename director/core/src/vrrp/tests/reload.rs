@@ -157,3 +157,64 @@ fn a_refresh_switched_on_begins_with_the_reload() {
     lab.run_to(100_000_000);
     assert_eq!(lab.announcements(0), [80_000_000]);
 }
+
+#[test]
+fn another_preempt_delay_begins_anew_with_the_next_advert() {
+    let delayed = |seconds| Settings {
+        preempt_delay: Duration::from_secs(seconds),
+        ..settings(100)
+    };
+    let mut lab = Lab::new(&[delayed(60)]);
+    for second in 1..40 {
+        lab.run_to(second * 1_000_000);
+        if second == 10 {
+            reload(&mut lab, 0, delayed(20));
+        }
+        if lab.state(0) == Backup {
+            lab.inject(0, PEER, 50);
+        }
+    }
+    assert_eq!(lab.changes().last(), Some(&(30_000_000, 0, Active)));
+}
+
+#[test]
+fn an_owner_that_yielded_competes_again_when_its_priority_is_changed() {
+    let mut lab = Lab::new(&[settings(255)]);
+    for second in 1..8 {
+        lab.run_to(second * 1_000_000);
+        lab.inject(0, Ipv4Addr::new(10, 0, 0, 0), 255);
+    }
+    assert_eq!(lab.nodes[0].router.effective_priority(), 254);
+    reload(&mut lab, 0, settings(255));
+    assert_eq!(lab.nodes[0].router.effective_priority(), 254);
+    reload(&mut lab, 0, settings(200));
+    assert_eq!(lab.nodes[0].router.effective_priority(), 200);
+}
+
+#[test]
+fn a_reload_leaves_a_stopped_a_waiting_and_a_faulty_router_where_they_are() {
+    let mut lab = Lab::new(&[settings(100), settings(100)]);
+    lab.act(0, Router::stop);
+    lab.link_down(1);
+    reload(&mut lab, 0, settings(255));
+    reload(&mut lab, 1, settings(255));
+    lab.run_to(10_000_000);
+    assert!(lab.nodes[0].router.is_stopped());
+    assert_eq!(lab.state(1), StateName::Fault);
+    lab.link_up(1);
+    assert_eq!(lab.state(1), Active, "an owner now");
+}
+
+#[test]
+fn another_version_is_spoken_from_the_reload_on() {
+    let mut lab = Lab::new(&[settings(150), settings_v3(100, 1000)]);
+    lab.run_to(10_000_000);
+    assert_eq!(
+        (lab.state(0), lab.state(1)),
+        (Active, Active),
+        "they do not understand each other"
+    );
+    reload(&mut lab, 1, settings(100));
+    lab.run_to(12_000_000);
+    assert_eq!((lab.state(0), lab.state(1)), (Active, Backup));
+}

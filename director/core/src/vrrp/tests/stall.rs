@@ -113,3 +113,31 @@ fn an_active_router_that_is_a_little_late_keeps_its_beat() {
         ]
     );
 }
+
+#[test]
+fn a_small_delay_is_no_stall_even_when_one_missed_advert_is_too_many() {
+    let strict = Settings {
+        down_adverts: 1,
+        ..settings(255)
+    };
+    let mut lab = Lab::new(&[strict]);
+    lab.run_to(10_000_000);
+    lab.forget();
+    lab.oversleep_to(11_500_000, 0);
+    assert!(lab.events.is_empty());
+    assert!(lab.announcements(0).is_empty());
+    lab.oversleep_to(13_500_001, 0);
+    assert!(matches!(lab.events[..], [(_, 0, Event::Stalled(_))]));
+}
+
+#[test]
+fn a_stall_after_priority_zero_listens_once_more_too() {
+    let mut lab = Lab::new(&[settings(100)]);
+    lab.inject(0, PEER, 150);
+    lab.inject(0, PEER, 0);
+    lab.oversleep_to(10_000_000, 0);
+    assert_eq!(lab.state(0), Backup);
+    lab.inject(0, Ipv4Addr::new(10, 0, 0, 8), 120); // the successor that was missed
+    lab.run_to(13_609_374);
+    assert_eq!(lab.state(0), Backup);
+}

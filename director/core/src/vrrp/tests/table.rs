@@ -462,3 +462,50 @@ fn a_stopped_router_stays_stopped() {
     assert_eq!(lab.changes(), [(0, 0, Backup), (0, 0, Initialize)]);
     assert_eq!(lab.why(0), "stopped");
 }
+
+#[test]
+fn a_fault_during_the_startup_delay_does_not_shorten_it() {
+    let delay = Duration::from_secs(10);
+    let mut lab = Lab::new(&[Settings {
+        startup_delay: delay,
+        ..settings(255)
+    }]);
+    lab.run_to(1_000_000);
+    lab.link_down(0);
+    lab.run_to(2_000_000);
+    lab.link_up(0);
+    lab.run_to(20_000_000);
+    let changes = [
+        (1_000_000, 0, Faulty),
+        (2_000_000, 0, Initialize),
+        (10_000_000, 0, Active),
+    ];
+    assert_eq!(lab.changes(), changes);
+}
+
+#[test]
+fn each_cause_is_told_in_words_with_numbers() {
+    let mut lab = Lab::new(&[settings(100)]);
+    lab.inject(0, PEER, 200);
+    lab.run_to(3_609_375);
+    lab.run_to(4_000_000);
+    lab.inject(0, PEER, 200);
+    lab.inject(0, PEER, 0);
+    lab.run_to(5_000_000);
+    lab.link_down(0);
+    lab.act(0, Router::stop);
+    let told: Vec<String> = lab
+        .events
+        .iter()
+        .map(|(_, _, event)| event.to_string())
+        .collect();
+    let expected = [
+        "Initialize -> Backup after 0.000 s: the interface serves, address 10.0.0.1",
+        "Backup -> Active after 3.61 s: no advert for 3.61 s",
+        "Active -> Backup after 0.391 s: 10.0.0.9 has priority 200",
+        "Backup -> Active after 0.609 s: 10.0.0.9 gave up",
+        "Active -> Fault after 0.391 s: link down",
+        "Fault -> Initialize after 0.000 s: stopped",
+    ];
+    assert_eq!(told, expected);
+}
