@@ -231,3 +231,55 @@ fn a_file_beyond_the_limit_is_refused_unread() {
     assert_eq!(parsed.diagnostics.len(), 1);
     assert!(parsed.config.is_none());
 }
+
+#[test]
+fn tables_beyond_their_limits_are_refused() {
+    let routers: String = (0..=limits::ROUTERS_MAX)
+        .map(|i| {
+            let (vrid, interface, a, b) = (i % 255 + 1, i / 255, i / 250, i % 250 + 1);
+            format!("vrrp_instance V{i} {{\ninterface e{interface}\nvirtual_router_id {vrid}\nvirtual_ipaddress {{\n10.1.{a}.{b}\n}}\n}}\n")
+        })
+        .collect();
+    let service = |i: usize, servers: usize| {
+        let mut text = format!(
+            "virtual_server fwmark {} {{\nlb_algo rr\nlb_kind DR\n",
+            i + 1
+        );
+        for server in 0..servers {
+            writeln!(
+                text,
+                "real_server 10.{}.{}.1 {{\n}}",
+                server / 250,
+                server % 250
+            )
+            .unwrap();
+        }
+        text + "}\n"
+    };
+    let services: String = (0..=limits::SERVICES_MAX).map(|i| service(i, 1)).collect();
+    let dests: String = (0..=limits::DESTS_MAX / 10_000)
+        .map(|i| service(i, 10_000))
+        .collect();
+    for (text, message) in [
+        (routers, "more than 1020 virtual routers"),
+        (services, "more than 20000 services"),
+        (
+            dests,
+            "more than 200000 real servers in all services together",
+        ),
+    ] {
+        let parsed = parse(
+            Some(Source {
+                name: "k",
+                bytes: text.as_bytes(),
+            }),
+            None,
+        );
+        let messages: Vec<&str> = parsed
+            .diagnostics
+            .iter()
+            .map(|diagnostic| diagnostic.message.as_str())
+            .collect();
+        assert_eq!(messages, [message]);
+    }
+}

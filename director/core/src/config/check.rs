@@ -6,7 +6,6 @@ use core::ops::RangeInclusive;
 use super::global::{DAY, TIME_MAX, address};
 use super::keywords::Block;
 use super::read::{Reader, decimal};
-use super::service::port;
 use super::tree::{Statement, Word};
 use super::{Check, CheckKind, Url};
 use crate::time::Duration;
@@ -116,7 +115,8 @@ pub(super) fn read(
                     .and_then(|word| address(reader, word));
             }
             "connect_port" => {
-                connect.1 = reader.value(statement).and_then(|word| port(reader, word));
+                let port = reader.number(statement, 1..=65_535);
+                connect.1 = port.and_then(|port| u16::try_from(port).ok());
             }
             "alpha" => alpha = reader.flag(statement).unwrap_or_default(),
             "virtualhost" => host = virtualhost(reader, statement),
@@ -130,7 +130,7 @@ pub(super) fn read(
     let at = block.keyword().at;
     let target = match connect {
         (Some(address), Some(port)) if port != 0 => Some(SocketAddr::new(address, port)),
-        (Some(_), _) => {
+        (Some(_), _) if block.lacks("connect_port") => {
             let message = format!(
                 "{} has no port to connect to: `connect_port` is missing",
                 block.title()
@@ -260,12 +260,12 @@ fn status_codes(
     }
     for word in statement.arguments() {
         match status_range(word) {
-            // A response has one code of three digits: more entries than codes say nothing new.
-            Some(range) if list.len() < 900 => list.push(range),
+            // A response has one code of three digits: more ranges than codes say nothing new.
+            Some(range) if list.len() < 500 => list.push(range),
             Some(_) => {}
             None => reader.wrong(
                 word,
-                "a status code is a number from 100 to 999, or two with `-` between",
+                "a status code is a number from 100 to 599, or two with `-` between",
             ),
         }
     }
@@ -276,7 +276,7 @@ fn status_range(word: Word<'_>) -> Option<RangeInclusive<u16>> {
     let code = |bytes| {
         decimal(bytes)
             .and_then(|code| u16::try_from(code).ok())
-            .filter(|code| (100..=999).contains(code))
+            .filter(|code| (100..=599).contains(code))
     };
     let low = code(ends.next()?)?;
     let high = match ends.next() {

@@ -373,7 +373,7 @@ fn safe(bytes: &[u8]) -> String {
 }
 
 /// Control characters, blanks that look like others, and marks that change the direction of writing.
-fn hides(character: char) -> bool {
+pub(super) fn hides(character: char) -> bool {
     character.is_control()
         || matches!(
             character,

@@ -1,9 +1,10 @@
 //! `vrrp_instance NAME`: one virtual router.
 
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::Ipv4Addr;
 
+use super::addresses::{self, Entry, lines};
 use super::diagnostic::Place;
-use super::global::{GarpWords, Global, byte, down_adverts, ipv4, required, version};
+use super::global::{GarpWords, Global, byte, down_adverts, ipv4, version};
 use super::keywords::Block;
 use super::read::Reader;
 use super::tree::{Statement, Word};
@@ -37,6 +38,8 @@ struct Draft<'t> {
     version: Option<Version>,
     advert_interval: Option<(Duration, Word<'t>)>,
     addresses: Vec<Entry<'t>>,
+    /// `virtual_ipaddress` is not empty.
+    has_lines: bool,
     excluded: Vec<Entry<'t>>,
     pass: Option<(Option<[u8; 8]>, Place)>,
     source: Option<Ipv4Addr>,
@@ -51,13 +54,6 @@ struct Draft<'t> {
     ignore_link: bool,
     tracked: Vec<IfName>,
     sync_interface: Option<(IfName, Place)>,
-}
-
-/// One line of `virtual_ipaddress`.
-struct Entry<'t> {
-    address: Cidr,
-    at: Place,
-    device: Option<Word<'t>>,
 }
 
 /// Reads one `vrrp_instance`.
@@ -103,9 +99,11 @@ impl<'t> Draft<'t> {
             }
             "version" => self.version = version(reader, statement),
             "virtual_ipaddress" => {
-                addresses(reader, statement, &mut self.addresses);
+                self.has_lines |= addresses::read(reader, statement, &mut self.addresses);
             }
-            "virtual_ipaddress_excluded" => addresses(reader, statement, &mut self.excluded),
+            "virtual_ipaddress_excluded" => {
+                addresses::read(reader, statement, &mut self.excluded);
+            }
             "authentication" => self.pass = Some((authentication(reader, statement), at)),
             "mcast_src_ip" => {
                 self.source = reader.value(statement).and_then(|word| ipv4(reader, word));
@@ -162,7 +160,13 @@ impl<'t> Draft<'t> {
                     reader.wrong(word, what);
                 }
             }
-            if let Some(name) = reader.parse_word(entry.keyword()) {
+            let Some(name) = reader.parse_word(entry.keyword()) else {
+                continue;
+            };
+            if self.tracked.contains(&name) {
+                let message = format!("`{name}` is tracked twice");
+                reader.sink.warning(entry.keyword().at, message);
+            } else {
                 self.tracked.push(name);
             }
         }
@@ -172,9 +176,16 @@ impl<'t> Draft<'t> {
     fn settle(&mut self, reader: &mut Reader<'_, '_>, block: Statement<'_>, global: &Global) {
         let at = block.keyword().at;
         let title = block.title();
-        for word in ["interface", "virtual_router_id", "virtual_ipaddress"] {
+        for word in ["interface", "virtual_router_id"] {
             if block.lacks(word) {
                 reader.sink.error(at, format!("{title} has no `{word}`"));
+            }
+        }
+        if !self.has_lines && !block.is_cut() {
+            let message = format!("{title} has no `virtual_ipaddress`");
+            match self.version(global) {
+                Version::V2 => drop(reader.sink.warning(at, message)),
+                Version::V3 => drop(reader.sink.error(at, message)),
             }
         }
         if self.state_master.is_some() && block.lacks("priority") {
@@ -322,25 +333,6 @@ impl<'t> Draft<'t> {
 /// The advertisement interval of version 3 has 12 bits of hundredths (RFC 9568 section 5.2.7).
 const V3_INTERVAL_MAX: Duration = Duration::from_millis(40_950);
 
-/// The lines of a block that is a list.
-pub(super) fn lines<'t>(reader: &mut Reader<'_, '_>, block: Statement<'t>) -> Vec<Statement<'t>> {
-    reader.no_more(block.arguments());
-    let mut lines = Vec::new();
-    for line in block.children() {
-        if reader.sink.is_full() {
-            break;
-        }
-        if line.has_block() {
-            if !line.is_anonymous() {
-                reader.wrong(line.keyword(), "a list has no blocks in it");
-            }
-        } else {
-            lines.push(line);
-        }
-    }
-    lines
-}
-
 fn interface(reader: &mut Reader<'_, '_>, statement: Statement<'_>) -> Option<(IfName, Place)> {
     let word = reader.value(statement)?;
     if word.bytes == b"lo" {
@@ -348,80 +340,6 @@ fn interface(reader: &mut Reader<'_, '_>, statement: Statement<'_>) -> Option<(I
         return None;
     }
     reader.parse_word(word).map(|name| (name, word.at))
-}
-
-fn addresses<'t>(reader: &mut Reader<'_, '_>, block: Statement<'t>, list: &mut Vec<Entry<'t>>) {
-    for line in lines(reader, block) {
-        list.extend(entry(reader, line));
-    }
-}
-
-/// `ADDR[/MASK] [brd ..] [dev IF] [scope S] [label L] ..`
-fn entry<'t>(reader: &mut Reader<'_, '_>, line: Statement<'t>) -> Option<Entry<'t>> {
-    let word = line.keyword();
-    let address: Cidr = reader.parse_word(word)?;
-    match address.address {
-        IpAddr::V6(_) => {
-            reader.wrong(word, "IPv6 virtual addresses are not yet supported");
-            return None;
-        }
-        IpAddr::V4(v4)
-            if v4.is_unspecified()
-                || v4.is_multicast()
-                || v4.is_broadcast()
-                || v4.is_loopback() =>
-        {
-            reader.wrong(
-                word,
-                "not an address that a machine can have on its network",
-            );
-            return None;
-        }
-        IpAddr::V4(_) => {}
-    }
-    let mut entry = Entry {
-        address,
-        at: word.at,
-        device: None,
-    };
-    let mut words = line.arguments();
-    while let Some(word) = words.next() {
-        match word.bytes {
-            b"dev" => entry.device = Some(required(reader, word, words.next())?),
-            b"brd" | b"broadcast" => drop(required(reader, word, words.next())?),
-            b"home" | b"-nodad" | b"mngtmpaddr" | b"autojoin" | b"no_track" => {} // of no consequence in IPv4
-            b"scope" => {
-                let scope = required(reader, word, words.next())?;
-                if scope.bytes != b"global" && reader.once("scope") {
-                    reader.sink.warning(
-                        word.at,
-                        "`scope` has no effect: virtual addresses are global",
-                    );
-                }
-            }
-            b"label" => {
-                required(reader, word, words.next())?;
-                if reader.once("label") {
-                    reader.sink.warning(
-                        word.at,
-                        "`label` has no effect: only the ifconfig of old showed it",
-                    );
-                }
-            }
-            b"peer" | b"preferred_lft" | b"noprefixroute" | b"track_group" | b"use_vmac" => {
-                reader.wrong(
-                    word,
-                    "this option of a virtual address is not yet supported",
-                );
-                return None;
-            }
-            _ => {
-                reader.wrong(word, "not an option of a virtual address");
-                return None;
-            }
-        }
-    }
-    Some(entry)
 }
 
 /// `authentication { auth_type PASS; auth_pass STRING }`: the password as it is sent.
@@ -468,6 +386,9 @@ fn authentication(reader: &mut Reader<'_, '_>, block: Statement<'_>) -> Option<[
 /// The first eight bytes, filled up with zeros (RFC 2338 section 5.3.6.1).
 fn padded(reader: &mut Reader<'_, '_>, word: Word<'_>) -> [u8; 8] {
     let bytes = word.unescaped();
+    if bytes.is_empty() {
+        reader.sink.error(word.at, "`auth_pass` is empty");
+    }
     let mut pass = [0; 8];
     for (to, from) in pass.iter_mut().zip(bytes.iter()) {
         *to = *from;

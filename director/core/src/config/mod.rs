@@ -43,6 +43,7 @@
 //! - Where keepalived complains, guesses and runs on, there is an error; where the guess is harmless, a warning that
 //!   says what holds.
 
+mod addresses;
 mod block;
 mod check;
 mod diagnostic;

@@ -6,7 +6,7 @@ use core::ops::RangeInclusive;
 use core::str::FromStr;
 use std::borrow::Cow;
 
-use super::diagnostic::{Place, Sink, quote};
+use super::diagnostic::{Place, Sink, hides, quote};
 use super::keywords::{self, Block, Braces, Keyword, Mark};
 use super::tree::{Statement, Statements, Word};
 use crate::net::ParseError;
@@ -282,6 +282,11 @@ impl<'r, 'a> Reader<'r, 'a> {
     /// A word of a type that can be read from text.
     pub(super) fn parse_word<T: FromStr<Err = ParseError>>(&mut self, word: Word<'_>) -> Option<T> {
         let text = self.utf8(word)?;
+        // Names end up in the log and on consoles.
+        if text.chars().any(hides) {
+            self.wrong(word, "it has characters that can't be seen");
+            return None;
+        }
         text.parse()
             .map_err(|error: ParseError| self.wrong(word, error))
             .ok()
@@ -388,7 +393,10 @@ const ONE_LINE: &str = "begin a new line: a statement ends with its line";
 fn belongs(block: Block, word: &[u8]) -> Option<String> {
     let same_file = |other: Block| (other < Block::RouterConf) == (block < Block::RouterConf);
     let homes = Block::ALL.into_iter().filter(|home| same_file(*home));
-    let mut homes = homes.filter(|home| keywords::find(*home, word).is_some());
+    let mut homes = homes.filter(|home| {
+        let keyword = keywords::find(*home, word).and_then(|index| keywords::keywords().get(index));
+        keyword.is_some_and(|keyword| !matches!(keyword.mark, Mark::Dead(_)))
+    });
     let home = homes.next()?;
     Some(if home.is_outermost() {
         "it stands outside all blocks".to_owned()

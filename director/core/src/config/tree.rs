@@ -122,10 +122,15 @@ impl<'t> Statement<'t> {
         }
     }
 
+    /// The file ends before the block does: it is not known what it lacks.
+    pub(super) fn is_cut(&self) -> bool {
+        self.node.cut
+    }
+
     /// The block is whole and has no such keyword.
     pub(super) fn lacks(&self, canonical: &str) -> bool {
         let mut entries = self.children().filter_map(|child| child.entry());
-        !self.node.cut && !entries.any(|(_, keyword)| keyword.canonical == canonical)
+        !self.is_cut() && !entries.any(|(_, keyword)| keyword.canonical == canonical)
     }
 
     /// Its words in backquotes, for a message.
