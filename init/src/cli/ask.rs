@@ -94,7 +94,7 @@ fn asked(node: &Node, request: &Request, show: impl FnOnce(Reply) -> Result<Stri
         }
         Ok(Err(Reply::Denied { wait_s: 0 })) => complain("the secret is wrong", WRONG),
         Ok(Err(Reply::Denied { wait_s })) => complain(
-            &format!("too many wrong secrets; the next is looked at in {wait_s} s"),
+            &format!("not accepted; the next secret is looked at in {wait_s} s"),
             WRONG,
         ),
         Ok(Err(Reply::Error(text))) => complain(&render::ascii(&text), WRONG),

@@ -209,9 +209,14 @@ pub fn run() -> ExitCode {
 
 fn director(options: Director) -> ExitCode {
     logging::install("director", CommandLine::read().log);
-    // The shell of the director is the next piece of the build.
-    log::error!("no director yet for {options:?}");
-    ExitCode::FAILURE
+    let Director { keepalived, router, socket } = options;
+    match director::run(&director::Options { keepalived, router, socket }) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn console(options: Console) -> ExitCode {

@@ -16,6 +16,9 @@ use super::serial::Device;
 /// How often a question is asked again that the node received damaged. What it can't read it does not do.
 const ATTEMPTS: u32 = 3;
 
+/// How long the answer may still take after something damaged came.
+const SETTLE: Duration = Duration::from_secs(1);
+
 /// The tag of an answer to what could not be read.
 const UNREAD: u32 = 0;
 
@@ -54,7 +57,7 @@ pub(super) enum Failure {
     Broken(Place, io::Error),
     /// No answer came in time; with the number of bytes that came and were none.
     Silent(Place, Duration, usize),
-    /// An answer came that this program can't read.
+    /// An answer came whole, and this program can't read it.
     Unreadable(Place, FrameError),
 }
 
@@ -162,22 +165,22 @@ impl Connection {
         }
     }
 
-    /// Asks and waits for the answer.
+    /// Asks and waits for the answer; again when the question or the answer was damaged on the way. All questions
+    /// may be asked twice: what they change is the same after the second.
     ///
     /// # Errors
     /// No answer came.
     pub(super) fn ask(&mut self, request: &Request) -> Result<Reply, Failure> {
         let mut attempt = 1;
         loop {
-            let reply = self.exchange(request)?;
-            if reply.tag != UNREAD || attempt == ATTEMPTS {
-                return Ok(reply.body);
+            match self.exchange(request)? {
+                Heard::Damaged(_) if attempt < ATTEMPTS => attempt += 1,
+                Heard::Answer(reply) | Heard::Damaged(reply) => return Ok(reply),
             }
-            attempt += 1;
         }
     }
 
-    fn exchange(&mut self, request: &Request) -> Result<Tagged<Reply>, Failure> {
+    fn exchange(&mut self, request: &Request) -> Result<Heard, Failure> {
         self.last_tag = self.last_tag.wrapping_add(1).max(1);
         let tagged = Tagged {
             tag: self.last_tag,
@@ -188,10 +191,12 @@ impl Connection {
         let mut deadline = Instant::now() + self.patience;
         let mut unsent = frame.as_slice();
         let mut other = 0;
+        let mut damaged = None;
         loop {
             let now = Instant::now();
             if now >= deadline {
-                return Err(Failure::Silent(self.place.clone(), self.patience, other));
+                let silent = Failure::Silent(self.place.clone(), self.patience, other);
+                return damaged.map(Heard::Damaged).ok_or(silent);
             }
             let broken = |error| Failure::Broken(self.place.clone(), error);
             wait(self.stream.as_fd(), !unsent.is_empty(), deadline - now).map_err(broken)?;
@@ -203,19 +208,20 @@ impl Connection {
                 }
             }
             match self.receive(&mut other)? {
-                Received::Reply(reply) if reply.tag == self.last_tag || reply.tag == UNREAD => {
-                    return Ok(*reply);
+                Some(Heard::Answer(reply)) => return Ok(Heard::Answer(reply)),
+                Some(Heard::Damaged(reply)) => {
+                    // It may have been noise before the question: the answer may still come.
+                    damaged = Some(reply);
+                    deadline = deadline.min(Instant::now() + SETTLE);
                 }
-                Received::Part => deadline = Instant::now() + self.patience,
-                Received::Reply(_) | Received::Nothing => {}
+                None if self.decoder.inside() => deadline = Instant::now() + self.patience,
+                None => {}
             }
         }
     }
 
-    /// Takes what is there, up to one reply. `other` counts bytes that belong to none.
-    fn receive(&mut self, other: &mut usize) -> Result<Received, Failure> {
-        // As much as a decoder can take without a second reply being lost behind the first: one question is asked at
-        // a time, and what follows an answer is somebody's text.
+    /// Takes what is there. `other` counts bytes that belong to no frame.
+    fn receive(&mut self, other: &mut usize) -> Result<Option<Heard>, Failure> {
         let mut chunk = [0; 4096];
         let mut bytes = match self.stream.read(&mut chunk) {
             Ok(0) => {
@@ -224,31 +230,49 @@ impl Connection {
                 return Err(Failure::Broken(self.place.clone(), gone));
             }
             Ok(count) => chunk.get(..count).unwrap_or_default(),
-            Err(error) if is_pause(&error) => return Ok(Received::Nothing),
+            Err(error) if is_pause(&error) => return Ok(None),
             Err(error) => return Err(Failure::Broken(self.place.clone(), error)),
         };
-        let mut received = Received::Nothing;
+        let mut heard = None;
         while let Some(item) = self.decoder.next(&mut bytes) {
-            match item {
-                Item::Text(text) => *other += text.len(),
-                Item::Frame(payload) => match frame::decode(payload) {
-                    Ok(reply) => received = Received::Reply(Box::new(reply)),
-                    Err(error) => return Err(Failure::Unreadable(self.place.clone(), error)),
+            let error = match item {
+                Item::Text(text) => {
+                    *other += text.len();
+                    continue;
+                }
+                Item::Frame(payload) => match frame::decode::<Tagged<Reply>>(payload) {
+                    Ok(reply) if reply.tag == self.last_tag => {
+                        return Ok(Some(Heard::Answer(reply.body)));
+                    }
+                    Ok(reply) if reply.tag == UNREAD => {
+                        heard = Some(Heard::Damaged(reply.body));
+                        continue;
+                    }
+                    // The answer to a question that was given up.
+                    Ok(_) => continue,
+                    Err(error) => error,
                 },
-                Item::Bad(error) => return Err(Failure::Unreadable(self.place.clone(), error)),
+                Item::Bad(error) => error,
+            };
+            match error {
+                FrameError::Version(_) | FrameError::Payload | FrameError::Oversize => {
+                    return Err(Failure::Unreadable(self.place.clone(), error));
+                }
+                FrameError::Broken | FrameError::Checksum => {
+                    heard = Some(Heard::Damaged(Reply::Error(format!(
+                        "{error} came; is the line noisy?"
+                    ))));
+                }
             }
         }
-        match received {
-            Received::Nothing if self.decoder.inside() => Ok(Received::Part),
-            received => Ok(received),
-        }
+        Ok(heard)
     }
 }
 
-enum Received {
-    Nothing,
-    Part,
-    Reply(Box<Tagged<Reply>>),
+enum Heard {
+    Answer(Reply),
+    /// What was said of the damage.
+    Damaged(Reply),
 }
 
 fn wait(descriptor: BorrowedFd<'_>, writing: bool, patience: Duration) -> io::Result<()> {

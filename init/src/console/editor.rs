@@ -435,17 +435,18 @@ mod tests {
         );
     }
 
+    const KEYS: &[&[u8]] = &[
+        b"\x1b[A", b"\x1b[B", b"\x1b[C", b"\x1b[D", b"\x1b[3~", b"\x01", b"\x05", b"\x0b", b"\x15",
+        b"\x17", b"\x7f", b"\r", b"\x03",
+    ];
+
     proptest! {
         #[test]
         fn the_screen_shows_the_line_whatever_is_typed(
             pieces in proptest::collection::vec(
                 prop_oneof![
                     "[a-z ]{1,40}".prop_map(String::into_bytes),
-                    prop::sample::select(vec![
-                        b"\x1b[A".to_vec(), b"\x1b[B".to_vec(), b"\x1b[C".to_vec(), b"\x1b[D".to_vec(), b"\x01".to_vec(),
-                        b"\x05".to_vec(), b"\x0b".to_vec(), b"\x15".to_vec(), b"\x17".to_vec(), b"\x7f".to_vec(),
-                        b"\x1b[3~".to_vec(), b"\r".to_vec(), b"\x03".to_vec(),
-                    ]),
+                    prop::sample::select(KEYS).prop_map(<[u8]>::to_vec),
                 ],
                 0..60,
             ),

@@ -17,7 +17,7 @@ pub const ESCAPE_MAX: usize = 16;
 /// Keys typed while a command runs, kept for the next prompt.
 pub const TYPED_AHEAD_MAX: usize = 4096;
 
-/// Text that waits for a slow line: 90 s at 115200 baud. What is more is dropped, and said so.
+/// Text that waits for a slow line: 90 s at 115200 baud. What comes while so much waits is dropped, and said so.
 pub const TEXT_QUEUED_MAX: usize = 1 << 20;
 
 /// A configuration text given with `config load`: as long as a request may be, less its envelope.

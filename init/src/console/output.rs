@@ -15,9 +15,9 @@ pub(super) struct Output {
 }
 
 impl Output {
-    /// Adds text for a person.
+    /// Adds text for a person: whole, or not at all. One answer may be longer than what is else kept.
     pub(super) fn text(&mut self, text: &[u8]) {
-        if self.dropped > 0 || self.queue.len() + text.len() > TEXT_QUEUED_MAX {
+        if self.dropped > 0 || self.queue.len() >= TEXT_QUEUED_MAX {
             self.dropped += text.len();
         } else {
             self.queue.extend(text);
@@ -110,7 +110,7 @@ mod tests {
             output.text(&[b'x'; 1000]);
             output.flush(&mut line).unwrap();
         }
-        assert!(output.queue.len() <= TEXT_QUEUED_MAX);
+        assert!(output.queue.len() < TEXT_QUEUED_MAX + 1000);
         line.room = usize::MAX;
         output.flush(&mut line).unwrap();
         let end = String::from_utf8_lossy(&line.taken[line.taken.len() - 60..]).into_owned();

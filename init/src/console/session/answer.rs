@@ -107,7 +107,7 @@ impl Session {
             }
             (_, Reply::Denied { wait_s: 0 }) => "wrong secret\n".to_owned(),
             (_, Reply::Denied { wait_s }) => {
-                format!("too many wrong secrets; the next is looked at in {wait_s} s\n")
+                format!("not accepted; the next secret is looked at in {wait_s} s\n")
             }
             (_, Reply::Error(text)) => render::wrapped(&text),
             _ => "the director gave an answer to another question\n".to_owned(),

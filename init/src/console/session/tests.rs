@@ -221,7 +221,7 @@ fn a_wrong_secret_changes_nothing() {
         .answers(SECRET)
         .types("x\r")
         .answers(Reply::Denied { wait_s: 9 });
-    desk.shows("\r\ntoo many wrong secrets; the next is looked at in 9 s\r\nn1> ");
+    desk.shows("\r\nnot accepted; the next secret is looked at in 9 s\r\nn1> ");
     desk.types("reload\r")
         .answers(SECRET)
         .types("x\x03")
