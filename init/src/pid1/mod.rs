@@ -38,7 +38,7 @@ use signal_hook_mio::v1_0::Signals;
 use self::{
     button::Button,
     service::Service,
-    supervise::{Action, Ask, Stop, Supervisor, UnitId},
+    supervise::{Action, Ask, Next, Stop, Supervisor, UnitId},
     watchdog::Watchdog,
 };
 use crate::{cmdline::CommandLine, devices};
@@ -187,8 +187,8 @@ impl Node {
                 self.supervisor.handle_started(now, unit, started.pid);
             }
             Err(cause) => {
-                log::error!("{service}: cannot be started: {cause}");
-                self.supervisor.handle_start_failed(now, unit);
+                let next = self.supervisor.handle_start_failed(now, unit);
+                report_end(&service, &format!("cannot be started: {cause}"), next);
             }
         }
     }
@@ -248,12 +248,11 @@ impl Node {
                 continue;
             };
             let ran = ended.ran.as_millis();
-            match ended.again_in.map(|pause| pause.as_millis()) {
-                Some(pause) => {
-                    log::warn!("{service}: ended ({how}) after {ran} ms, again in {pause} ms");
-                }
-                None => log::info!("{service}: ended ({how}) after {ran} ms"),
-            }
+            report_end(
+                service,
+                &format!("ended ({how}) after {ran} ms"),
+                ended.next,
+            );
         }
     }
 
@@ -330,6 +329,19 @@ impl Node {
 impl std::fmt::Display for Fatal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "cannot {}: {}", self.doing, self.cause)
+    }
+}
+
+fn report_end(service: &Service, what: &str, next: Next) {
+    match next {
+        Next::Again(pause) => log::warn!("{service}: {what}, again in {} ms", pause.as_millis()),
+        Next::StaysDown => log::info!("{service}: {what}"),
+        // The kernel shows errors on the console even when it was told to be quiet.
+        Next::Reboot => log::error!(
+            "{service}: {what}, {} times within {} s; rebooting",
+            limits::DIRECTOR_FAILURES_MAX,
+            limits::DIRECTOR_FAILURE_WINDOW.as_secs()
+        ),
     }
 }
 

@@ -67,8 +67,19 @@ pub struct Ended {
     pub unit: UnitId,
     /// How long it ran.
     pub ran: Duration,
-    /// Pause until it is started again; `None` while the node goes down, or when this end makes it go down.
-    pub again_in: Option<Duration>,
+    /// What happens to it.
+    pub next: Next,
+}
+
+/// What happens to a child that ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// It is started again after this pause.
+    Again(Duration),
+    /// It stays down, for the node goes down.
+    StaysDown,
+    /// It was the director, and it has failed too often: the node reboots.
+    Reboot,
 }
 
 /// The restart machine of all children.
@@ -154,7 +165,7 @@ impl Supervisor {
     }
 
     /// The unit could not be started; this counts as a start that failed at once.
-    pub fn handle_start_failed(&mut self, now: Instant, unit: UnitId) -> Option<Duration> {
+    pub fn handle_start_failed(&mut self, now: Instant, unit: UnitId) -> Next {
         self.ended(now, unit, Duration::ZERO)
     }
 
@@ -180,7 +191,7 @@ impl Supervisor {
         Some(Ended {
             unit,
             ran,
-            again_in: self.ended(now, unit, ran),
+            next: self.ended(now, unit, ran),
         })
     }
 
@@ -324,7 +335,7 @@ impl Supervisor {
     }
 
     /// Notes the end of a unit and when it starts again.
-    fn ended(&mut self, now: Instant, id: UnitId, ran: Duration) -> Option<Duration> {
+    fn ended(&mut self, now: Instant, id: UnitId, ran: Duration) -> Next {
         let unit = &mut self.units[id.0];
         let pause = match unit.restart {
             Restart::AtOnceOrReboot => Duration::ZERO,
@@ -336,13 +347,13 @@ impl Supervisor {
             start_at: now + pause,
         };
         if self.phase != Phase::Up {
-            return None;
+            return Next::StaysDown;
         }
         if unit.restart == Restart::AtOnceOrReboot && unit.failed_too_often(now) {
             self.phase = Phase::Stopping(Stop::Reboot);
-            return None;
+            return Next::Reboot;
         }
-        Some(pause)
+        Next::Again(pause)
     }
 
     /// When the machine itself stood still (a frozen virtual machine, a starved host), the director had no chance to
@@ -410,6 +421,7 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
     const S: Duration = Duration::from_secs(1);
+    const AT_ONCE: Next = Next::Again(Duration::ZERO);
 
     #[test]
     fn every_unit_is_started_once() {
@@ -428,7 +440,7 @@ mod tests {
         let mut node = Node::running();
         node.advance(3 * S);
         let ended = node.exit(10).unwrap();
-        assert_eq!((ended.ran, ended.again_in), (3 * S, Some(Duration::ZERO)));
+        assert_eq!((ended.ran, ended.next), (3 * S, AT_ONCE));
         assert_eq!(node.actions(), [Action::Start(node.director)]);
     }
 
@@ -437,12 +449,12 @@ mod tests {
         let mut node = Node::running();
         for pid in 10..14 {
             node.advance(10 * S);
-            assert_eq!(node.exit(pid).unwrap().again_in, Some(Duration::ZERO));
+            assert_eq!(node.exit(pid).unwrap().next, AT_ONCE);
             assert_eq!(node.actions(), [Action::Start(node.director)]);
             node.started(node.director, pid + 1);
         }
         node.advance(10 * S);
-        assert_eq!(node.exit(14).unwrap().again_in, None);
+        assert_eq!(node.exit(14).unwrap().next, Next::Reboot);
         assert_eq!(
             node.actions(),
             [Action::Signal(node.console, 20, Ask::Terminate)]
@@ -457,10 +469,10 @@ mod tests {
         let mut node = Node::new();
         for _ in 0..4 {
             assert_eq!(node.actions()[0], Action::Start(node.director));
-            assert_eq!(node.start_failed(node.director), Some(Duration::ZERO));
+            assert_eq!(node.start_failed(node.director), AT_ONCE);
         }
         assert_eq!(node.actions()[0], Action::Start(node.director));
-        assert_eq!(node.start_failed(node.director), None);
+        assert_eq!(node.start_failed(node.director), Next::Reboot);
         assert_eq!(node.actions(), [Action::Finish(Stop::Reboot)]);
     }
 
@@ -469,7 +481,7 @@ mod tests {
         let mut node = Node::running();
         for pid in 10..100 {
             node.advance(15 * S);
-            assert_eq!(node.exit(pid).unwrap().again_in, Some(Duration::ZERO));
+            assert_eq!(node.exit(pid).unwrap().next, AT_ONCE);
             node.actions();
             node.started(node.director, pid + 1);
         }
@@ -481,7 +493,9 @@ mod tests {
         let mut node = Node::running();
         let mut pauses = Vec::new();
         for pid in 20..30 {
-            let pause = node.exit(pid).unwrap().again_in.unwrap();
+            let Next::Again(pause) = node.exit(pid).unwrap().next else {
+                panic!("a console has no limit");
+            };
             pauses.push(pause.as_millis());
             assert_eq!(node.actions(), []);
             node.advance(pause);
@@ -493,7 +507,7 @@ mod tests {
             [250, 500, 1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000]
         );
         node.advance(limits::LASTED);
-        assert_eq!(node.exit(30).unwrap().again_in, Some(limits::PAUSE_MIN));
+        assert_eq!(node.exit(30).unwrap().next, Next::Again(limits::PAUSE_MIN));
     }
 
     #[test]
@@ -568,12 +582,12 @@ mod tests {
             node.actions(),
             [Action::Signal(node.director, 10, Ask::Terminate)]
         );
-        assert_eq!(node.exit(10).unwrap().again_in, None);
+        assert_eq!(node.exit(10).unwrap().next, Next::StaysDown);
         assert_eq!(
             node.actions(),
             [Action::Signal(node.console, 20, Ask::Terminate)]
         );
-        assert_eq!(node.exit(20).unwrap().again_in, None);
+        assert_eq!(node.exit(20).unwrap().next, Next::StaysDown);
         assert_eq!(node.actions(), [Action::Finish(Stop::PowerOff)]);
         assert_eq!(node.supervisor.next_timeout(), None);
     }
@@ -614,7 +628,7 @@ mod tests {
         let mut node = Node::running();
         node.supervisor.handle_stop(Stop::Reboot);
         node.actions();
-        assert_eq!(node.exit(20).unwrap().again_in, None);
+        assert_eq!(node.exit(20).unwrap().next, Next::StaysDown);
         node.advance(5 * S);
         assert_eq!(node.actions(), []);
         node.exit(10);
@@ -697,7 +711,7 @@ mod tests {
             self.supervisor.handle_started(self.now, unit, pid);
         }
 
-        fn start_failed(&mut self, unit: UnitId) -> Option<Duration> {
+        fn start_failed(&mut self, unit: UnitId) -> Next {
             self.supervisor.handle_start_failed(self.now, unit)
         }
 
