@@ -103,8 +103,9 @@ pub(crate) struct Shell {
     pub(crate) process: Process,
     /// No secret is looked at before.
     pub(crate) secret_at: Instant,
-    /// Interfaces whose socket may hold adverts.
-    adverts: BTreeSet<Ifindex>,
+    /// Interfaces whose socket may hold adverts. A list that keeps its memory: nothing on the way of an advert
+    /// allocates.
+    adverts: Vec<Ifindex>,
     /// Everything else that may be read; edge-triggered readiness must not be forgotten before it is used up.
     ready: BTreeSet<Key>,
     /// The one that was served last: the next turn begins behind it, so that none starves.
@@ -160,7 +161,7 @@ impl Shell {
             loaded,
             process: Process::new(),
             secret_at: now,
-            adverts: BTreeSet::new(),
+            adverts: Vec::new(),
             ready: BTreeSet::new(),
             served: Key::Monitor,
             buffer: vec![0; limits::READ_BYTES],
@@ -215,7 +216,8 @@ impl Shell {
             .filter_map(|event| Key::of(event.token()))
         {
             match key {
-                Key::Vrrp(ifindex) => drop(self.adverts.insert(ifindex)),
+                Key::Vrrp(ifindex) if self.adverts.contains(&ifindex) => {}
+                Key::Vrrp(ifindex) => self.adverts.push(ifindex),
                 key => drop(self.ready.insert(key)),
             }
         }
@@ -223,11 +225,9 @@ impl Shell {
     }
 
     fn read_adverts(&mut self) {
-        for ifindex in core::mem::take(&mut self.adverts) {
-            if self.read_adverts_of(ifindex) {
-                self.adverts.insert(ifindex);
-            }
-        }
+        let mut interfaces = core::mem::take(&mut self.adverts);
+        interfaces.retain(|ifindex| self.read_adverts_of(*ifindex));
+        self.adverts = interfaces;
     }
 
     /// True when there may be more.
