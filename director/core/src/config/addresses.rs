@@ -88,6 +88,10 @@ fn entry<'t>(reader: &mut Reader<'_, '_>, line: Statement<'t>) -> Option<Entry<'
                 );
                 return None;
             }
+            bytes if bytes.starts_with(b"//") => {
+                reader.no_more(core::iter::once(word));
+                break;
+            }
             _ => {
                 reader.wrong(word, "not an option of a virtual address");
                 return None;

@@ -16,6 +16,9 @@ pub(super) const TIME_MAX: Duration = Duration::from_secs(4294);
 /// A day, a bound for schedules that make no sense beyond it.
 pub(super) const DAY: Duration = Duration::from_secs(86_400);
 
+/// More rounds of announcements than any switch needs.
+const REPEAT_MAX: u32 = 1000;
+
 /// `global_defs` with keepalived's defaults.
 #[derive(Debug)]
 pub(super) struct Global {
@@ -75,11 +78,15 @@ impl GarpWords {
         let time = Duration::ZERO..=DAY;
         match word {
             "garp_master_delay" => self.delay = reader.timer(statement, time),
-            "garp_master_repeat" => self.repeat = reader.number(statement, 1..=100),
+            "garp_master_repeat" => self.repeat = reader.number(statement, 1..=REPEAT_MAX),
             "garp_master_refresh" => self.refresh = reader.timer(statement, time),
-            "garp_master_refresh_repeat" => self.refresh_repeat = reader.number(statement, 1..=100),
+            "garp_master_refresh_repeat" => {
+                self.refresh_repeat = reader.number(statement, 1..=REPEAT_MAX);
+            }
             "garp_lower_prio_delay" => self.lower_prio_delay = reader.timer(statement, time),
-            "garp_lower_prio_repeat" => self.lower_prio_repeat = reader.number(statement, 0..=100),
+            "garp_lower_prio_repeat" => {
+                self.lower_prio_repeat = reader.number(statement, 0..=REPEAT_MAX);
+            }
             _ => {}
         }
     }

@@ -128,8 +128,12 @@ impl<'r, 'a> Reader<'r, 'a> {
             block => format!("in `{}`", block.word()),
         };
         let text = String::from_utf8_lossy(word.bytes);
-        let hint = keywords::near_miss(self.block, &text)
-            .map(|near| format!("did you mean `{near}`?"))
+        let comment = word.bytes.starts_with(b"//").then(|| COMMENTS.to_owned());
+        let hint = comment
+            .or_else(|| {
+                let near = keywords::near_miss(self.block, &text)?;
+                Some(format!("did you mean `{near}`?"))
+            })
             .or_else(|| belongs(self.block, word.bytes));
         let report = self.sink.error(
             word.at,
@@ -250,8 +254,11 @@ impl<'r, 'a> Reader<'r, 'a> {
                 format!("{name} is on the line of another statement and would be ignored");
             self.sink.error(word.at, message).hint(ONE_LINE);
         } else {
-            self.sink
-                .warning(word.at, format!("{name} is one word too many and ignored"));
+            let message = format!("{name} is one word too many and ignored");
+            let report = self.sink.warning(word.at, message);
+            if word.bytes.starts_with(b"//") {
+                report.hint(COMMENTS);
+            }
         }
     }
 
@@ -385,6 +392,9 @@ impl<'r, 'a> Reader<'r, 'a> {
             .error(at, format!("{what} is already there on line {line}"));
     }
 }
+
+/// What helps when something looks like a comment and is none.
+pub(super) const COMMENTS: &str = "a comment begins with `#` or `!`";
 
 /// What helps when a statement begins in the middle of a line.
 const ONE_LINE: &str = "begin a new line: a statement ends with its line";

@@ -66,7 +66,7 @@ fn router(slot: &Slot, now: Instant) -> RouterStatus {
         .zip(counters.dropped)
         .filter(|(_, count)| *count > 0);
     let active = match machine.state() {
-        RouterState::Active { .. } => slot.source,
+        RouterState::Active { .. } => machine.source(),
         _ => machine.active().map(|peer| peer.address),
     };
     let cidrs = config.addresses.iter().chain(&config.excluded);

@@ -31,8 +31,6 @@ pub(super) struct Slot {
     pub(super) machine: vrrp::Router,
     /// The interface, once it is known.
     place: Option<(Ifindex, Mac)>,
-    /// Where its adverts come from, while its interface serves.
-    pub(super) source: Option<Ipv4Addr>,
     /// Given up by a reload: it hands over and goes.
     retired: bool,
     pub(super) takeovers: u64,
@@ -65,7 +63,6 @@ impl Routers {
                     config: router.clone(),
                     machine: vrrp::Router::new(now, settings(router)),
                     place: None,
-                    source: None,
                     retired: false,
                     takeovers: 0,
                 }),
@@ -85,9 +82,7 @@ impl Routers {
         for slot in &mut self.slots {
             let link = plan::link(config, &actual.links, &slot.config.interface);
             slot.place = link.map(|link| (link.ifindex, link.mac));
-            let source = source(config, actual, &slot.config);
-            slot.source = source.as_ref().ok().map(|source| source.address);
-            slot.machine.set_link(now, source);
+            slot.machine.set_link(now, source(config, actual, &slot.config));
             slot.follow_addresses(now, actual);
         }
     }
@@ -112,7 +107,7 @@ impl Routers {
                 })
             };
             if all.peek().is_some() && all.all(|cidr| held(cidr) == Some(&true)) {
-                slot.machine.handle_timeout(now); // adopt
+                slot.machine.adopt(now);
             }
         }
     }

@@ -73,6 +73,8 @@ pub enum Cause {
     StartupDelay,
     /// It owns the addresses.
     Owner,
+    /// The director was restarted and found the addresses in place.
+    Adopted,
     /// Nobody was heard for this time.
     ActiveDown(Duration),
     /// This router gave up by priority 0.
@@ -94,6 +96,7 @@ impl fmt::Display for Cause {
             Self::Fault(why) => write!(f, "{why}"),
             Self::StartupDelay => f.write_str("startup delay"),
             Self::Owner => f.write_str("owns the addresses"),
+            Self::Adopted => f.write_str("held the addresses before a restart"),
             Self::ActiveDown(silence) => write!(f, "no advert for {}", Seconds(*silence)),
             Self::PriorityZero(peer) => write!(f, "{peer} gave up"),
             Self::Preempted(peer) => {

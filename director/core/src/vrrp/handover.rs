@@ -51,7 +51,11 @@ impl Router {
                 self.tell(Event::Resumed);
             }
             // A stop is not taken back, a second word changes nothing, and the interface was looked at before.
-            Trigger::Advert(_) | Trigger::Resume | Trigger::Resign { .. } | Trigger::Link(_) => {}
+            Trigger::Advert(_)
+            | Trigger::Adopt
+            | Trigger::Resume
+            | Trigger::Resign { .. }
+            | Trigger::Link(_) => {}
         }
     }
 

@@ -158,6 +158,12 @@ impl Router {
         }
     }
 
+    /// The kernel holds the virtual addresses from before a restart of the director: goes on as Active, and says so
+    /// at once. A router that took over meanwhile settles it by its next advert, as after any split.
+    pub fn adopt(&mut self, now: Instant) {
+        self.step(now, Trigger::Adopt);
+    }
+
     /// Planned handover of an Active router: announces priority 0, serves until a successor is heard (bounded), then
     /// becomes Backup and does not preempt, until it hears no Active router any more, is reconfigured or
     /// [`Router::resume`]d. A Backup router that is told so does not preempt either.

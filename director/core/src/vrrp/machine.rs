@@ -16,6 +16,8 @@ pub(super) enum Trigger {
     Advert(Advert),
     /// Time has passed.
     Timer,
+    /// The addresses are held already.
+    Adopt,
     /// Give up for good reason.
     Resign {
         /// And never come back.
@@ -40,6 +42,12 @@ impl Router {
             (S::Initialize(Waits::StartupDelay { until }), T::Timer) if until <= now => {
                 self.startup(now, Cause::StartupDelay);
             }
+
+            // Ours: a restart in the middle of 6.4.3.
+            (S::Backup(_) | S::Initialize(Waits::StartupDelay { .. }), T::Adopt) => {
+                self.become_active(now, Cause::Adopted);
+            }
+            (_, T::Adopt) => {}
 
             // 6.4.2: Active_Down_Timer fires.
             (S::Backup(backup), T::Timer) => self.backup_timer(now, backup),

@@ -226,3 +226,19 @@ fn the_counters_of_both_sides_agree() {
     assert_eq!((sender.sent, receiver.received), (57, 57));
     assert_eq!(receiver.dropped().map(|(_, count)| count).sum::<u64>(), 0);
 }
+
+#[test]
+fn a_router_that_held_its_addresses_before_a_restart_goes_on_at_once() {
+    let now = Instant::from_millis(1000);
+    let mut router = Router::new(now, settings(100));
+    router.adopt(now);
+    assert!(!router.wants_addresses(), "not before its interface serves");
+    router.set_link(now, Ok(Source { address: address(0) }));
+    router.adopt(now);
+    assert!(router.wants_addresses());
+    assert!(matches!(router.poll_transmit(), Some(Transmit::Advert { .. })));
+    router.stop(now);
+    router.handle_timeout(now + Duration::from_secs(5));
+    router.adopt(now + Duration::from_secs(5));
+    assert!(router.is_stopped(), "a stop is for good");
+}
