@@ -269,6 +269,11 @@ const TEXT: &[(Block, Mark, &str)] = &[
     ),
     (
         GlobalDefs,
+        Accepted("it is for unicast peers, which are not yet supported"),
+        "vrrp_check_unicast_src",
+    ),
+    (
+        GlobalDefs,
         Accepted(BUFFERS),
         "vrrp_rx_bufs_policy vrrp_rx_bufs_multiplier vrrp_netlink_cmd_rcv_bufs \
         vrrp_netlink_cmd_rcv_bufs_force vrrp_netlink_monitor_rcv_bufs \
