@@ -1,4 +1,5 @@
 //! The command line as a shell sees it: what it prints and its exit status.
+#![allow(clippy::unwrap_used)] // in what the tests share
 
 mod fake;
 

@@ -1,4 +1,5 @@
 //! The console at a pseudo terminal, in front of a director that is fake and a protocol that is real.
+#![allow(clippy::unwrap_used)] // in what the tests share
 
 mod fake;
 

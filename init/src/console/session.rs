@@ -256,7 +256,7 @@ impl Session {
             }
             Command::Show(view, form) => self.ask(Request::Status, Purpose::Show(view, form), now),
             Command::Log(lines, form) => {
-                self.ask(Request::Log { lines, from: 0 }, Purpose::Log(form), now)
+                self.ask(Request::Log { lines, from: 0 }, Purpose::Log(form), now);
             }
             Command::Follow(on) => {
                 self.follow = on.then_some(Follow {
@@ -267,12 +267,12 @@ impl Session {
             }
             Command::ConfigShow(file) => self.ask(Request::ConfigShow { file }, Purpose::Text, now),
             Command::ConfigCheck(form) => {
-                self.ask(Request::ConfigCheck, Purpose::Checked(form, "fine\n"), now)
+                self.ask(Request::ConfigCheck, Purpose::Checked(form, "fine\n"), now);
             }
             Command::ConfigLoad(file) => self.with_secret(Then::Paste(file), now),
             Command::Reload => self.with_secret(Then::Ask(Request::Reload), now),
             Command::Handover(router) => {
-                self.with_secret(Then::Ask(Request::Handover { router }), now)
+                self.with_secret(Then::Ask(Request::Handover { router }), now);
             }
             Command::Power(power) => self.with_secret(Then::Power(power), now),
             Command::Login => self.with_secret(Then::Nothing, now),

@@ -2,6 +2,8 @@
 
 // Each test program uses its own part of this.
 #![allow(dead_code, unreachable_pub)]
+// A test may fail here as in its own lines.
+#![allow(clippy::unwrap_used)]
 
 use std::fs::{self, File};
 use std::io::{Read, Write};

@@ -68,7 +68,7 @@ impl Session {
                 // A node whose director does not come up must be restarted by somebody. Where a secret is known to be
                 // set, this takes a director that can be shown it.
                 Purpose::Access(then @ Then::Power(_)) if !self.secret_set => {
-                    self.allowed(then, now)
+                    self.allowed(then, now);
                 }
                 purpose if purpose.foreground() => self.sorry(NOT_RUNNING),
                 _ => {}
@@ -131,7 +131,7 @@ impl Session {
     fn learned(&mut self, reply: Reply) {
         match reply {
             Reply::Access { secret, authorized } => {
-                (self.secret_set, self.authorized) = (secret, authorized)
+                (self.secret_set, self.authorized) = (secret, authorized);
             }
             Reply::Log(lines) => self.followed(&lines),
             _ => {}
