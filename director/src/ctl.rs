@@ -291,3 +291,167 @@ impl Client {
         (!self.outbox.is_empty()).then(|| self.moved_at + limits::CLIENT_STALL_MAX)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use mio::Poll;
+
+    use super::*;
+
+    const NOW: Instant = Instant::from_millis(1000);
+
+    #[test]
+    fn requests_are_answered_one_by_one_and_what_is_no_request_is_refused() {
+        let (mut ctl, poll) = listening("requests");
+        let mut peer = StdUnixStream::connect(&ctl.path).unwrap();
+        let ask = |tag, body| frame::encode(&Tagged { tag, body }, REQUEST_MAX).unwrap();
+        let mut broken = ask(9, Request::Status);
+        broken[3] ^= 0x40;
+        let bytes = [ask(1, Request::Status), broken, ask(2, Request::Leave)].concat();
+        peer.write_all(&bytes).unwrap();
+        ctl.accept(poll.registry(), NOW);
+        let mut buffer = [0; 256];
+        let first = ctl.receive(0, NOW, &mut buffer);
+        assert!(matches!(
+            first,
+            Received::Request(Tagged {
+                tag: 1,
+                body: Request::Status
+            })
+        ));
+        ctl.reply(
+            0,
+            NOW,
+            &Tagged {
+                tag: 1,
+                body: Reply::Done("a".into()),
+            },
+        );
+        assert!(matches!(
+            ctl.receive(0, NOW, &mut buffer),
+            Received::Refused
+        ));
+        let second = ctl.receive(0, NOW, &mut buffer);
+        assert!(matches!(
+            second,
+            Received::Request(Tagged {
+                tag: 2,
+                body: Request::Leave
+            })
+        ));
+        assert!(matches!(
+            ctl.receive(0, NOW, &mut buffer),
+            Received::Nothing
+        ));
+        let replies = read_replies(&mut peer, 2);
+        assert_eq!(
+            replies[0],
+            Tagged {
+                tag: 1,
+                body: Reply::Done("a".into())
+            }
+        );
+        assert!(matches!(
+            replies[1],
+            Tagged {
+                tag: 0,
+                body: Reply::Error(_)
+            }
+        ));
+        drop(peer);
+        assert!(matches!(
+            ctl.receive(0, NOW, &mut buffer),
+            Received::Nothing
+        ));
+        assert!(ctl.clients.is_empty());
+    }
+
+    #[test]
+    fn a_client_that_takes_nothing_is_asked_nothing_and_is_dropped() {
+        let (mut ctl, poll) = listening("stalled");
+        let mut peer = StdUnixStream::connect(&ctl.path).unwrap();
+        let request = frame::encode(
+            &Tagged {
+                tag: 1,
+                body: Request::Status,
+            },
+            REQUEST_MAX,
+        )
+        .unwrap();
+        peer.write_all(&[request.clone(), request].concat())
+            .unwrap();
+        ctl.accept(poll.registry(), NOW);
+        let mut buffer = [0; 256];
+        assert!(matches!(
+            ctl.receive(0, NOW, &mut buffer),
+            Received::Request(_)
+        ));
+        ctl.reply(
+            0,
+            NOW,
+            &Tagged {
+                tag: 1,
+                body: Reply::Text("x".repeat(8 << 20)),
+            },
+        );
+        assert!(matches!(
+            ctl.receive(0, NOW, &mut buffer),
+            Received::Nothing
+        ));
+        let stalls_at = ctl.next_timeout().unwrap();
+        assert_eq!(stalls_at, NOW + limits::CLIENT_STALL_MAX);
+        ctl.drop_stalled(NOW);
+        assert_eq!(ctl.clients.len(), 1);
+        ctl.drop_stalled(stalls_at);
+        assert!(ctl.clients.is_empty() && ctl.next_timeout().is_none());
+    }
+
+    #[test]
+    fn there_is_one_director_and_a_bounded_number_of_clients() {
+        use std::os::unix::fs::PermissionsExt;
+        let (mut ctl, poll) = listening("bounded");
+        let mode = std::fs::metadata(&ctl.path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let second = Ctl::open(&ctl.path, poll.registry()).map(|_| ());
+        assert_eq!(second.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        let connect = || StdUnixStream::connect(&ctl.path).unwrap();
+        let _peers: Vec<_> = (0..=limits::CLIENTS_MAX).map(|_| connect()).collect();
+        ctl.accept(poll.registry(), NOW);
+        assert_eq!(ctl.clients.len(), limits::CLIENTS_MAX);
+    }
+
+    #[test]
+    fn the_socket_of_a_dead_director_is_replaced() {
+        let path = std::env::temp_dir().join(format!("director-ctl-{}/dead", std::process::id()));
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let poll = Poll::new().unwrap();
+        let ctl = Ctl::open(&path, poll.registry()).unwrap();
+        assert!(StdUnixStream::connect(&path).is_ok());
+        drop(ctl);
+        assert!(!path.exists());
+    }
+
+    fn listening(name: &str) -> (Ctl, Poll) {
+        let path = std::env::temp_dir().join(format!("director-ctl-{}/{name}", std::process::id()));
+        let poll = Poll::new().unwrap();
+        (Ctl::open(&path, poll.registry()).unwrap(), poll)
+    }
+
+    fn read_replies(peer: &mut StdUnixStream, count: usize) -> Vec<Tagged<Reply>> {
+        let (mut decoder, mut replies) = (Decoder::new(REPLY_MAX), Vec::new());
+        while replies.len() < count {
+            let mut buffer = [0; 64];
+            let length = peer.read(&mut buffer).unwrap();
+            assert!(length > 0);
+            let mut rest = &buffer[..length];
+            while let Some(item) = decoder.next(&mut rest) {
+                let Item::Frame(payload) = item else {
+                    panic!("{item:?}")
+                };
+                replies.push(frame::decode(payload).unwrap());
+            }
+        }
+        replies
+    }
+}

@@ -142,3 +142,100 @@ impl Probe {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream as StdTcpStream};
+
+    use mio::{Events, Poll};
+
+    use super::*;
+
+    const ID: Id = Id {
+        index: 1,
+        generation: 7,
+    };
+
+    #[test]
+    fn a_check_connects_sends_receives_and_sees_the_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (mut probes, mut poll) = connected_to(&listener);
+        let (mut server, _) = listener.accept().unwrap();
+        assert_eq!(next(&mut probes, &mut poll), (Progress::Connected, vec![]));
+        probes.send(ID, b"GET".to_vec());
+        let mut request = [0; 3];
+        server.read_exact(&mut request).unwrap();
+        assert_eq!(&request, b"GET");
+        server.write_all(b"200").unwrap();
+        assert_eq!(
+            next(&mut probes, &mut poll),
+            (Progress::Received(3), b"200".to_vec())
+        );
+        drop(server);
+        assert_eq!(next(&mut probes, &mut poll), (Progress::Closed, vec![]));
+        assert_eq!(probes.progress(ID, &mut [0; 8]), Progress::Idle);
+    }
+
+    #[test]
+    fn a_request_longer_than_the_sockets_buffer_is_sent_in_pieces() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (mut probes, mut poll) = connected_to(&listener);
+        let (mut server, _) = listener.accept().unwrap();
+        assert_eq!(next(&mut probes, &mut poll).0, Progress::Connected);
+        let request: Vec<u8> = (0..16 << 20).map(|at: u32| at as u8).collect();
+        probes.send(ID, request.clone());
+        let reader = std::thread::spawn(move || {
+            let mut got = vec![0; request.len()];
+            server.read_exact(&mut got).unwrap();
+            assert!(got == request);
+            server.write_all(b"!").unwrap();
+        });
+        assert_eq!(
+            next(&mut probes, &mut poll),
+            (Progress::Received(1), b"!".to_vec())
+        );
+        reader.join().unwrap();
+    }
+
+    #[test]
+    fn a_refusal_is_an_errno_and_a_closed_socket_is_silent() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (mut probes, _poll) = connected_to(&listener);
+        probes.close(ID);
+        assert_eq!(probes.progress(ID, &mut [0; 8]), Progress::Idle);
+        let nobody = listener.local_addr().unwrap();
+        drop(listener);
+        assert!(StdTcpStream::connect(nobody).is_err());
+        let mut poll = Poll::new().unwrap();
+        probes
+            .connect(poll.registry(), Token(0), ID, nobody)
+            .unwrap();
+        assert_eq!(
+            next(&mut probes, &mut poll).0,
+            Progress::Failed(libc::ECONNREFUSED)
+        );
+    }
+
+    fn connected_to(listener: &TcpListener) -> (Probes, Poll) {
+        let (mut probes, poll) = (Probes::default(), Poll::new().unwrap());
+        let target = listener.local_addr().unwrap();
+        probes
+            .connect(poll.registry(), Token(0), ID, target)
+            .unwrap();
+        (probes, poll)
+    }
+
+    /// The next progress that is not idle, with the bytes that came.
+    fn next(probes: &mut Probes, poll: &mut Poll) -> (Progress, Vec<u8>) {
+        let (mut events, mut buffer) = (Events::with_capacity(8), [0; 64]);
+        loop {
+            match probes.progress(ID, &mut buffer) {
+                Progress::Idle => poll.poll(&mut events, None).unwrap(),
+                Progress::Received(length) => {
+                    return (Progress::Received(length), buffer[..length].to_vec());
+                }
+                progress => return (progress, Vec::new()),
+            }
+        }
+    }
+}
