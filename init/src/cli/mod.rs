@@ -42,6 +42,21 @@ Examples:
 
 Exit status: 0 fine; 1 errors were found, or the node refused; 2 not possible.";
 
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  keelson status                            the node this runs on, on one screen
+  keelson status services --json            its services, as one line
+  keelson status --serial /dev/ttyUSB0 --baud 9600
+  keelson status --serial unix:node1.serial a virtual machine's serial line";
+
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  keelson check keepalived.conf
+  keelson check keepalived.conf router.conf     and what one says of the other
+  keelson check --keepalived draft.txt --json
+
+Exit status: 0 fine; 1 errors were found; 2 a file could not be read.";
+
 #[derive(Debug, Subcommand)]
 enum Role {
     /// Run the director: VRRP, health checks, IPVS. Started by PID 1, or by root on any Linux host
@@ -51,8 +66,10 @@ enum Role {
     /// Load the drivers of what is there and of what appears later; started by PID 1
     Devices,
     /// Say everything that is wrong with configuration files
+    #[command(after_help = CHECK_EXAMPLES)]
     Check(check::Check),
     /// Show a node's state
+    #[command(after_help = STATUS_EXAMPLES)]
     Status(Status),
     /// Show a node's last events
     Log(Log),
@@ -209,8 +226,16 @@ pub fn run() -> ExitCode {
 
 fn director(options: Director) -> ExitCode {
     logging::install("director", CommandLine::read().log);
-    let Director { keepalived, router, socket } = options;
-    match director::run(&director::Options { keepalived, router, socket }) {
+    let Director {
+        keepalived,
+        router,
+        socket,
+    } = options;
+    match director::run(&director::Options {
+        keepalived,
+        router,
+        socket,
+    }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             log::error!("{error}");

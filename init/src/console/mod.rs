@@ -83,10 +83,11 @@ impl Console {
         let poll = Poll::new()?;
         let registry = poll.registry();
         let both = Interest::READABLE | Interest::WRITABLE;
+        let mut always_ready = false;
         match line.output() {
             None => registry.register(&mut SourceFd(&line.input()), INPUT, both)?,
             Some(output) => {
-                register(registry, line.input(), INPUT, Interest::READABLE)?;
+                always_ready = !register(registry, line.input(), INPUT, Interest::READABLE)?;
                 register(registry, output, OUTPUT, Interest::WRITABLE)?;
             }
         }
@@ -100,7 +101,7 @@ impl Console {
             output: Output::default(),
             decoder: Decoder::new(frame::REQUEST_MAX),
             frame_at: now,
-            unread: [false; 3],
+            unread: [always_ready, false, false],
             poll,
             signals,
             line,
@@ -131,6 +132,7 @@ impl Console {
                 }
             }
             if input && !self.read(now)? {
+                self.grant(now);
                 return self.output.flush(&mut self.line);
             }
             if person {
@@ -246,20 +248,18 @@ impl Console {
     }
 }
 
+/// Registers a descriptor; false for a file, which no poll takes and which never makes anybody wait.
 fn register(
     registry: &mio::Registry,
     descriptor: RawFd,
     token: Token,
     interest: Interest,
-) -> io::Result<()> {
-    registry
-        .register(&mut SourceFd(&descriptor), token, interest)
-        .map_err(|error| {
-            io::Error::new(
-                error.kind(),
-                format!("standard input and output must be terminals or pipes: {error}"),
-            )
-        })
+) -> io::Result<bool> {
+    match registry.register(&mut SourceFd(&descriptor), token, interest) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// The node's name, up to the first dot and short enough for a prompt.
