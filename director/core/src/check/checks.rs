@@ -99,6 +99,17 @@ impl<K: Ord + Clone> Checks<K> {
         }
     }
 
+    /// Says what is known from elsewhere about a server: its place in the pool that an earlier director left in the
+    /// kernel. Only a check that has not run yet believes it; no event tells of it.
+    pub fn assume(&mut self, now: Instant, key: &K, health: Health) {
+        if let Some(index) = self.keys.get(key).copied() {
+            self.step(index, |check| {
+                check.assume(now, health);
+                None
+            });
+        }
+    }
+
     /// What came of the socket of `id`. What is heard of an old connection is dropped.
     pub fn handle_io(&mut self, now: Instant, id: Id, io: Io<'_>) {
         let current = self

@@ -100,6 +100,14 @@ impl Check {
         }
     }
 
+    /// Takes over a health from elsewhere, until an attempt has told.
+    pub(super) fn assume(&mut self, now: Instant, health: Health) {
+        if self.status.runs == 0 && self.status.health != health {
+            self.status.health = health;
+            self.status.since = now;
+        }
+    }
+
     pub(super) const fn settings(&self) -> &Settings {
         &self.settings
     }

@@ -335,6 +335,37 @@ fn a_failed_server_stays_down_when_its_check_changes() {
 }
 
 #[test]
+fn an_assumption_holds_until_the_first_result() {
+    let mut world = World::new(|n| match n {
+        0 => vec![(1, What::Connected)],
+        _ => vec![(1, What::Failed(111))],
+    });
+    world.set(vec![(0, tcp())]);
+    world.checks.assume(world.now, &0, Health::Down);
+    assert_eq!(world.checks.health(&0), Some(Health::Down));
+    world.run_attempt();
+    assert_eq!(world.checks.health(&0), Some(Health::Up));
+    assert_eq!(world.events.len(), 1);
+    world.checks.assume(world.now, &0, Health::Down);
+    assert_eq!(
+        world.checks.health(&0),
+        Some(Health::Up),
+        "it knows better now"
+    );
+    // An alpha check that is assumed to be up goes down by its first failure.
+    world.set(vec![(
+        1,
+        Settings {
+            alpha: true,
+            ..tcp()
+        },
+    )]);
+    world.checks.assume(world.now, &1, Health::Up);
+    world.run_for(Duration::from_secs(2));
+    assert_eq!(world.checks.health(&1), Some(Health::Down));
+}
+
+#[test]
 fn what_is_heard_late_of_an_old_connection_is_dropped() {
     let mut world = World::new(|_| vec![]);
     world.set(vec![(0, tcp())]);
