@@ -10,10 +10,11 @@ use director_core::time::Duration;
 
 use super::random::Random;
 
-/// ENODEV, ENETUNREACH, EINVAL (errno.h).
+/// ENODEV, ENETUNREACH, EINVAL, ENOBUFS (errno.h).
 const NO_DEVICE: OpError = OpError(19);
 const UNREACHABLE: OpError = OpError(101);
 const INVALID: OpError = OpError(22);
+const NO_BUFFERS: OpError = OpError(105);
 
 /// The state of one node's kernel, and how it behaves at the moment.
 #[derive(Clone, Debug)]
@@ -116,7 +117,9 @@ impl Kernel {
             if refusal.done {
                 self.operate(op)?;
             }
-            return Err(refusal.error);
+            // No kernel says that something is gone which is there.
+            let lies = is_gone_already(op, refusal.error);
+            return Err(if lies { NO_BUFFERS } else { refusal.error });
         }
         self.operate(op)
     }
@@ -369,6 +372,17 @@ impl Kernel {
     fn pool(&mut self, id: &ServiceId) -> Result<&mut Pool<ActualDest>, OpError> {
         self.state.table.0.get_mut(id).ok_or(OpError::NO_SERVICE)
     }
+}
+
+/// Whether this answer to a removal says that there was nothing to remove.
+#[must_use]
+pub fn is_gone_already(op: &Op, error: OpError) -> bool {
+    let gone = [OpError::NOT_THERE, OpError::NO_ADDRESS, OpError::NO_SERVICE];
+    let removal = matches!(
+        op,
+        Op::DelAddress(_) | Op::DelRoute(_) | Op::StopSync(_) | Op::DelService(_) | Op::DelDest(..)
+    );
+    removal && gone.contains(&error)
 }
 
 fn pool(service: &Service) -> Pool<ActualDest> {

@@ -5,12 +5,12 @@ use core::net::{IpAddr, Ipv4Addr};
 use std::collections::{BTreeMap, BTreeSet};
 
 use director_core::director::Reason;
-use director_core::ipvs::{ActualDest, Dest, DestId, ServiceId, Table};
+use director_core::ipvs::{ActualDest, DestId, ServiceId, Table};
 use director_core::kernel::{Op, OpError};
 use director_core::time::{Duration, Instant};
 use director_core::{diff, limits};
 
-use super::kernel::Kernel;
+use super::kernel::{Kernel, is_gone_already};
 use super::network::Network;
 use super::node::Node;
 use super::reals::Reals;
@@ -22,8 +22,9 @@ const TOLERANCE: Duration = Duration::from_millis(5);
 /// So long two nodes may be Active while one is taking over from the other.
 const CHANGEOVER: Duration = Duration::from_millis(20);
 
-/// Refusals of one operation in a row within ten seconds: 0.1, 0.2, 0.4 .. 6.4 s lie between them.
-const REFUSALS_MAX: usize = 9;
+/// Refusals of one operation within ten seconds. Between two of a row lie 0.1, 0.2, 0.4 .. 6.4 s, which makes nine; but
+/// when the wish goes and comes again, the row begins again.
+const REFUSALS_MAX: usize = 40;
 
 /// A law is broken: which, and by whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -229,11 +230,17 @@ impl Laws {
         }
     }
 
-    /// A node asks its kernel for something.
+    /// A node asks its kernel for something. Says whether the pool that it touches is to have servers.
     ///
     /// # Errors
     /// When the same was refused a moment ago, or too often.
-    pub fn asked(&mut self, now: Instant, index: usize, op: &Op) -> Result<(), Violation> {
+    pub fn asked(
+        &mut self,
+        now: Instant,
+        index: usize,
+        nodes: &[Node],
+        op: &Op,
+    ) -> Result<bool, Violation> {
         let times: Vec<Instant> = self.refused[index]
             .iter()
             .filter(|(other, at)| other == op && now.since(*at) < Duration::from_secs(10))
@@ -247,7 +254,12 @@ impl Laws {
                 "{index}: \"{op}\" again, refused at {times:?}"
             )));
         }
-        Ok(())
+        let table = nodes[index]
+            .director
+            .as_ref()
+            .map(|of| &of.reconciler().desired().table);
+        let pool = table.zip(service(op));
+        Ok(pool.is_some_and(|(table, id)| serves(table, &id, |dest| dest.weight)))
     }
 
     /// The kernel has done or refused something.
@@ -261,6 +273,7 @@ impl Laws {
         nodes: &mut [Node],
         before: &Kernel,
         op: &Op,
+        wished: bool,
         result: Result<(), OpError>,
     ) -> Result<(), Violation> {
         match result {
@@ -272,7 +285,7 @@ impl Laws {
             }
         }
         let node = &nodes[index];
-        let (Some(director), Some(id)) = (&node.director, service(op)) else {
+        let Some(id) = service(op) else {
             return Ok(());
         };
         // What others did is found at the next reading at the latest.
@@ -281,11 +294,6 @@ impl Laws {
             dest.dest.weight
         });
         let serves_now = serves(&node.kernel.state.table, &id, |dest| dest.dest.weight);
-        let wished = serves(
-            &director.reconciler().desired().table,
-            &id,
-            |dest: &Dest| dest.weight,
-        );
         if served && !serves_now && wished && !meddled {
             return Err(Violation(format!(
                 "{index}: \"{op}\" empties a pool that has servers"
@@ -399,15 +407,6 @@ const fn service(op: &Op) -> Option<ServiceId> {
         Op::SetDest(id, ..) | Op::DelDest(id, _) | Op::DelService(id) => Some(*id),
         _ => None,
     }
-}
-
-fn is_gone_already(op: &Op, error: OpError) -> bool {
-    let gone = [OpError::NOT_THERE, OpError::NO_ADDRESS, OpError::NO_SERVICE];
-    let removal = matches!(
-        op,
-        Op::DelAddress(_) | Op::DelRoute(_) | Op::StopSync(_) | Op::DelService(_) | Op::DelDest(..)
-    );
-    removal && gone.contains(&error)
 }
 
 /// After rest: the kernel's pools follow the moods of the real servers.

@@ -20,8 +20,8 @@ pub enum Arrival {
     Packet(Ifindex, Vec<u8>),
     /// Something from the socket of a check.
     Heard(check::Id, Heard),
-    /// The shell comes to do an operation.
-    Execute(OpId, Op),
+    /// The shell comes to do an operation; when it was asked for, its pool was to have servers.
+    Execute(OpId, Op, bool),
     /// The shell comes to read a part.
     Read(Part),
     /// A notification of the kernel.

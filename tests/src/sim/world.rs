@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use director_core::check::{Action, Io};
 use director_core::director::{Command, Director, Input, Output};
-use director_core::kernel::KernelEvent;
+use director_core::kernel::{KernelEvent, Op, OpError};
 use director_core::time::{Duration, Instant};
 
 use super::fault::Fault;
@@ -40,6 +40,8 @@ pub struct World {
     pub random: Random,
     /// Steps so far.
     pub steps: u64,
+    /// What was done to which kernel, and what came of it.
+    pub operations: Vec<(usize, Op, Result<(), OpError>)>,
     agenda: BTreeMap<(Instant, u64), Happening>,
     serial: u64,
     /// Steps since time last moved.
@@ -77,6 +79,7 @@ impl World {
             trace: None,
             random,
             steps: 0,
+            operations: Vec::new(),
             agenda: BTreeMap::new(),
             serial: 0,
             steps_now: 0,
@@ -210,12 +213,14 @@ impl World {
             }
             Arrival::Heard(id, heard) => self.hear(node, id, &heard),
             Arrival::Notice(event) => self.feed(node, Input::Kernel(event)),
-            Arrival::Execute(op_id, op) => {
+            Arrival::Execute(op_id, op, wished) => {
                 let before = self.nodes[node].kernel.clone();
                 let result = self.nodes[node].kernel.apply(&op, &mut self.random);
                 self.note(|| format!("{node}: {op}: {result:?}"));
+                let nodes = &mut self.nodes;
                 self.laws
-                    .operated(self.now, node, &mut self.nodes, &before, &op, result)?;
+                    .operated(self.now, node, nodes, &before, &op, wished, result)?;
+                self.operations.push((node, op, result));
                 self.notify(node);
                 self.feed(node, Input::Applied { op: op_id, result })
             }
@@ -241,6 +246,37 @@ impl World {
                 self.feed(node, Input::Config(config))
             }
         }
+    }
+
+    /// The nodes that are Active in the first virtual router of the configuration.
+    #[must_use]
+    pub fn active(&self) -> Vec<usize> {
+        let nodes = self.nodes.iter().enumerate();
+        let active = nodes.filter(|(_, node)| node.routers().take(1).any(|of| node.is_active(of)));
+        active.map(|(index, _)| index).collect()
+    }
+
+    /// The nodes that answer for the first address of that router.
+    #[must_use]
+    pub fn answering(&self) -> Vec<usize> {
+        let nodes = self.nodes.iter().enumerate();
+        let answering = nodes.filter(|(_, node)| {
+            node.configs[0]
+                .routers
+                .iter()
+                .take(1)
+                .any(|router| node.answers(router.addresses[0]))
+        });
+        answering.map(|(index, _)| index).collect()
+    }
+
+    /// Does a fault or an edit at once; it ends when [`World::end`] is called.
+    ///
+    /// # Errors
+    /// When a law is violated.
+    pub fn now(&mut self, fault: &Fault) -> Result<(), Violation> {
+        self.note(|| format!("fault begins: {fault:?}"));
+        self.begin(fault)
     }
 
     /// Sends a command to a running director at once.
@@ -402,8 +438,8 @@ impl World {
                 Ok(())
             }
             Output::Apply(id, op) => {
-                self.laws.asked(self.now, node, &op)?;
-                self.ask_kernel(node, Arrival::Execute(id, op));
+                let wished = self.laws.asked(self.now, node, &self.nodes, &op)?;
+                self.ask_kernel(node, Arrival::Execute(id, op, wished));
                 Ok(())
             }
             Output::Read(part) => {
