@@ -150,7 +150,6 @@ impl Router {
             State::Active(_) => (0..2).for_each(|_| self.send(now, 0)),
             _ => {}
         }
-        self.yielded = false;
         self.enter(now, State::Fault(why.clone()), Cause::Fault(why));
     }
 
@@ -315,8 +314,8 @@ impl Router {
         if free_at <= now {
             self.send(now, self.effective_priority());
             self.schedule_advert(now + self.settings.advert_interval);
-        } else if let State::Active(active) = &mut self.state {
-            active.advert_at = active.advert_at.min(free_at);
+        } else {
+            self.schedule_advert(free_at);
         }
     }
 

@@ -197,3 +197,33 @@ fn a_persistent_rival_is_announced_over_in_bursts_and_not_at_each_advert() {
         lab.announcements(0)
     );
 }
+
+#[test]
+fn a_refresh_does_not_cut_a_longer_burst() {
+    let mut lab = Lab::new(&[with_garp(|garp| {
+        garp.delay = Duration::ZERO;
+        garp.refresh = Duration::from_secs(2);
+        garp.interval = Duration::from_secs(1);
+    })]);
+    lab.run_to(8_500_000);
+    let seconds: Vec<u64> = lab
+        .announcements(0)
+        .iter()
+        .map(|at| at / 1_000_000)
+        .collect();
+    assert_eq!(seconds, [0, 1, 2, 3, 4, 6, 8]);
+}
+
+#[test]
+fn what_was_due_is_not_announced_by_a_router_that_let_go() {
+    let mut router = Router::new(Instant::ZERO, settings(255));
+    let source = Source {
+        address: address(0),
+    };
+    router.set_link(Instant::ZERO, Ok(source));
+    router.addresses_present(Instant::ZERO, |_| true);
+    router.set_link(Instant::ZERO, Err(Fault::LinkDown));
+    while let Some(transmit) = router.poll_transmit() {
+        assert!(!matches!(transmit, Transmit::Announce { .. }));
+    }
+}

@@ -331,3 +331,73 @@ fn addresses_are_announced_while_leaving_and_not_after() {
         "{last:?}"
     );
 }
+
+#[test]
+fn who_took_over_again_after_a_handover_has_forgotten_it() {
+    let mut lab = pair(settings(150), settings(100));
+    lab.act(0, Router::resign);
+    lab.run_to(20_000_000);
+    lab.act(1, Router::resign);
+    lab.run_to(30_000_000);
+    assert_eq!(lab.state(0), Active);
+    lab.link_down(0);
+    lab.run_to(40_000_000);
+    lab.link_up(0);
+    lab.run_to(50_000_000);
+    assert_eq!((lab.state(0), lab.state(1)), (Active, Backup));
+}
+
+#[test]
+fn a_new_address_while_leaving_is_not_advertised() {
+    let mut lab = pair(settings(150), settings(100));
+    lab.act(0, Router::resign);
+    lab.run_to(10_200_000);
+    let source = Source {
+        address: Ipv4Addr::new(10, 0, 0, 7),
+    };
+    lab.act(0, |router, now| router.set_link(now, Ok(source)));
+    lab.run_to(10_500_000);
+    assert!(lab.adverts(0).iter().all(|(_, priority)| *priority == 0));
+}
+
+#[test]
+fn the_interval_of_a_successor_of_v3_is_learned() {
+    let mut lab = pair(settings_v3(128, 1000), settings_v3(100, 2000));
+    lab.act(0, Router::resign);
+    lab.run_to(13_000_000);
+    lab.inject_as(0, address(1), 100, &settings_v3(100, 2000));
+    assert_eq!(
+        lab.nodes[0].router.active_down_interval(),
+        Duration::from_secs(7)
+    );
+}
+
+#[test]
+fn a_handover_taken_back_right_after_priority_zero_keeps_the_distance_of_adverts() {
+    let mut lab = pair(settings(150), settings(100));
+    lab.run_to(10_410_000);
+    lab.act(0, Router::resign);
+    lab.run_to(10_461_000); // repeated at 10.460, and the next advert was due at 10.414
+    lab.act(0, Router::resume);
+    lab.forget();
+    lab.run_to(11_500_000);
+    assert_eq!(lab.adverts(0), [(10_470_000, 150), (11_470_000, 150)]);
+    assert!(lab.events.is_empty());
+}
+
+#[test]
+fn preempting_is_told_again_after_it_was_taken_back() {
+    let mut lab = Lab::dark(&[settings(150), settings(100)]);
+    lab.link_up(1);
+    lab.run_to(10_000_000);
+    lab.link_up(0);
+    lab.run_to(12_000_000);
+    lab.act(0, Router::resign);
+    lab.run_to(20_000_000);
+    lab.act(0, Router::resume);
+    lab.run_to(22_000_000);
+    let told = |(_, node, event): &&(u64, usize, Event)| {
+        *node == 0 && matches!(event, Event::Preempting(..))
+    };
+    assert_eq!(lab.events.iter().filter(told).count(), 2);
+}

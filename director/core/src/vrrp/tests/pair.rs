@@ -233,10 +233,18 @@ fn a_router_that_held_its_addresses_before_a_restart_goes_on_at_once() {
     let mut router = Router::new(now, settings(100));
     router.adopt(now);
     assert!(!router.wants_addresses(), "not before its interface serves");
-    router.set_link(now, Ok(Source { address: address(0) }));
+    router.set_link(
+        now,
+        Ok(Source {
+            address: address(0),
+        }),
+    );
     router.adopt(now);
     assert!(router.wants_addresses());
-    assert!(matches!(router.poll_transmit(), Some(Transmit::Advert { .. })));
+    assert!(matches!(
+        router.poll_transmit(),
+        Some(Transmit::Advert { .. })
+    ));
     router.stop(now);
     router.handle_timeout(now + Duration::from_secs(5));
     router.adopt(now + Duration::from_secs(5));

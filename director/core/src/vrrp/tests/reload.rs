@@ -218,3 +218,44 @@ fn another_version_is_spoken_from_the_reload_on() {
     lab.run_to(12_000_000);
     assert_eq!((lab.state(0), lab.state(1)), (Active, Backup));
 }
+
+#[test]
+fn who_becomes_owner_leaves_the_addresses_to_another_owner() {
+    let mut lab = Lab::new(&[settings(100)]);
+    lab.inject(0, PEER, 255);
+    reload(&mut lab, 0, settings(255));
+    lab.run_to(3_000_000);
+    assert_eq!(lab.state(0), Backup);
+}
+
+#[test]
+fn the_skew_after_priority_zero_follows_a_changed_interval() {
+    let mut lab = Lab::new(&[settings_v3(128, 1000)]);
+    lab.inject(0, PEER, 0); // half a second
+    lab.run_to(100_000);
+    reload(&mut lab, 0, settings_v3(128, 600));
+    lab.run_to(1_000_000);
+    assert_eq!(lab.changes().last(), Some(&(300_000, 0, Active)));
+}
+
+#[test]
+fn the_second_look_after_a_stall_follows_a_changed_interval() {
+    let mut lab = Lab::new(&[settings_v3(128, 1000)]);
+    lab.oversleep_to(20_000_000, 0); // an interval and half of one more
+    reload(&mut lab, 0, settings_v3(128, 600));
+    lab.run_to(30_000_000);
+    assert_eq!(lab.changes().last(), Some(&(20_900_000, 0, Active)));
+}
+
+#[test]
+fn in_v2_a_changed_interval_holds_for_whom_it_follows() {
+    let mut lab = Lab::new(&[settings(128)]);
+    lab.inject(0, PEER, 200);
+    let slow = Settings {
+        advert_interval: Duration::from_secs(2),
+        ..settings(128)
+    };
+    reload(&mut lab, 0, slow);
+    lab.run_to(10_000_000);
+    assert_eq!(lab.changes().last(), Some(&(6_500_000, 0, Active)));
+}

@@ -141,3 +141,30 @@ fn a_stall_after_priority_zero_listens_once_more_too() {
     lab.run_to(13_609_374);
     assert_eq!(lab.state(0), Backup);
 }
+
+#[test]
+fn a_stall_of_an_active_router_begins_when_its_peers_may_have_taken_over() {
+    let stalled = |late: u64| {
+        let mut lab = Lab::new(&[settings(255)]);
+        lab.run_to(20_000_000);
+        lab.forget();
+        lab.oversleep_to(21_000_000 + late, 0);
+        lab.run_to(30_000_000);
+        (lab.events.len(), lab.announcements(0).len())
+    };
+    assert_eq!(stalled(2_000_000), (0, 0));
+    assert_eq!(stalled(2_000_001), (1, 10), "and two bursts");
+}
+
+#[test]
+fn a_lower_priority_that_is_followed_for_a_delay_breaks_the_silence() {
+    let delayed = Settings {
+        preempt_delay: Duration::from_secs(600),
+        ..settings(100)
+    };
+    let mut lab = Lab::new(&[delayed]);
+    lab.oversleep_to(20_000_000, 0);
+    lab.inject(0, PEER, 50);
+    lab.oversleep_to(40_000_000, 0); // prolonged anew
+    assert_eq!(lab.state(0), Backup);
+}

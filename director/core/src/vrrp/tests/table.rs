@@ -509,3 +509,47 @@ fn each_cause_is_told_in_words_with_numbers() {
     ];
     assert_eq!(told, expected);
 }
+
+#[test]
+fn an_owner_that_shows_up_once_in_a_while_is_given_its_time_each_time() {
+    let mut lab = Lab::new(&[settings(255)]);
+    for minute in 1..5 {
+        lab.run_to(minute * 60_000_000);
+        lab.inject(0, LOW_PEER, 255);
+    }
+    assert_eq!(lab.changes(), [(0, 0, Active)]);
+}
+
+#[test]
+fn a_learned_interval_is_forgotten_by_who_becomes_active_and_after_a_fault() {
+    let own = Duration::from_millis(3500);
+    let mut lab = Lab::new(&[settings_v3(128, 1000)]);
+    lab.inject_as(0, PEER, 200, &settings_v3(200, 2000));
+    assert_eq!(lab.nodes[0].router.active_down_interval(), own * 2);
+    lab.run_to(7_000_000);
+    assert_eq!(lab.state(0), Active);
+    assert_eq!(lab.nodes[0].router.active_down_interval(), own);
+
+    let mut lab = Lab::new(&[settings_v3(128, 1000)]);
+    lab.inject_as(0, PEER, 200, &settings_v3(200, 2000));
+    lab.link_down(0);
+    lab.link_up(0);
+    assert_eq!(lab.nodes[0].router.active_down_interval(), own);
+}
+
+#[test]
+fn what_nobody_reads_is_bounded_and_the_newest_is_kept() {
+    let mut router = Router::new(Instant::ZERO, settings(255));
+    for _ in 0..100 {
+        let source = Source { address: PEER };
+        router.set_link(Instant::ZERO, Ok(source));
+        router.set_link(Instant::ZERO, Err(Fault::LinkDown));
+    }
+    let mut priorities = Vec::new();
+    while let Some(Transmit::Advert { payload, .. }) = router.poll_transmit() {
+        priorities.push(payload[2]);
+    }
+    assert_eq!(priorities, [0, 255, 0, 0]);
+    let events = std::iter::from_fn(|| router.poll_event()).count();
+    assert_eq!(events, crate::limits::ROUTER_EVENTS_MAX);
+}
