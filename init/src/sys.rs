@@ -79,6 +79,15 @@ fn fd(file: &File) -> RawFd {
     file.as_raw_fd()
 }
 
+/// Lowers the priority of a process against those that have the usual one, so that it does not delay them.
+///
+/// # Errors
+/// What setpriority(2) says.
+pub(crate) fn lower_priority(pid: u32) -> nix::Result<()> {
+    // SAFETY: the call takes three numbers.
+    Errno::result(unsafe { libc::setpriority(libc::PRIO_PROCESS, pid, 10) }).map(drop)
+}
+
 /// Takes the machine down; called by PID 1 alone, or by a process that must not outlive an error.
 ///
 /// A child makes the calls: sync(2) may hang with a dying disk, and where reboot(2) comes back (power off without ACPI,

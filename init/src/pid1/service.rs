@@ -18,6 +18,7 @@ use super::{
     limits,
     supervise::Restart,
 };
+use crate::sys;
 
 /// Environment variable that tells the director the number of the descriptor on which it shows that its loop turns: one
 /// byte, whatever it is, about every second.
@@ -83,9 +84,13 @@ impl Service {
             }
             Self::Console(_) => (command.spawn()?.id(), None),
         };
-        // The director is the last that the kernel may take for its memory. The rest is what everybody has.
+        // Refusals of these two are of no consequence.
         if *self == Self::Director {
+            // The last that the kernel may take for its memory.
             let _ = fs::write(format!("/proc/{pid}/oom_score_adj"), "-900");
+        } else {
+            // Drivers that are loaded late and consoles must not delay the start of the director.
+            let _ = sys::lower_priority(pid);
         }
         Ok(Started {
             pid: pid.cast_signed(),

@@ -1,8 +1,11 @@
 //! Kernel settings: written, read back, and reported when the kernel did not take them.
 
-use std::{fs, io, path::Path};
+use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
 
 use super::stages::{Need, Sysctl};
+
+/// Bytes of a value; none of ours is nearly as long.
+const VALUE_BYTES_MAX: usize = 256;
 
 /// What became of a table of settings.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -48,20 +51,32 @@ enum Refusal {
 
 /// Writes only what differs: the kernel refuses some settings that its command line has fixed, though they are as asked.
 fn set(root: &Path, sysctl: &Sysctl) -> Result<(), Refusal> {
-    let path = root.join(sysctl.key);
-    if holds(&path, sysctl.value)?.is_none() {
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .open(root.join(sysctl.key))?;
+    if same(&read(&file)?, sysctl.value) {
         return Ok(());
     }
     // The newline lets an empty value through, for the kernel takes no notice of a write of nothing.
-    fs::write(&path, format!("{}\n", sysctl.value))?;
-    holds(&path, sysctl.value)?.map_or(Ok(()), |other| Err(Refusal::Reads(other)))
+    file.write_all_at(format!("{}\n", sysctl.value).as_bytes(), 0)?;
+    let value = read(&file)?;
+    if same(&value, sysctl.value) {
+        Ok(())
+    } else {
+        Err(Refusal::Reads(value.trim().to_owned()))
+    }
 }
 
-/// `None` when the file reads as the value, word by word; else what it reads.
-fn holds(path: &Path, value: &str) -> io::Result<Option<String>> {
-    let text = fs::read_to_string(path)?;
-    let same = text.split_whitespace().eq(value.split_whitespace());
-    Ok((!same).then(|| text.trim().to_owned()))
+fn read(file: &File) -> io::Result<String> {
+    let mut bytes = [0; VALUE_BYTES_MAX];
+    let length = file.read_at(&mut bytes, 0)?;
+    Ok(String::from_utf8_lossy(bytes.get(..length).unwrap_or_default()).into_owned())
+}
+
+/// The kernel separates with tabs what is written with spaces.
+fn same(value: &str, asked: &str) -> bool {
+    value.split_whitespace().eq(asked.split_whitespace())
 }
 
 impl From<io::Error> for Refusal {
@@ -72,6 +87,8 @@ impl From<io::Error> for Refusal {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn sysctl(key: &'static str, value: &'static str, need: Need) -> Sysctl {
@@ -87,7 +104,7 @@ mod tests {
     fn settings_are_written_and_those_that_are_absent_or_refused_are_told_apart() {
         let root = std::env::temp_dir().join(format!("keelson-sysctl-{}", std::process::id()));
         fs::create_dir_all(&root).unwrap();
-        fs::write(root.join("two"), "3 50").unwrap();
+        fs::write(root.join("two"), "3\t50\n").unwrap();
         fs::write(root.join("empty"), "/sbin/modprobe").unwrap();
         let _ = std::os::unix::fs::symlink("/dev/null", root.join("deaf"));
 
