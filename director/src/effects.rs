@@ -139,7 +139,7 @@ impl Shell {
                 Level::Warning => log::Level::Warn,
                 Level::Info => log::Level::Info,
             };
-            log::log!(level, "{event}");
+            log::log!(target: "director", level, "{event}");
         }
     }
 }

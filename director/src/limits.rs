@@ -19,6 +19,9 @@ pub const TURN_MAX: Duration = Duration::from_millis(10);
 /// What a reading of the IPVS table may take of one turn.
 pub const TABLE_SLICE_MAX: Duration = Duration::from_millis(4);
 
+/// The table is read when no operation has changed it for so long: twice a turn full of operations.
+pub const TABLE_QUIET: Duration = Duration::from_millis(20);
+
 /// Readiness events of one poll; more are delivered by the next one.
 pub const EVENTS_PER_POLL: usize = 256;
 

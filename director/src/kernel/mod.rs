@@ -71,10 +71,19 @@ impl Kernel {
 
     /// Does up to [`ipvs::BATCH_MAX`] operations on IPVS, in order; the results have the same order.
     pub fn apply_ipvs(&mut self, ops: &[Op]) -> Vec<Result<(), OpError>> {
-        self.reader = TableReader::default();
+        self.put_off_reading();
         match self.ipvs() {
             Some(ipvs) => ipvs.apply(ops),
             None => vec![Err(IpvsError::Missing.errno()); ops.len()],
+        }
+    }
+
+    /// What has been read of the table is outdated by an operation, and while one slice of operations follows the
+    /// other there is no use in beginning anew.
+    fn put_off_reading(&mut self) {
+        if self.table_read_at.is_some() {
+            self.reader = TableReader::default();
+            self.table_read_at = Some(clock::now() + limits::TABLE_QUIET);
         }
     }
 

@@ -110,7 +110,12 @@ impl Ipvs {
     pub fn open() -> Result<Self, IpvsError> {
         let socket = NlSocket::connect(NlFamily::Generic, None, Groups::empty())?;
         socket.nonblock()?;
-        let mut ipvs = Self { socket, family: 0, sequence: 0, buffer: vec![0; DATAGRAM_MAX] };
+        let mut ipvs = Self {
+            socket,
+            family: 0,
+            sequence: 0,
+            buffer: vec![0; DATAGRAM_MAX],
+        };
         let sequence = ipvs.next_sequence();
         let mut writer = Writer::new(0);
         writer.resolve(sequence)?;
@@ -140,14 +145,21 @@ impl Ipvs {
         debug_assert!(ops.len() <= BATCH_MAX);
         let mut results = vec![Err(IpvsError::Silent.errno()); ops.len()];
         if let Err(error) = self.try_apply(ops, &mut results) {
-            for result in results.iter_mut().filter(|result| **result == Err(IpvsError::Silent.errno())) {
+            for result in results
+                .iter_mut()
+                .filter(|result| **result == Err(IpvsError::Silent.errno()))
+            {
                 *result = Err(error.errno());
             }
         }
         results
     }
 
-    fn try_apply(&mut self, ops: &[Op], results: &mut [Result<(), OpError>]) -> Result<(), IpvsError> {
+    fn try_apply(
+        &mut self,
+        ops: &[Op],
+        results: &mut [Result<(), OpError>],
+    ) -> Result<(), IpvsError> {
         let first = self.sequence.wrapping_add(1);
         let mut writer = Writer::new(self.family);
         for op in ops {
@@ -161,7 +173,9 @@ impl Ipvs {
         }
         self.until_answered(|message| {
             let index = usize::try_from(message.sequence.wrapping_sub(first)).ok()?;
-            let result = results.get_mut(index).filter(|_| message.kind == netlink::ERROR)?;
+            let result = results
+                .get_mut(index)
+                .filter(|_| message.kind == netlink::ERROR)?;
             *result = match message.errno() {
                 0 => Ok(()),
                 errno => Err(OpError(errno)),
@@ -186,7 +200,10 @@ impl Ipvs {
     /// See [`IpvsError`].
     pub fn dests(&mut self, id: &ServiceId) -> Result<BTreeMap<DestId, ActualDest>, IpvsError> {
         let family = id.family();
-        self.dump(|writer, sequence| writer.dump_dests(sequence, id), |payload| decode::dest(payload, family))
+        self.dump(
+            |writer, sequence| writer.dump_dests(sequence, id),
+            |payload| decode::dest(payload, family),
+        )
     }
 
     /// The running synchronisation daemons.
@@ -207,7 +224,8 @@ impl Ipvs {
         writer.timeouts(sequence, timeouts)?;
         self.send(writer)?;
         let answer = |message: Message<'_>| {
-            (message.sequence == sequence && message.kind == netlink::ERROR).then(|| message.errno())
+            (message.sequence == sequence && message.kind == netlink::ERROR)
+                .then(|| message.errno())
         };
         match self.until_answered(answer)? {
             0 => Ok(()),
@@ -251,11 +269,18 @@ impl Ipvs {
     fn send(&mut self, writer: Writer) -> Result<(), IpvsError> {
         let bytes = writer.bytes.into_inner();
         let sent = self.socket.send(&bytes, Msg::empty())?;
-        if sent == bytes.len() { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::EMSGSIZE).into()) }
+        if sent == bytes.len() {
+            Ok(())
+        } else {
+            Err(io::Error::from_raw_os_error(libc::EMSGSIZE).into())
+        }
     }
 
     /// Hands every message that arrives to `judge` until it returns an errno.
-    fn until_answered(&mut self, mut judge: impl FnMut(Message<'_>) -> Option<i32>) -> Result<i32, IpvsError> {
+    fn until_answered(
+        &mut self,
+        mut judge: impl FnMut(Message<'_>) -> Option<i32>,
+    ) -> Result<i32, IpvsError> {
         let deadline = Instant::now() + ANSWER_MAX;
         loop {
             match self.socket.recv(&mut self.buffer, Msg::empty()) {
@@ -284,7 +309,8 @@ impl Ipvs {
         }
         // SAFETY: the socket is owned by self and stays open for as long as the borrow.
         let fd = unsafe { BorrowedFd::borrow_raw(self.socket.as_raw_fd()) };
-        let timeout = PollTimeout::try_from(left.as_millis().saturating_add(1)).unwrap_or(PollTimeout::ZERO);
+        let timeout =
+            PollTimeout::try_from(left.as_millis().saturating_add(1)).unwrap_or(PollTimeout::ZERO);
         match poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], timeout) {
             Ok(_) | Err(Errno::EINTR) => Ok(()),
             Err(errno) => Err(io::Error::from(errno).into()),
