@@ -43,7 +43,8 @@ impl Router {
                 self.startup(now, Cause::StartupDelay);
             }
 
-            // Ours: a restart in the middle of 6.4.3.
+            // Ours: a restart in the middle of 6.4.3, unless somebody else is Active by now.
+            (S::Backup(backup), T::Adopt) if matches!(backup.hears, Hears::Active(_)) => {}
             (S::Backup(_) | S::Initialize(Waits::StartupDelay { .. }), T::Adopt) => {
                 self.become_active(now, Cause::Adopted);
             }
@@ -147,7 +148,9 @@ impl Router {
     fn fail(&mut self, now: Instant, why: Fault) {
         match &self.state {
             State::Active(active) if active.leaving.is_some() => self.handed_over = true,
-            State::Active(_) => (0..2).for_each(|_| self.send(now, 0)),
+            State::Active(_) if why != Fault::NoInterface => {
+                (0..2).for_each(|_| self.send(now, 0));
+            }
             _ => {}
         }
         self.enter(now, State::Fault(why.clone()), Cause::Fault(why));

@@ -553,3 +553,31 @@ fn what_nobody_reads_is_bounded_and_the_newest_is_kept() {
     let events = std::iter::from_fn(|| router.poll_event()).count();
     assert_eq!(events, crate::limits::ROUTER_EVENTS_MAX);
 }
+
+#[test]
+fn a_restarted_router_goes_on_being_active_unless_it_hears_who_took_over() {
+    let mut lab = Lab::new(&[settings(100)]);
+    lab.act(0, Router::adopt);
+    assert_eq!(lab.changes(), [(0, 0, Backup), (0, 0, Active)]);
+    assert_eq!(lab.adverts(0), [(0, 100)]);
+    assert_eq!(lab.announcements(0), [0]);
+
+    let mut lab = Lab::new(&[settings(100)]);
+    lab.inject(0, PEER, 150);
+    lab.act(0, Router::adopt);
+    assert_eq!(lab.state(0), Backup);
+
+    let mut lab = Lab::dark(&[settings(100)]);
+    lab.act(0, Router::adopt);
+    assert_eq!(lab.state(0), Initialize, "nowhere to send from");
+}
+
+#[test]
+fn a_router_whose_interface_is_gone_keeps_nothing_to_send() {
+    let mut lab = active(settings(100));
+    lab.act(0, |router, now| {
+        router.set_link(now, Err(Fault::NoInterface));
+    });
+    assert_eq!(lab.adverts(0), []);
+    assert_eq!(lab.why(0), "no such interface");
+}
