@@ -54,8 +54,8 @@ pub fn install(name: &'static str, level: LevelFilter) {
         .try_init();
 }
 
-/// Writes one line of the highest urgency, past the logger: for the last words of a process. It shows on the console even
-/// when the kernel was told to be quiet.
+/// Writes one line of the highest urgency, past the logger: for the last words of a process. It shows on the console
+/// even when the kernel was told to be quiet.
 pub fn last_words(name: &str, text: &str) {
     let prefix = if stderr_is_kernel_log() { "<2>" } else { "" };
     let line = format!("{prefix}{name}[{}]: {text}", std::process::id());

@@ -9,7 +9,8 @@
 //! l NAME                  load always, for no device asks for it (IPVS schedulers, protocols)
 //! ```
 //!
-//! The kernel treats `-` and `_` in a module's name as the same letter; so does this file. Pure: no file is opened here.
+//! The kernel treats `-` and `_` in a module's name as the same letter; so does this file. Pure: no file is opened
+//! here.
 
 use std::{collections::HashMap, fmt};
 
@@ -17,8 +18,9 @@ use std::{collections::HashMap, fmt};
 #[derive(Debug, Default)]
 pub struct Index<'a> {
     modules: Vec<Module<'a>>,
-    /// Bus name (what stands before the first `:`) to that bus's patterns; an alias without bus has the empty name. A machine has hundreds of devices and the
-    /// index thousands of patterns, nearly all of them for PCI: most devices need to be compared with few.
+    /// Bus name (what stands before the first `:`) to that bus's patterns; an alias without bus has the empty name. A
+    /// machine has hundreds of devices and the index thousands of patterns, nearly all of them for PCI: most devices
+    /// need to be compared with few.
     aliases: HashMap<&'a str, Vec<Alias<'a>>>,
     always: Vec<usize>,
     by_name: HashMap<String, usize>,
@@ -233,8 +235,8 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for IndexError {}
 
-/// The bus of an alias; nothing for one that names no device (`rtnl-link-vlan`). ACPI drivers write `acpi*:PNP0C0C:*`, so
-/// the wildcard is no part of the name.
+/// The bus of an alias; nothing for one that names no device (`rtnl-link-vlan`). ACPI drivers write `acpi*:PNP0C0C:*`,
+/// so the wildcard is no part of the name.
 fn bus(alias: &str) -> &str {
     alias
         .split_once(':')
@@ -275,7 +277,8 @@ pub fn wild_match(pattern: &[u8], text: &[u8]) -> bool {
     }
 }
 
-/// Matches one letter with the first element of a pattern that does not begin with `*`; the rest of the pattern if it fits.
+/// Matches one letter with the first element of a pattern that does not begin with `*`; the rest of the pattern if it
+/// fits.
 fn one(pattern: &[u8], letter: Option<u8>) -> Option<&[u8]> {
     let letter = letter?;
     match pattern.split_first()? {

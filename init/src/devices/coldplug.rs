@@ -11,8 +11,8 @@ const CLASSES: &[&str] = &["input", "dmi"];
 /// Bytes of a modalias; the kernel formats them into a page.
 const MODALIAS_BYTES_MAX: u64 = 4096;
 
-/// Calls `found` with the modalias of every device in /sys. The lists of the buses hold the same devices as the tree below
-/// /sys/devices, which takes six times as long to walk.
+/// Calls `found` with the modalias of every device in /sys. The lists of the buses hold the same devices as the tree
+/// below /sys/devices, which takes six times as long to walk.
 pub(super) fn walk(mut found: impl FnMut(&str)) {
     let buses = fs::read_dir("/sys/bus").into_iter().flatten().flatten();
     let lists = buses.map(|bus| bus.path().join("devices"));

@@ -26,7 +26,8 @@ pub(super) struct Loader<'a> {
     index: &'a Index<'a>,
     asked: &'a CommandLine,
     wanted: Selection,
-    /// By position in the index: tried, with whatever result. A driver that failed once is not tried again at each event.
+    /// By position in the index: tried, with whatever result. A driver that failed once is not tried again at each
+    /// event.
     tried: Vec<bool>,
     loaded: usize,
 }

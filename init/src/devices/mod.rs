@@ -58,8 +58,8 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// The module or alias that the kernel asks for, when the arguments (without the program's name) are those with which it
-/// runs modprobe: `-q -- NAME` (kernel/kmod.c).
+/// The module or alias that the kernel asks for, when the arguments (without the program's name) are those with which
+/// it runs modprobe: `-q -- NAME` (kernel/kmod.c).
 pub fn requested(arguments: &[String]) -> Option<&str> {
     match arguments {
         [quiet, end, name] if quiet == "-q" && end == "--" => Some(name),

@@ -23,92 +23,64 @@ use super::{
     limits, mounts,
     service::Service,
     stages::{IPVS_SYSCTLS, MOUNTS, SYSCTLS, Sysctl},
-    supervise::Supervisor,
     sysctl,
-    watchdog::Watchdog,
 };
 use crate::{cmdline::CommandLine, logging, sys};
 
 /// One step of the boot.
 struct Stage {
     name: &'static str,
-    on_failure: OnFailure,
-    /// Does it and says in a few words what was done.
-    run: fn(&mut Node) -> io::Result<String>,
+    fatal: bool,
+    run: Run,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum OnFailure {
-    /// The node is of no use without: reboot.
-    Reboot,
-    /// Log it and go on: a node that is reachable on its console is better than none.
-    GoOn,
-}
-
-use OnFailure::{GoOn, Reboot};
+/// Does the step and says in a few words what was done.
+type Run = fn(&mut Node) -> io::Result<String>;
 
 /// Signals, mounts and the log come before these, in [`boot`]: without them there is nobody to report to.
 const STAGES: &[Stage] = &[
-    Stage {
-        name: "settings",
-        on_failure: GoOn,
-        run: |_| settings(SYSCTLS),
-    },
+    or_go_on("settings", |_| settings(SYSCTLS)),
     // The longest part; what follows up to the wait for it goes on meanwhile.
-    Stage {
-        name: "device loader",
-        on_failure: GoOn,
-        run: start_device_loader,
-    },
-    Stage {
-        name: "loopback",
-        on_failure: GoOn,
-        run: loopback,
-    },
-    Stage {
-        name: "core files",
-        on_failure: GoOn,
-        run: core_limit,
-    },
-    Stage {
-        name: "host name",
-        on_failure: GoOn,
-        run: host_name,
-    },
-    Stage {
-        name: "drivers",
-        on_failure: GoOn,
-        run: wait_for_drivers,
-    },
-    Stage {
-        name: "ipvs settings",
-        on_failure: GoOn,
-        run: |_| settings(IPVS_SYSCTLS),
-    },
-    Stage {
-        name: "configuration",
-        on_failure: Reboot,
-        run: configuration,
-    },
-    Stage {
-        name: "children",
-        on_failure: Reboot,
-        run: children,
-    },
+    or_go_on("device loader", start_device_loader),
+    or_go_on("loopback", loopback),
+    or_go_on("core files", core_limit),
+    or_go_on("host name", host_name),
+    or_go_on("drivers", wait_for_drivers),
+    or_go_on("ipvs settings", |_| settings(IPVS_SYSCTLS)),
+    or_reboot("configuration", configuration),
+    or_reboot("children", children),
 ];
+
+/// A step without which the node is of no use: it reboots.
+const fn or_reboot(name: &'static str, run: Run) -> Stage {
+    Stage {
+        name,
+        fatal: true,
+        run,
+    }
+}
+
+/// A step whose failure is logged: a node that is reachable on its console is better than none.
+const fn or_go_on(name: &'static str, run: Run) -> Stage {
+    Stage {
+        name,
+        fatal: false,
+        run,
+    }
+}
 
 /// Boots the machine up to its running children.
 ///
 /// # Errors
 /// What the node is of no use without.
 pub(super) fn boot(started: Instant) -> Result<Node, Fatal> {
-    // Before anything that could send one: the default action of a signal would be lost, that of Ctrl-Alt-Del is to reset.
+    // First of all, for a signal without a handler is lost, and Ctrl-Alt-Del without one resets the machine.
     let (poll, signals) = signals().map_err(|cause| Fatal {
-        doing: "receive signals",
+        step: "signals",
         cause,
     })?;
     let (mounted, missing) = mounts::mount_all(MOUNTS).map_err(|cause| Fatal {
-        doing: "mount",
+        step: "mounts",
         cause: io::Error::other(cause),
     })?;
     let kernel_log = logging::to_kernel_log();
@@ -124,20 +96,7 @@ pub(super) fn boot(started: Instant) -> Result<Node, Fatal> {
         started.elapsed().as_millis()
     );
 
-    let watchdog = Watchdog::new(asked.watchdog);
-    let mut node = Node {
-        poll,
-        signals,
-        asked,
-        supervisor: Supervisor::new(Instant::now()),
-        services: Vec::new(),
-        heart: None,
-        devices: None,
-        drivers_ready: false,
-        buttons: Vec::new(),
-        watchdog,
-        finished: None,
-    };
+    let mut node = Node::new(poll, signals, asked);
     for stage in STAGES {
         let since = Instant::now();
         match (stage.run)(&mut node) {
@@ -147,10 +106,10 @@ pub(super) fn boot(started: Instant) -> Result<Node, Fatal> {
                 since.elapsed().as_millis(),
                 started.elapsed().as_millis()
             ),
-            Err(cause) if stage.on_failure == GoOn => log::error!("boot: {}: {cause}", stage.name),
+            Err(cause) if !stage.fatal => log::error!("boot: {}: {cause}", stage.name),
             Err(cause) => {
                 return Err(Fatal {
-                    doing: stage.name,
+                    step: stage.name,
                     cause,
                 });
             }
@@ -191,13 +150,13 @@ fn settings(table: &[Sysctl]) -> io::Result<String> {
     ))
 }
 
-/// IPVS refuses every dest while no address exists (facts of its inet_addr_type check), so this comes before the director.
+/// IPVS refuses every dest (EINVAL) while the machine has no address at all, so this comes before the director.
 fn loopback(_: &mut Node) -> io::Result<String> {
     sys::raise_loopback()?;
     Ok("up".to_owned())
 }
 
-/// No core files: nobody could collect them, and /run is small.
+/// No core files: nobody could collect them.
 fn core_limit(_: &mut Node) -> io::Result<String> {
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
     Ok("off".to_owned())

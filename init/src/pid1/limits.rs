@@ -13,22 +13,23 @@ pub const CONSOLES_MAX: usize = 8;
 /// Power buttons (input devices with a power key) that are listened to.
 pub const BUTTONS_MAX: usize = 8;
 
-/// Ends of the director after which the node is not sane. Fewer would let one bad burst (a full table, one wrong packet)
-/// reboot it; more would leave the addresses of a director that cannot run with this node.
+/// Ends of the director after which the node is not sane. Fewer would let one bad burst (a full table, one wrong
+/// packet) reboot it; more would leave the addresses of a director that cannot run with this node.
 pub const DIRECTOR_FAILURES_MAX: usize = 5;
 
 /// Window in which the ends of the director are counted.
 pub const DIRECTOR_FAILURE_WINDOW: Duration = Duration::from_secs(60);
 
-/// Longest silence of a director whose loop has turned before. It gives a sign about once a second, so five in a row are
-/// missing; a director that is late by more has lost its virtual addresses to the peer at any usual advert interval.
+/// Longest silence of a director whose loop has turned before. It gives a sign about once a second, so five in a row
+/// are missing; a director that is late by more has lost its virtual addresses to the peer at any usual advert
+/// interval.
 pub const BEAT_WITHIN: Duration = Duration::from_secs(5);
 
 /// Longest time from the start of the director to its first sign: it reads its configuration and the kernel's tables.
 pub const FIRST_BEAT_WITHIN: Duration = Duration::from_secs(20);
 
-/// The hardware watchdog is fed while the last sign is younger than this: more than [`BEAT_WITHIN`], so that a restart is
-/// tried before the reset.
+/// The hardware watchdog is fed while the last sign is younger than this: more than [`BEAT_WITHIN`], so that a restart
+/// is tried before the reset.
 pub const FEED_AFTER_BEAT: Duration = Duration::from_secs(10);
 
 /// Time in which a killed process must be gone, unless it hangs in the kernel.
@@ -54,8 +55,8 @@ pub const TURN: Duration = Duration::from_secs(1);
 /// A turn that comes later than this means that the whole machine stood still.
 pub const STANDSTILL: Duration = Duration::from_secs(3);
 
-/// Longest wait for the drivers of network cards before the director is started without them. A driver whose probe hangs
-/// must not keep the node down.
+/// Longest wait for the drivers of network cards before the director is started without them. A driver whose probe
+/// hangs must not keep the node down.
 pub const DRIVERS_WITHIN: Duration = Duration::from_secs(15);
 
 /// Time after which the hardware watchdog resets a machine that does not feed it. Drivers may round it.

@@ -1,7 +1,8 @@
 //! PID 1: sets the machine up, starts its children, keeps them running, takes the machine down.
 //!
-//! It never parses what comes from the network, never waits for anybody (once the boot is over), never returns. `boot.rs`
-//! is the boot from top to bottom; here is the loop after it. Decisions are made by the machine in `supervise.rs`.
+//! It never parses what comes from the network, never waits for anybody (once the boot is over), never returns.
+//! `boot.rs` is the boot from top to bottom; here is the loop after it. Decisions are made by the machine in
+//! `supervise.rs`.
 
 mod boot;
 mod button;
@@ -70,7 +71,7 @@ pub fn run() -> ! {
 /// PID 1 could not do what it cannot do without.
 #[derive(Debug)]
 struct Fatal {
-    doing: &'static str,
+    step: &'static str,
     cause: io::Error,
 }
 
@@ -95,8 +96,24 @@ struct Node {
 }
 
 impl Node {
-    /// The loop until the machine goes down: waits, hears everybody, then judges the timers, so that a sign of life that
-    /// waited out a stall counts.
+    fn new(poll: Poll, signals: Signals, asked: CommandLine) -> Self {
+        Self {
+            poll,
+            signals,
+            supervisor: Supervisor::new(Instant::now()),
+            services: Vec::new(),
+            heart: None,
+            devices: None,
+            drivers_ready: false,
+            buttons: Vec::new(),
+            watchdog: Watchdog::new(asked.watchdog),
+            asked,
+            finished: None,
+        }
+    }
+
+    /// The loop until the machine goes down: waits, hears everybody, then judges the timers, so that a sign of life
+    /// that waited out a stall counts.
     fn serve(&mut self) -> Result<Stop, Fatal> {
         let mut events = Events::with_capacity(32);
         loop {
@@ -120,7 +137,7 @@ impl Node {
         {
             Err(cause) if cause.kind() != io::ErrorKind::Interrupted => {
                 return Err(Fatal {
-                    doing: "wait for events",
+                    step: "event loop",
                     cause,
                 });
             }
@@ -328,7 +345,7 @@ impl Node {
 
 impl std::fmt::Display for Fatal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "cannot {}: {}", self.doing, self.cause)
+        write!(f, "{}: {}", self.step, self.cause)
     }
 }
 
@@ -345,7 +362,8 @@ fn report_end(service: &Service, what: &str, next: Next) {
     }
 }
 
-/// Reads all that is in a pipe and shows each byte to `hear`; true when there was any. A pipe that has ended is dropped.
+/// Reads all that is in a pipe and shows each byte to `hear`; true when there was any. A pipe that has ended is
+/// dropped.
 fn hear_pipe(voice: &mut Option<pipe::Receiver>, mut hear: impl FnMut(u8)) -> bool {
     let mut heard = false;
     let mut bytes = [0; 256];

@@ -71,8 +71,8 @@ impl Service {
             Self::Director => {
                 let (sender, voice) = pipe::new()?;
                 command.env(HEARTBEAT_FD, sender.as_raw_fd().to_string());
-                // Only this child may inherit the descriptor: PID 1 has one thread, so nothing else starts meanwhile. It
-                // stays non-blocking: a PID 1 that is late must not stop the director's loop.
+                // Only this child may inherit the descriptor: PID 1 has one thread, so nothing else starts meanwhile.
+                // It stays non-blocking: a PID 1 that is late must not stop the director's loop.
                 fcntl(sender.as_fd(), FcntlArg::F_SETFD(FdFlag::empty()))?;
                 (command.spawn()?.id(), Some(voice))
             }

@@ -272,7 +272,8 @@ impl Supervisor {
                     };
                     return Some(Action::Signal(UnitId(place), pid, Ask::Kill));
                 }
-                // A process that survives SIGKILL hangs in the kernel; only a reboot helps, and no order is left to keep.
+                // A process that survives SIGKILL hangs in the kernel; only a reboot helps, and no order is left to
+                // keep.
                 State::Killed { give_up_at, .. } if give_up_at <= now => {
                     self.phase = Phase::Finished;
                     return Some(Action::Finish(Stop::Reboot));

@@ -49,7 +49,8 @@ enum Refusal {
     Reads(String),
 }
 
-/// Writes only what differs: the kernel refuses some settings that its command line has fixed, though they are as asked.
+/// Writes only what differs: the kernel refuses some settings that its command line has fixed, though they are as
+/// asked.
 fn set(root: &Path, sysctl: &Sysctl) -> Result<(), Refusal> {
     let file = File::options()
         .read(true)

@@ -1,7 +1,7 @@
 //! The hardware watchdog: it resets the machine when nobody feeds it.
 //!
-//! PID 1 feeds it only while the supervisor says that the node is sane, so a director that hangs, a PID 1 that hangs and
-//! a kernel that hangs all end in a reset.
+//! PID 1 feeds it only while the supervisor says that the node is sane, so a director that hangs, a PID 1 that hangs
+//! and a kernel that hangs all end in a reset.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -31,7 +31,8 @@ impl Watchdog {
         }
     }
 
-    /// Opens the watchdog if there is one by now; from then on it must be fed. Gives back a line about it when it is new.
+    /// Opens the watchdog if there is one by now; from then on it must be fed. Gives back a line about it when it is
+    /// new.
     pub(super) fn open(&mut self) -> Option<Result<String, io::Error>> {
         if !self.wanted || self.device.is_some() {
             return None;
@@ -67,8 +68,8 @@ impl Watchdog {
         }
     }
 
-    /// The last time, on the way down: for a reboot it stays armed and ends one that hangs; a machine that is to stay off
-    /// must not be woken, so there it is disarmed by the letter that drivers wait for.
+    /// The last time, on the way down: for a reboot it stays armed and ends one that hangs; a machine that is to stay
+    /// off must not be woken, so there it is disarmed by the letter that drivers wait for.
     pub(super) fn release(&mut self, stop: Stop) {
         let Some(mut device) = self.device.take() else {
             return;
