@@ -121,16 +121,13 @@ impl Tree {
     pub fn archive(&self) -> Vec<u8> {
         let mut writer = Writer::new();
         for (path, mode, kind) in self.entries() {
-            match kind {
-                Kind::Directory => writer.entry(path, TYPE_DIRECTORY | mode, (0, 0), &[]),
-                Kind::File(bytes) => writer.entry(path, TYPE_FILE | mode, (0, 0), bytes),
-                Kind::Symlink(target) => {
-                    writer.entry(path, TYPE_SYMLINK | mode, (0, 0), target.as_bytes())
-                }
-                Kind::Character(major, minor) => {
-                    writer.entry(path, TYPE_CHARACTER | mode, (*major, *minor), &[])
-                }
-            }
+            let (kind, device, data): (_, _, &[u8]) = match kind {
+                Kind::Directory => (TYPE_DIRECTORY, (0, 0), &[]),
+                Kind::File(bytes) => (TYPE_FILE, (0, 0), bytes),
+                Kind::Symlink(target) => (TYPE_SYMLINK, (0, 0), target.as_bytes()),
+                Kind::Character(major, minor) => (TYPE_CHARACTER, (*major, *minor), &[]),
+            };
+            writer.entry(path, kind | mode, device, data);
         }
         writer.finish()
     }
