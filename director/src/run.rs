@@ -173,7 +173,8 @@ impl Shell {
     fn turn(&mut self) -> Result<(), Error> {
         let timeout = self.timeout(); // 1: until when
         self.wait(timeout)?; // 2: sleep
-        self.now = clock::now(); // 3: the moment of this turn
+        let started = clock::now(); // 3: the moment of this turn
+        self.now = started;
         self.read_adverts(); // 4: adverts before timers
         if self
             .core
@@ -183,10 +184,10 @@ impl Shell {
             self.feed(Input::Timeout); // 5: timers
         }
         self.read_kernel(); // 6: everything else that is ready, in slices
-        self.serve_ready()?;
+        self.serve_ready(started)?;
         // 7: each input above was followed by all that the core wanted, and its events went to the log.
         self.ctl.drop_stalled(self.now);
-        self.process.end_turn(self.now, clock::now()); // 8: figures, and the beat for PID 1
+        self.process.end_turn(started, clock::now()); // 8: figures, and the beat for PID 1
         Ok(())
     }
 
@@ -261,13 +262,13 @@ impl Shell {
     }
 
     /// Serves each source that is ready once, or as many as a turn has time for.
-    fn serve_ready(&mut self) -> Result<(), Error> {
+    fn serve_ready(&mut self, started: Instant) -> Result<(), Error> {
         let mut again = BTreeSet::new();
         while let Some(key) = self.next_ready() {
             if self.serve(key)? {
                 again.insert(key);
             }
-            if clock::now().since(self.now) >= limits::TURN_MAX {
+            if clock::now().since(started) >= limits::TURN_MAX {
                 break;
             }
         }

@@ -80,6 +80,34 @@ fn a_killed_director_is_taken_over_and_takes_back_when_it_returns() {
     assert!(pair.right.status().routers[0].takeovers >= 2);
 }
 
+/// It was stopped for several times Active_Down (0.7 s); what its peer said meanwhile waits in the socket, and is
+/// heard before any timer is judged.
+#[test]
+fn a_backup_that_was_stopped_does_not_mistake_its_own_stall_for_a_dead_peer() {
+    let Some(mut pair) = Pair::new("stall") else {
+        return;
+    };
+    pair.left.start();
+    pair.right.start();
+    pair.left.wait_for("Active");
+    pair.right.wait_for("Backup");
+    let before = pair.right.status().routers[0].clone();
+    let sent = pair.left.status().routers[0].adverts_sent;
+    pair.right.signal("STOP");
+    wait_until("twenty adverts", || {
+        pair.left.status().routers[0].adverts_sent >= sent + 20
+    });
+    pair.right.signal("CONT");
+    wait_until("what was said meanwhile", || {
+        pair.right.status().routers[0].adverts_received >= before.adverts_received + 20
+    });
+    let right = &pair.right.status().routers[0];
+    assert_eq!(
+        (right.state.as_str(), right.takeovers),
+        ("Backup", before.takeovers)
+    );
+}
+
 #[test]
 fn an_operator_checks_replaces_reloads_and_hands_over() {
     let Some(mut pair) = Pair::new("operator") else {
@@ -234,11 +262,12 @@ impl Node {
     fn new(folder: &Path, address: &str, priority: u8) -> Option<Self> {
         // A namespace lives for as long as somebody has it open; which thread made it does not matter.
         let made = std::thread::spawn(|| {
+            Command::new("ip").arg("-V").output().ok()?;
             unshare(CloneFlags::CLONE_NEWNET).ok()?;
             File::open("/proc/thread-self/ns/net").ok()
         });
         let Some(namespace) = made.join().unwrap() else {
-            eprintln!("SKIPPED: a network namespace needs root");
+            eprintln!("SKIPPED: a network namespace needs root and iproute2");
             return None;
         };
         fs::create_dir_all(folder).unwrap();
