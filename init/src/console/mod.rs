@@ -10,6 +10,7 @@ mod forward;
 mod keys;
 pub mod limits;
 mod link;
+mod machine;
 mod output;
 pub mod render;
 mod session;
@@ -24,12 +25,9 @@ use director::frame::{self, Decoder, Item};
 use director::proto::{Reply, Tagged};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
-use nix::sys::signal::Signal;
-use nix::unistd::Pid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
-use command::Power;
 use forward::Forward;
 use link::Link;
 use output::Output;
@@ -57,7 +55,10 @@ pub struct Options {
 /// The line can't be opened, or breaks.
 pub fn run(options: &Options) -> io::Result<()> {
     let line = match &options.tty {
-        Some(name) => Line::terminal(name)?,
+        Some(name) => {
+            machine::quieten();
+            Line::terminal(name)?
+        }
         None => Line::stdio()?,
     };
     Console::new(line, options)?.serve()
@@ -97,7 +98,7 @@ impl Console {
         Ok(Self {
             link: Link::new(&options.socket, PERSON),
             forward: Forward::new(&options.socket, PROGRAM),
-            session: Session::new(&host(), now),
+            session: Session::new(&machine::host(), now),
             output: Output::default(),
             decoder: Decoder::new(frame::REQUEST_MAX),
             frame_at: now,
@@ -167,7 +168,7 @@ impl Console {
         if self.decoder.inside() && now >= self.frame_at + limits::FRAME_PAUSE {
             self.decoder.reset();
         }
-        self.session.rename(&host());
+        self.session.rename(&machine::host());
         self.session.tick(now);
         self.forward
             .tick(now, self.poll.registry(), &mut self.output);
@@ -192,7 +193,7 @@ impl Console {
                     self.hang_up(now);
                 }
             }
-            if let Some(Err(reason)) = wishes.power.map(tell_pid_1) {
+            if let Some(Err(reason)) = wishes.power.map(machine::stop) {
                 self.session.refused(&reason, now);
             }
         }
@@ -260,36 +261,4 @@ fn register(
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(false),
         Err(error) => Err(error),
     }
-}
-
-/// The node's name, up to the first dot and short enough for a prompt.
-fn host() -> String {
-    let name = nix::unistd::gethostname().unwrap_or_default();
-    let name = render::ascii(&name.to_string_lossy());
-    name.split('.')
-        .next()
-        .unwrap_or_default()
-        .chars()
-        .take(32)
-        .collect()
-}
-
-/// Asks PID 1 for an orderly stop.
-fn tell_pid_1(power: Power) -> Result<(), String> {
-    let same = |path| {
-        std::fs::metadata(path).map(|file| {
-            use std::os::unix::fs::MetadataExt;
-            (file.dev(), file.ino())
-        })
-    };
-    let ours = matches!((same("/proc/1/exe"), same("/proc/self/exe")), (Ok(theirs), Ok(ours)) if theirs == ours);
-    if !ours {
-        return Err("not done: PID 1 of this machine is not keelson".to_owned());
-    }
-    let signal = match power {
-        Power::Reboot => Signal::SIGTERM,
-        Power::Off => Signal::SIGUSR2,
-    };
-    nix::sys::signal::kill(Pid::from_raw(1), signal)
-        .map_err(|error| format!("PID 1 could not be told: {error}"))
 }

@@ -51,7 +51,8 @@ fn head(status: &Status) -> String {
     } = status;
     let up = span(status.now_us);
     let mut text = wrap("", 4, &format!("{node} - keelson {version}, up {up}"));
-    let permille = process.cpu_us.saturating_mul(1000) / status.uptime_us.max(1);
+    // One thread; what it used before its clock began to count makes more of the first second.
+    let permille = (process.cpu_us.saturating_mul(1000) / status.uptime_us.max(1)).min(1000);
     text += &format!(
         "director up {}, {}.{}% of a CPU, {} KiB, longest turn {}\n",
         span(status.uptime_us),
