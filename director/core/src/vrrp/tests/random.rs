@@ -154,6 +154,48 @@ fn drain(router: &mut Router) {
     }
 }
 
+/// Runs in steps of 10 ms, so that every state is looked at.
+fn run_watching(lab: &mut Lab, micros: u64) {
+    while lab.now.micros() < micros {
+        let before: Vec<StateName> = (0..3).map(|node| lab.state(node)).collect();
+        let served = serving(lab);
+        let next = (lab.now.micros() + 10_000).min(micros);
+        lab.run_to(next);
+        watch(lab);
+        let faults = (0..3).any(|node| lab.state(node) == StateName::Fault);
+        let gave_up_in_vain = lab.events.iter().any(|(_, _, event)| {
+            let cause = match event {
+                Event::StateChanged { cause, .. } => Some(cause),
+                _ => None,
+            };
+            matches!(cause, Some(super::super::Cause::HandedOver(None)))
+        });
+        if served > 0 && !faults && !gave_up_in_vain {
+            assert!(
+                serving(lab) > 0,
+                "nobody serves at {}, before {before:?}",
+                lab.now
+            );
+        }
+        lab.forget();
+    }
+}
+
+fn serving(lab: &Lab) -> usize {
+    let nodes = lab.nodes.iter();
+    nodes.filter(|node| node.router.wants_addresses()).count()
+}
+
+/// No two routers are Active, except ones that are leaving.
+fn watch(lab: &Lab) {
+    let stays = |node: &&Node| {
+        let state = node.router.state();
+        matches!(state, crate::vrrp::State::Active(active) if active.leaving.is_none())
+    };
+    let count = lab.nodes.iter().filter(stays).count();
+    assert!(count <= 1, "{count} are Active at {}", lab.now);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 
@@ -182,6 +224,41 @@ proptest! {
                 prop_assert!(!why.to_string().is_empty());
             }
         }
+    }
+
+    /// On a wire that loses nothing there is one Active router at most, leaving ones aside, and a planned handover has
+    /// no moment in which nobody serves; when all is quiet, there is exactly one.
+    #[test]
+    fn three_routers_on_a_whole_wire_are_never_two_active_and_never_none_in_a_handover(
+        priorities in proptest::array::uniform3(1..=255u8),
+        preempt in proptest::array::uniform3(any::<bool>()),
+        steps in proptest::collection::vec((0..2_000_000u64, 0..3usize, 0..6u8), 1..60),
+    ) {
+        let with = |node: usize| Settings { preempt: preempt[node], ..settings_v3(priorities[node], 300) };
+        let mut lab = Lab::new(&[with(0), with(1), with(2)]);
+        let mut at = 0;
+        for (wait, node, verb) in steps {
+            at += wait;
+            run_watching(&mut lab, at);
+            match verb {
+                0 => lab.link_down(node),
+                1 | 2 => lab.link_up(node),
+                3 => lab.act(node, Router::resume),
+                4 => lab.act(node, |router, now| {
+                    let priority = router.settings().priority.wrapping_mul(7).max(1);
+                    let settings = Settings { priority, ..router.settings().clone() };
+                    router.reconfigure(now, settings);
+                }),
+                _ => lab.act(node, Router::resign),
+            }
+            watch(&lab);
+        }
+        for node in 0..3 {
+            lab.link_up(node);
+        }
+        run_watching(&mut lab, at + 10_000_000);
+        let active = (0..3).filter(|node| lab.state(*node) == StateName::Active).count();
+        prop_assert_eq!(active, 1);
     }
 
     #[test]
