@@ -148,7 +148,7 @@ fn overlay(keepalived: &Path, router: Option<&Path>, out: &Path, force: bool) ->
 fn fits(configuration: &Configuration, keepalived: &Path, router: Option<&Path>) -> bool {
     let (keepalived, router) = (
         keepalived.to_string_lossy(),
-        router.unwrap_or(Path::new("")).to_string_lossy(),
+        router.unwrap_or_else(|| Path::new("")).to_string_lossy(),
     );
     let parsed = parse(
         configuration.keepalived.as_deref().map(|bytes| Source {

@@ -18,8 +18,8 @@ use heapless::Vec as Fixed;
 
 use crate::limits;
 
-/// Length of an area on a disk. Two of them, their cpio headers and the trailer fit the configuration partition of 1 MiB,
-/// and it is a multiple of a disk's sector. Where a configuration travels behind an initrd its area may be longer.
+/// Length of an area on a disk. Two of them, their cpio headers and the trailer fit the configuration partition of
+/// 1 MiB, and it is a multiple of a disk's sector. Behind an initrd, a longer configuration has a longer area.
 pub const AREA_LEN: usize = 480 * 1024;
 /// The header before the payload.
 pub const HEADER_LEN: usize = 32;
