@@ -98,7 +98,7 @@ impl Session {
             }
             (Purpose::Done, Reply::Done(text)) => render::wrapped(&text),
             (Purpose::Access(then), Reply::Access { secret, authorized }) => {
-                (self.secret_set, self.authorized) = (secret, authorized);
+                self.stand(secret, authorized);
                 return self.access(then, now);
             }
             (Purpose::Authorize(then), Reply::Done(_)) => {
@@ -116,6 +116,11 @@ impl Session {
         self.prompt();
     }
 
+    /// Where no secret is set everybody may do everything, and nobody is logged in.
+    fn stand(&mut self, secret: bool, authorized: bool) {
+        (self.secret_set, self.authorized) = (secret, secret && authorized);
+    }
+
     fn access(&mut self, then: Then, now: Instant) {
         if self.secret_set && !self.authorized {
             self.mode = Mode::Secret(then);
@@ -131,7 +136,7 @@ impl Session {
     fn learned(&mut self, reply: Reply) {
         match reply {
             Reply::Access { secret, authorized } => {
-                (self.secret_set, self.authorized) = (secret, authorized);
+                self.stand(secret, authorized);
             }
             Reply::Log(lines) => self.followed(&lines),
             _ => {}

@@ -101,7 +101,7 @@ const SECRET: Reply = Reply::Access {
 };
 const OPEN: Reply = Reply::Access {
     secret: false,
-    authorized: false,
+    authorized: true,
 };
 
 #[test]
