@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::vrrp::{Cause, State};
 
 /// Something done to a router, after so many microseconds.
 #[derive(Clone, Debug)]
@@ -157,27 +158,37 @@ fn drain(router: &mut Router) {
 /// Runs in steps of 10 ms, so that every state is looked at.
 fn run_watching(lab: &mut Lab, micros: u64) {
     while lab.now.micros() < micros {
-        let before: Vec<StateName> = (0..3).map(|node| lab.state(node)).collect();
-        let served = serving(lab);
         let next = (lab.now.micros() + 10_000).min(micros);
-        lab.run_to(next);
-        watch(lab);
-        let faults = (0..3).any(|node| lab.state(node) == StateName::Fault);
-        let gave_up_in_vain = lab.events.iter().any(|(_, _, event)| {
-            let cause = match event {
-                Event::StateChanged { cause, .. } => Some(cause),
-                _ => None,
-            };
-            matches!(cause, Some(super::super::Cause::HandedOver(None)))
-        });
-        if served > 0 && !faults && !gave_up_in_vain {
+        watching(lab, |lab| lab.run_to(next));
+    }
+}
+
+/// Does something after which somebody must serve if somebody did before, unless nobody else could.
+fn watching(lab: &mut Lab, act: impl FnOnce(&mut Lab)) {
+    let served = serving(lab);
+    lab.forget();
+    act(lab);
+    watch(lab);
+    let in_vain = |(at, node, event): &(u64, usize, Event)| match event {
+        Event::StateChanged {
+            cause: Cause::HandedOver(None),
+            ..
+        } => Some((*at, *node)),
+        _ => None,
+    };
+    if let Some((at, leaving)) = lab.events.iter().find_map(in_vain) {
+        // Whoever was Backup when it gave up has taken over: a handover lasts 500 ms at most.
+        for (node, other) in lab.nodes.iter().enumerate() {
+            let fresh =
+                other.router.since() + Duration::from_millis(500) > Instant::from_micros(at);
+            let able = other.router.state().name() != StateName::Fault && !fresh;
             assert!(
-                serving(lab) > 0,
-                "nobody serves at {}, before {before:?}",
-                lab.now
+                node == leaving || !able,
+                "{node} should have taken over at {at}"
             );
         }
-        lab.forget();
+    } else if served > 0 {
+        assert!(serving(lab) > 0, "nobody serves at {}", lab.now);
     }
 }
 
@@ -190,7 +201,7 @@ fn serving(lab: &Lab) -> usize {
 fn watch(lab: &Lab) {
     let stays = |node: &&Node| {
         let state = node.router.state();
-        matches!(state, crate::vrrp::State::Active(active) if active.leaving.is_none())
+        matches!(state, State::Active(active) if active.leaving.is_none())
     };
     let count = lab.nodes.iter().filter(stays).count();
     assert!(count <= 1, "{count} are Active at {}", lab.now);
@@ -240,8 +251,11 @@ proptest! {
         for (wait, node, verb) in steps {
             at += wait;
             run_watching(&mut lab, at);
-            match verb {
-                0 => lab.link_down(node),
+            if verb == 0 {
+                lab.link_down(node);
+                continue;
+            }
+            watching(&mut lab, |lab| match verb {
                 1 | 2 => lab.link_up(node),
                 3 => lab.act(node, Router::resume),
                 4 => lab.act(node, |router, now| {
@@ -250,8 +264,7 @@ proptest! {
                     router.reconfigure(now, settings);
                 }),
                 _ => lab.act(node, Router::resign),
-            }
-            watch(&lab);
+            });
         }
         for node in 0..3 {
             lab.link_up(node);
