@@ -16,7 +16,8 @@ use crate::limits::{CONSOLE_BYTES_MAX, CONSOLE_TAIL_LINES};
 pub struct Console {
     node: String,
     path: PathBuf,
-    prompt: String,
+    /// How an answer ends: with a prompt of either kind, `host> ` or, where it may change things, `host# `.
+    ends: [String; 2],
     shared: Arc<Shared>,
     line: Mutex<Option<UnixStream>>,
 }
@@ -90,13 +91,12 @@ struct Text {
 }
 
 impl Console {
-    /// A console whose line is the Unix socket at `path`, not opened yet. `prompt` is what a command's answer ends
-    /// with.
-    pub fn new(node: &str, path: &Path, prompt: &str) -> Self {
+    /// A console whose line is the Unix socket at `path`, not opened yet. `hostname` is what its prompt begins with.
+    pub fn new(node: &str, path: &Path, hostname: &str) -> Self {
         Self {
             node: node.to_owned(),
             path: path.to_owned(),
-            prompt: prompt.to_owned(),
+            ends: [format!("\n{hostname}> "), format!("\n{hostname}# ")],
             shared: Arc::default(),
             line: Mutex::default(),
         }
@@ -200,9 +200,10 @@ impl Console {
     pub fn command(&self, command: &str, timeout: Duration) -> Result<String, ConsoleError> {
         self.skip();
         self.send_line(command)?;
-        let end = format!("\n{}", self.prompt);
-        let seen = self.expect(&end, timeout)?;
-        let output = seen.text.strip_suffix(&end).unwrap_or(&seen.text);
+        let ends = self.ends.each_ref().map(String::as_str);
+        let (which, seen) = self.expect_any(&ends, timeout)?;
+        let end = ends.get(which).copied().unwrap_or_default();
+        let output = seen.text.strip_suffix(end).unwrap_or(&seen.text);
         // The first line is the echo, in whatever way the line editor has drawn it.
         Ok(output
             .split_once('\n')
@@ -237,7 +238,10 @@ impl Console {
             let patience = deadline
                 .saturating_duration_since(Instant::now())
                 .min(Duration::from_secs(2));
-            match self.expect(&format!("\n{}", self.prompt), patience) {
+            match self
+                .expect_any(&self.ends.each_ref().map(String::as_str), patience)
+                .map(|(_, seen)| seen)
+            {
                 Err(ConsoleError::TimedOut {
                     node,
                     expected,
@@ -456,7 +460,7 @@ mod tests {
         let path =
             std::env::temp_dir().join(format!("keelson-console-{name}-{}", std::process::id()));
         let listener = UnixListener::bind(&path).unwrap();
-        let console = Console::new("d1", &path, "director1> ");
+        let console = Console::new("d1", &path, "director1");
         console.open().unwrap();
         let machine = listener.accept().unwrap().0;
         std::fs::remove_file(path).unwrap();

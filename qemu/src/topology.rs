@@ -290,14 +290,6 @@ fn port(net: u8, host: u8, addressed: bool) -> Port {
 }
 
 impl Node {
-    /// The prompt of its console.
-    pub fn prompt(&self) -> String {
-        match self.role {
-            Role::Director { .. } => format!("{}> ", self.hostname),
-            _ => format!("{}# ", self.hostname),
-        }
-    }
-
     /// What a guest's init does once modules are loaded: calls of the functions that it defines.
     pub fn guest_script(&self) -> String {
         let mut lines = vec![format!("hostname {}", self.hostname)];

@@ -74,7 +74,7 @@ pub enum VmError {
 impl Vm {
     /// A machine that is off.
     pub fn new(node: Node, boot: Boot, paths: Paths, accelerator: Accelerator) -> Self {
-        let console = Console::new(&node.name, &paths.console(), &node.prompt());
+        let console = Console::new(&node.name, &paths.console(), &node.hostname);
         Self {
             node,
             boot,
