@@ -70,6 +70,7 @@ pub struct OpId(pub u64);
 
 /// What the shell does for the director, in falling priority: adverts, addresses, announcements, IPVS, checks.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant)] // an advert is carried inline: nothing on its way allocates
 pub enum Output {
     /// Listen for adverts of this group on this interface, from now on. Repeated when the interface came anew.
     Join {
@@ -424,8 +425,8 @@ impl Director {
         let Some(stop) = self.stop.filter(|stop| !stop.done) else {
             return;
         };
-        let late = stop.until <= self.now;
-        if !late && !(released && self.reconciler.is_converged()) {
+        let finished = released && self.reconciler.is_converged();
+        if !finished && self.now < stop.until {
             return;
         }
         self.stop = Some(Stop { done: true, ..stop });

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::{AdvertBytes, Output};
 use crate::config::{self, Config};
 use crate::event::Event;
-use crate::kernel::{Actual, AddressId};
+use crate::kernel::{Actual, AddressId, Link};
 use crate::net::{Ifindex, Mac, Name};
 use crate::plan;
 use crate::time::{Instant, earliest};
@@ -82,7 +82,8 @@ impl Routers {
         for slot in &mut self.slots {
             let link = plan::link(config, &actual.links, &slot.config.interface);
             slot.place = link.map(|link| (link.ifindex, link.mac));
-            slot.machine.set_link(now, source(config, actual, &slot.config));
+            slot.machine
+                .set_link(now, source(config, actual, &slot.config));
             slot.follow_addresses(now, actual);
         }
     }
@@ -287,13 +288,14 @@ impl Slot {
 
 /// What the router's interface is: where its adverts come from, or why it does not serve.
 fn source(config: &Config, actual: &Actual, router: &config::Router) -> Result<Source, Fault> {
+    let serves = |link: &Link| link.up && link.carrier;
     let link = plan::link(config, &actual.links, &router.interface).ok_or(Fault::NoInterface)?;
-    if !router.ignore_link && !(link.up && link.carrier) {
+    if !router.ignore_link && !serves(link) {
         return Err(Fault::LinkDown);
     }
     for name in &router.tracked {
         let tracked = plan::link(config, &actual.links, name);
-        if !tracked.is_some_and(|link| link.up && link.carrier) {
+        if !tracked.is_some_and(serves) {
             return Err(Fault::TrackedDown(name.clone()));
         }
     }
