@@ -1,6 +1,8 @@
 //! Every message of the configuration reader, as goldens: `config/NAME.conf` is keepalived.conf, `config/NAME.router.conf`
 //! router.conf, and `config/NAME.expected` what is said of them. `KEELSON_UPDATE_GOLDENS=1` writes the latter anew.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
@@ -86,7 +88,7 @@ fn a_configuration_is_given_exactly_when_there_is_no_error() {
         assert_eq!(
             parsed
                 .config
-                .map_or(parsed.node.clone(), |config| config.node),
+                .map_or_else(|| parsed.node.clone(), |config| config.node),
             parsed.node
         );
     }

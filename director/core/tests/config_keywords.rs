@@ -1,5 +1,7 @@
 //! Walks the keyword table: every entry, put where it belongs, gets the verdict that the table gives.
 
+#![allow(clippy::unwrap_used)]
+
 use director_core::config::keywords::{Block, Braces, Keyword, Mark, keywords};
 use director_core::config::{Parsed, Severity, Source, parse};
 

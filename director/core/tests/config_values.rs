@@ -1,5 +1,7 @@
 //! What the words of the configuration come to: keepalived's defaults, inheritance, and the values of each keyword.
 
+#![allow(clippy::unwrap_used)]
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
