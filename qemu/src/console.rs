@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 
 use crate::limits::{CONSOLE_BYTES_MAX, CONSOLE_TAIL_LINES};
 
+/// How much of a command's echo is looked for.
+const ECHO_CHARS: usize = 20;
+
 /// A serial console. Text is matched without carriage returns and escape sequences, and only once: each `expect`
 /// goes on where the last one stopped.
 pub struct Console {
@@ -198,17 +201,29 @@ impl Console {
 
     /// Sends a command at the prompt and returns what it prints, without the echo and the next prompt.
     pub fn command(&self, command: &str, timeout: Duration) -> Result<String, ConsoleError> {
+        let deadline = Instant::now() + timeout;
         self.skip();
         self.send_line(command)?;
-        let ends = self.ends.each_ref().map(String::as_str);
-        let (which, seen) = self.expect_any(&ends, timeout)?;
-        let end = ends.get(which).copied().unwrap_or_default();
-        let output = seen.text.strip_suffix(end).unwrap_or(&seen.text);
-        // The first line is the echo, in whatever way the line editor has drawn it.
-        Ok(output
-            .split_once('\n')
-            .map_or("", |(_, answer)| answer)
-            .to_owned())
+        // Prompts may still be on their way that earlier keys have asked for: the answer begins behind the echo, of
+        // which a line editor shows at least the end.
+        let echo: String = command
+            .chars()
+            .skip(command.chars().count().saturating_sub(ECHO_CHARS))
+            .collect();
+        self.expect(&format!("{echo}\n"), timeout)?;
+        let ends = self.ends.each_ref().map(|end| end.trim_start_matches('\n'));
+        let mut answer = String::new();
+        loop {
+            let (which, seen) =
+                self.expect_any(&ends, deadline.saturating_duration_since(Instant::now()))?;
+            answer.push_str(&seen.text);
+            let end = ends.get(which).copied().unwrap_or_default();
+            let output = answer.strip_suffix(end).unwrap_or(&answer);
+            // A prompt stands at the beginning of a line; elsewhere it is part of the answer.
+            if output.is_empty() || output.ends_with('\n') {
+                return Ok(output.trim_end_matches('\n').to_owned());
+            }
+        }
     }
 
     /// A command whose answer is one line of JSON. Log lines may stand before it and after it.
@@ -493,6 +508,21 @@ mod tests {
             console.command("status", WAIT).unwrap(),
             "node director1\nup"
         );
+        drop(player.join().unwrap());
+    }
+
+    #[test]
+    fn prompts_that_earlier_keys_asked_for_are_not_taken_for_the_end_of_an_answer() {
+        let (console, mut machine) = connected("stale");
+        let player = thread::spawn(move || {
+            let mut line = [0; 7];
+            machine.read_exact(&mut line).unwrap();
+            machine
+                .write_all(b"\r\ndirector1> \r\ndirector1# status\r\nwell\r\ndirector1# ")
+                .unwrap();
+            machine
+        });
+        assert_eq!(console.command("status", WAIT).unwrap(), "well");
         drop(player.join().unwrap());
     }
 
