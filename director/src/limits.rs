@@ -50,9 +50,6 @@ pub const HEARTBEAT: Duration = Duration::from_secs(1);
 /// File descriptors: the checks' sockets, and enough for everything else.
 pub const FILES_MAX: u64 = director_core::limits::PROBES_OPEN_MAX as u64 + 1024;
 
-/// Real-time priority (1..=99): above ordinary programs, below the kernel's own interrupt threads at 50.
+/// Real-time priority (1..=99): above ordinary programs, below the kernel's own interrupt threads at 50. A loop that
+/// spins leaves the others what the kernel keeps for them (sched_rt_runtime_us), and PID 1 misses its beat.
 pub const PRIORITY: i32 = 40;
-
-/// Processor time that the loop may use without ever sleeping; the kernel then ends the process (RLIMIT_RTTIME). A
-/// defect that spins must not take the machine with it.
-pub const SPIN_MAX: Duration = Duration::from_secs(10);

@@ -24,7 +24,6 @@ pub(crate) fn prepare() {
     };
     note("more file descriptors", raise_files());
     note("locked memory", lock_memory());
-    note("a bound on spinning", bound_spinning());
     note("real-time priority", take_priority());
 }
 
@@ -54,11 +53,6 @@ fn lock_memory() -> io::Result<()> {
     Ok(mlockall(
         MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE | ON_FAULT,
     )?)
-}
-
-fn bound_spinning() -> io::Result<()> {
-    let micros = u64::try_from(limits::SPIN_MAX.as_micros()).unwrap_or(u64::MAX);
-    Ok(setrlimit(Resource::RLIMIT_RTTIME, micros, micros)?)
 }
 
 fn take_priority() -> io::Result<()> {

@@ -176,11 +176,7 @@ impl Shell {
         let started = clock::now(); // 3: the moment of this turn
         self.now = started;
         self.read_adverts(); // 4: adverts before timers
-        if self
-            .core
-            .next_timeout()
-            .is_some_and(|(at, _)| at <= self.now)
-        {
+        if self.is_due() {
             self.feed(Input::Timeout); // 5: timers
         }
         self.read_kernel(); // 6: everything else that is ready, in slices
@@ -204,6 +200,12 @@ impl Shell {
         ];
         let next = others.into_iter().fold(core, earliest)?;
         Some(next.since(clock::now()))
+    }
+
+    /// Whether a timer of the core has come, by the moment of this turn.
+    fn is_due(&self) -> bool {
+        let next = self.core.next_timeout();
+        next.is_some_and(|(at, _)| at <= self.now)
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> Result<(), Error> {
