@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::process::Command;
 use std::time::Instant;
 
@@ -273,12 +274,12 @@ fn with_ipvs(test: impl FnOnce(&mut Ipvs) + Send + 'static) {
     let result = std::thread::spawn(move || {
         let has_ip = Command::new("ip").arg("-V").output().is_ok();
         if !has_ip || unshare(CloneFlags::CLONE_NEWNET).is_err() {
-            eprintln!("SKIPPED: a network namespace needs root and iproute2");
+            skipped("a network namespace needs root and iproute2");
             return;
         }
         let mut ipvs = match Ipvs::open() {
             Err(IpvsError::Missing) => {
-                eprintln!("SKIPPED: the kernel has no IPVS");
+                skipped("the kernel has no IPVS");
                 return;
             }
             result => result.unwrap(),
@@ -300,4 +301,9 @@ fn with_ipvs(test: impl FnOnce(&mut Ipvs) + Send + 'static) {
 fn ipvsadm() -> Option<String> {
     let output = Command::new("ipvsadm").args(["-S", "-n"]).output().ok()?;
     Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Says so past the test's captured output.
+fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
 }

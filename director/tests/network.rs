@@ -2,6 +2,7 @@
 //! iproute2; without them the tests say so and pass.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::io::Write;
 use std::net::Ipv4Addr;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -218,7 +219,7 @@ fn in_a_namespace(test: impl FnOnce() + Send + 'static) {
     let result = std::thread::spawn(move || {
         let has_ip = Command::new("ip").arg("-V").output().is_ok();
         if !has_ip || unshare(CloneFlags::CLONE_NEWNET).is_err() {
-            eprintln!("SKIPPED: a network namespace needs root and iproute2");
+            skipped("a network namespace needs root and iproute2");
             return;
         }
         ip("link set lo up");
@@ -279,4 +280,9 @@ fn routes(rtnl: &mut Rtnl) -> Vec<Route> {
     };
     routes.sort_by_key(|route| (route.destination.address.is_ipv6(), route.via.is_some()));
     routes
+}
+
+/// Says so past the test's captured output.
+fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
 }

@@ -267,7 +267,7 @@ impl Node {
             File::open("/proc/thread-self/ns/net").ok()
         });
         let Some(namespace) = made.join().unwrap() else {
-            eprintln!("SKIPPED: a network namespace needs root and iproute2");
+            skipped("a network namespace needs root and iproute2");
             return None;
         };
         fs::create_dir_all(folder).unwrap();
@@ -436,4 +436,9 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
         assert!(start.elapsed() < PATIENCE, "waited in vain for {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Says so past the test's captured output.
+fn skipped(why: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {why}");
 }

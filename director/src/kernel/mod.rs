@@ -39,6 +39,8 @@ pub struct Kernel {
     network_read_at: Option<Instant>,
     table_read_at: Option<Instant>,
     reader: TableReader,
+    /// The last reading of the table failed.
+    table_failed: bool,
     table_read_last: Option<Instant>,
 }
 
@@ -57,6 +59,7 @@ impl Kernel {
             network_read_at: None,
             table_read_at: None,
             reader: TableReader::default(),
+            table_failed: false,
             table_read_last: None,
         })
     }
@@ -120,7 +123,7 @@ impl Kernel {
     }
 
     /// Does a slice of what is to be read; returns a part when it has been read whole. A reading that fails is tried
-    /// again a little later.
+    /// again a little later; when that of the IPVS table fails again, the table counts as empty.
     pub fn read(&mut self, now: Instant) -> Option<Snapshot> {
         if self.network_read_at.is_some_and(|at| at <= now) {
             return self.read_network(now);
@@ -151,6 +154,7 @@ impl Kernel {
         let slice = self.ipvs().map_or(Ok(true), |ipvs| reader.slice(ipvs));
         match slice {
             Ok(true) => {
+                self.table_failed = false;
                 self.table_read_at = None;
                 self.table_read_last = Some(clock::now());
                 Some(reader.finish())
@@ -164,7 +168,13 @@ impl Kernel {
                 self.ipvs = None;
                 self.note_trouble(error.to_string());
                 self.table_read_at = Some(now + limits::KERNEL_RETRY);
-                None
+                if !core::mem::replace(&mut self.table_failed, true) {
+                    return None;
+                }
+                // The core waits for an answer before it does anything, and virtual addresses must not hang on IPVS.
+                // An empty table does no harm: nothing is deleted for it, and what is there already stays.
+                self.table_read_at = None;
+                Some(TableReader::default().finish())
             }
         }
     }
