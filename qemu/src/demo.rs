@@ -328,6 +328,7 @@ impl Story {
             run.streams.alive,
             run.streams.wanted
         ));
+        run.streams.lost.iter().for_each(|lost| self.say(lost));
         Ok(run)
     }
 
