@@ -39,7 +39,8 @@ const KEEP: usize = 16 << 10;
 /// # Errors
 /// [`FrameError::Oversize`] when the payload is longer than `limit`.
 pub fn encode<T: Serialize>(value: &T, limit: usize) -> Result<Vec<u8>, FrameError> {
-    let body = postcard::to_extend(value, vec![VERSION]).map_err(|_| FrameError::Payload)?;
+    // A tuple is its members one after the other, and a u8 one byte.
+    let body = postcard::to_allocvec(&(VERSION, value)).map_err(|_| FrameError::Payload)?;
     if body.len() > limit.saturating_add(1) {
         return Err(FrameError::Oversize);
     }

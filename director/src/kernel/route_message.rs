@@ -237,3 +237,80 @@ fn ip_address(address: &RouteAddress) -> Option<IpAddr> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn an_address_is_read_as_it_was_written_and_known_for_ours() {
+        for cidr in [
+            "192.0.2.1/24",
+            "192.0.2.100/32",
+            "2001:db8::1/64",
+            "2001:db8::100/128",
+        ] {
+            let id = AddressId {
+                ifindex: Ifindex(3),
+                cidr: cidr.parse().unwrap(),
+            };
+            let message = RouteNetlinkMessage::NewAddress(address_of(&id));
+            assert_eq!(address(&there_and_back(message)), Some((id, true)));
+        }
+    }
+
+    #[test]
+    fn a_route_is_read_as_it_was_written_and_a_foreign_one_is_not_read() {
+        let default = Route {
+            destination: "0.0.0.0/0".parse().unwrap(),
+            via: Some("192.0.2.254".parse().unwrap()),
+            ifindex: Some(Ifindex(3)),
+            source: Some("192.0.2.1".parse().unwrap()),
+            metric: 5,
+        };
+        let direct = Route {
+            destination: "2001:db8::/32".parse().unwrap(),
+            via: None,
+            source: None,
+            metric: 0,
+            ..default
+        };
+        for wished in [default, direct] {
+            let message = RouteNetlinkMessage::NewRoute(route_of(&wished));
+            assert_eq!(route(&there_and_back(message)), Some(wished));
+        }
+        let mut foreign = route_of(&default);
+        foreign.header.protocol = RouteProtocol::Static;
+        assert_eq!(route(&RouteNetlinkMessage::NewRoute(foreign)), None);
+    }
+
+    proptest! {
+        #[test]
+        fn hostile_messages_never_panic(
+            kind in prop::sample::select(vec![16u16, 17, 20, 21, 24]), bytes in prop::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let length = u32::try_from(bytes.len() + 16).unwrap();
+            let mut message = [&length.to_ne_bytes()[..], &kind.to_ne_bytes()[..], &[0; 10][..]].concat();
+            message.extend(bytes);
+            if let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&message)
+                && let NetlinkPayload::InnerMessage(message) = message.payload
+            {
+                let _ = (link(&message), link_gone(&message), address(&message), route(&message));
+            }
+        }
+    }
+
+    fn there_and_back(message: RouteNetlinkMessage) -> RouteNetlinkMessage {
+        let mut message = NetlinkMessage::from(message);
+        message.finalize();
+        let mut bytes = vec![0; message.buffer_len()];
+        message.serialize(&mut bytes);
+        match NetlinkMessage::deserialize(&bytes).unwrap().payload {
+            NetlinkPayload::InnerMessage(message) => message,
+            payload => panic!("{payload:?}"),
+        }
+    }
+}
