@@ -193,38 +193,16 @@ impl Routers {
         None
     }
 
-    /// The next packet of any router: adverts before announcements within a router.
+    /// The next packet: adverts of all routers before announcements of any.
     pub(super) fn poll_transmit(&mut self) -> Option<Output> {
-        for slot in &mut self.slots {
-            let Some((ifindex, mac)) = slot.place else {
-                continue;
-            };
-            match slot.machine.poll_transmit() {
-                None => {}
-                Some(Transmit::Announce { address }) => {
-                    return Some(Output::Announce {
-                        ifindex,
-                        mac,
-                        address,
-                    });
-                }
-                Some(Transmit::Advert {
-                    source,
-                    destination,
-                    payload,
-                }) => {
-                    // The machine's adverts fit: both bounds are ADVERT_BYTES_MAX.
-                    let payload = AdvertBytes::from_slice(payload).unwrap_or_default();
-                    return Some(Output::Advert {
-                        ifindex,
-                        source,
-                        destination,
-                        payload,
-                    });
-                }
-            }
+        let advert = self
+            .slots
+            .iter()
+            .position(|slot| slot.place.is_some() && slot.machine.wants_advert());
+        match advert.and_then(|index| self.slots.get_mut(index)) {
+            Some(slot) => slot.poll_transmit(),
+            None => self.slots.iter_mut().find_map(Slot::poll_transmit),
         }
-        None
     }
 
     pub(super) fn poll_event(&mut self) -> Option<Event> {
@@ -268,6 +246,28 @@ impl Routers {
 }
 
 impl Slot {
+    fn poll_transmit(&mut self) -> Option<Output> {
+        let (ifindex, mac) = self.place?;
+        Some(match self.machine.poll_transmit()? {
+            Transmit::Announce { address } => Output::Announce {
+                ifindex,
+                mac,
+                address,
+            },
+            Transmit::Advert {
+                source,
+                destination,
+                payload,
+            } => Output::Advert {
+                ifindex,
+                source,
+                destination,
+                // The machine's adverts fit: both bounds are ADVERT_BYTES_MAX.
+                payload: AdvertBytes::from_slice(payload).unwrap_or_default(),
+            },
+        })
+    }
+
     fn follow_addresses(&mut self, now: Instant, actual: &Actual) {
         let Some((ifindex, _)) = self.place else {
             return;

@@ -58,6 +58,8 @@ pub enum Event {
     Stalled(Duration),
     /// Gives up: announced priority 0 and serves on until a successor is heard, or for this time.
     Leaving(Duration),
+    /// Nobody took over in a planned handover: stays Active.
+    NoSuccessor,
     /// The operator let it compete again.
     Resumed,
 }
@@ -180,6 +182,7 @@ impl fmt::Display for Event {
                 "gives up: priority 0 announced, serves until a successor is heard, at most {}",
                 Seconds(*limit)
             ),
+            Self::NoSuccessor => f.write_str("no successor was heard: stays Active"),
             Self::Resumed => f.write_str("competes again by its priority"),
         }
     }

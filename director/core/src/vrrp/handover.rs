@@ -15,13 +15,19 @@ use crate::wire::vrrp::Version;
 
 impl Router {
     /// Gives up: says so, and serves on until a successor is heard. The bound is the worst skew (v2: a second, v3:
-    /// an interval) and a margin.
+    /// an interval) and a margin; without a stop to wait for it, also the interval in which a successor whose first
+    /// advert was lost sends its second.
     pub(super) fn leave(&mut self, now: Instant, stops: bool) {
         let worst_skew = match self.settings.version {
             Version::V2 => Duration::from_secs(1),
             Version::V3 => self.settings.advert_interval,
         };
-        let limit = worst_skew + limits::RESIGN_MARGIN;
+        let second_advert = if stops {
+            Duration::ZERO
+        } else {
+            self.settings.advert_interval
+        };
+        let limit = worst_skew + second_advert + limits::RESIGN_MARGIN;
         self.send(now, 0);
         self.tell(Event::Leaving(limit));
         self.set_leaving(Some(Leaving {
@@ -36,19 +42,24 @@ impl Router {
     /// router that is Active now is a successor; one that gives up as well is none, and is not answered either.
     pub(super) fn leaving(&mut self, now: Instant, leaving: Leaving, trigger: Trigger) {
         match trigger {
-            Trigger::Timer if leaving.until <= now => self.let_go(now, leaving, None),
+            Trigger::Timer if leaving.until <= now && leaving.stops => {
+                self.enter(now, STOPPED, Cause::HandedOver(None));
+            }
+            Trigger::Timer if leaving.until <= now => {
+                self.tell(Event::NoSuccessor);
+                self.stay(now);
+            }
             Trigger::Timer => self.repeat(now, leaving),
             Trigger::Advert(advert) if advert.priority > 0 => {
-                self.let_go(now, leaving, Some(advert));
+                self.let_go(now, leaving, &advert);
             }
             Trigger::Resign { stops: true } => self.set_leaving(Some(Leaving {
                 stops: true,
                 ..leaving
             })),
             Trigger::Resume if !leaving.stops => {
-                self.set_leaving(None);
-                self.answer(now);
                 self.tell(Event::Resumed);
+                self.stay(now);
             }
             // A stop is not taken back, a second word changes nothing, and the interface was looked at before.
             Trigger::Advert(_)
@@ -83,18 +94,21 @@ impl Router {
         }
     }
 
-    /// The end of a planned handover.
-    fn let_go(&mut self, now: Instant, leaving: Leaving, successor: Option<Advert>) {
-        let cause = Cause::HandedOver(successor.map(|advert| advert.source));
+    /// The end of a planned handover to a successor.
+    fn let_go(&mut self, now: Instant, leaving: Leaving, successor: &Advert) {
+        let cause = Cause::HandedOver(Some(successor.source));
         if leaving.stops {
             return self.enter(now, STOPPED, cause);
         }
         self.handed_over = true;
-        let hears = successor.map_or(Hears::Nobody, |advert| {
-            self.learn(&advert);
-            Hears::Active(peer(&advert, now))
-        });
-        self.become_backup(now, hears, cause);
+        self.learn(successor);
+        self.become_backup(now, Hears::Active(peer(successor, now)), cause);
+    }
+
+    /// Stays Active: to give up where nobody takes over would be an outage that nobody asked for.
+    fn stay(&mut self, now: Instant) {
+        self.set_leaving(None);
+        self.answer(now);
     }
 
     /// Not Active, and told to give up: does not preempt.

@@ -164,9 +164,9 @@ impl Router {
         self.step(now, Trigger::Adopt);
     }
 
-    /// Planned handover of an Active router: announces priority 0, serves until a successor is heard (bounded), then
-    /// becomes Backup and does not preempt, until it hears no Active router any more, is reconfigured or
-    /// [`Router::resume`]d. A Backup router that is told so does not preempt either.
+    /// Planned handover of an Active router: announces priority 0, serves until a successor is heard, then becomes
+    /// Backup and does not preempt, until it hears no Active router any more, is reconfigured or [`Router::resume`]d.
+    /// Where nobody takes over it stays Active. A Backup router that is told so does not preempt either.
     pub fn resign(&mut self, now: Instant) {
         self.step(now, Trigger::Resign { stops: false });
     }
@@ -179,6 +179,12 @@ impl Router {
     /// As [`Router::resign`], but ends in Initialize for good; see [`Router::is_stopped`].
     pub fn stop(&mut self, now: Instant) {
         self.step(now, Trigger::Resign { stops: true });
+    }
+
+    /// Whether [`Router::poll_transmit`] has an advert next.
+    #[must_use]
+    pub fn wants_advert(&self) -> bool {
+        !self.outbox.is_empty()
     }
 
     /// Whether [`Router::poll_transmit`] may have something.

@@ -1,0 +1,112 @@
+//! Configurations as the stories need them.
+
+/// The example of the repository, with connections synchronised, so that they outlive the director that they began on.
+pub const PAIR: &str = include_str!("../../../rootfs/examples/pair/keepalived.conf");
+
+/// The pair's example with connection synchronisation.
+pub fn synchronised_pair() -> String {
+    if PAIR.contains("lvs_sync_daemon") {
+        return PAIR.to_owned();
+    }
+    format!("global_defs {{\n    lvs_sync_daemon lan0 web\n}}\n\n{PAIR}")
+}
+
+/// The protocol that a virtual router speaks, and what its configuration says for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// VRRPv2 with a password.
+    V2WithPassword,
+    /// VRRPv3.
+    V3,
+}
+
+impl Protocol {
+    /// The version on the wire.
+    pub fn version(self) -> u8 {
+        match self {
+            Self::V2WithPassword => 2,
+            Self::V3 => 3,
+        }
+    }
+
+    fn globals(self) -> String {
+        format!("global_defs {{\n    vrrp_version {}\n}}\n", self.version())
+    }
+
+    fn authentication(self) -> &'static str {
+        match self {
+            Self::V2WithPassword => {
+                "    authentication {\n        auth_type PASS\n        auth_pass keelson\n    }\n"
+            }
+            Self::V3 => "",
+        }
+    }
+}
+
+/// A keepalived.conf for one of two routers that share the pair's virtual address, with one real server. keepalived and
+/// the product read the same file, but for the name of the interface.
+pub fn sharing(protocol: Protocol, interface: &str, priority: u8) -> String {
+    let (globals, authentication) = (protocol.globals(), protocol.authentication());
+    format!(
+        "{globals}
+vrrp_instance web {{
+    interface {interface}
+    virtual_router_id 51
+    priority {priority}
+    advert_int 1
+{authentication}    virtual_ipaddress {{
+        10.77.0.100/24
+    }}
+}}
+
+{}",
+        service("DR", &["10.77.0.21"])
+    )
+}
+
+/// A keepalived.conf for a pair between two segments: the service's address outside, the servers' way back inside.
+pub fn translating() -> String {
+    format!(
+        "vrrp_instance web {{
+    interface lan0
+    virtual_router_id 51
+    @director1 priority 150
+    @director2 priority 100
+    advert_int 1
+    virtual_ipaddress {{
+        10.77.0.100/24
+        10.77.1.1/24 dev inside0
+    }}
+}}
+
+{}",
+        service("NAT", &["10.77.1.21", "10.77.1.22"])
+    )
+}
+
+/// The pair's service with these real servers.
+pub fn service(kind: &str, servers: &[&str]) -> String {
+    let servers: String = servers
+        .iter()
+        .map(|address| {
+            format!(
+                "    real_server {address} 80 {{
+        weight 1
+        TCP_CHECK {{
+            connect_timeout 2
+        }}
+    }}
+"
+            )
+        })
+        .collect();
+    format!(
+        "virtual_server 10.77.0.100 80 {{
+    lb_algo rr
+    lb_kind {kind}
+    protocol TCP
+    delay_loop 2
+{servers}}}
+"
+    )
+}

@@ -1,0 +1,9 @@
+//! The lab tests: the real image on the real kernel with real packets, told as stories.
+//!
+//! One lab at a time runs on a machine, so these tests wait for each other whatever the number of test threads. What a
+//! story measured is printed: `cargo test -p tests --test lab -- --nocapture`.
+
+mod interop;
+mod lone;
+mod nat;
+mod pair;
