@@ -72,21 +72,30 @@ fn links_addresses_and_routes_are_set_and_read_back() {
             source: None,
             metric: 0,
         };
+        let by_hop = Route {
+            destination: "198.51.101.0/24".parse().unwrap(),
+            via: default.via,
+            ifindex: None,
+            source: None,
+            metric: 0,
+        };
         let direct6 = Route {
             destination: "2001:db8:1::/64".parse().unwrap(),
             ..direct
         };
         ip("route add 203.0.113.0/24 dev left");
-        for route in [default, direct, direct6] {
+        for route in [default, direct, by_hop, direct6] {
             rtnl.apply(&Op::AddRoute(route)).unwrap();
             assert_eq!(rtnl.apply(&Op::AddRoute(route)), Err(OpError::EXISTS));
         }
         assert_eq!(
             routes(&mut rtnl),
-            [direct, default, direct6].into_iter().collect::<Vec<_>>()
+            [direct, default, by_hop, direct6]
+                .into_iter()
+                .collect::<Vec<_>>()
         );
 
-        for route in [default, direct, direct6] {
+        for route in [default, direct, by_hop, direct6] {
             rtnl.apply(&Op::DelRoute(route)).unwrap();
             assert_eq!(rtnl.apply(&Op::DelRoute(route)), Err(OpError::NO_SERVICE));
         }
@@ -153,9 +162,7 @@ fn the_monitor_hears_of_links_and_addresses() {
 fn adverts_are_heard_by_the_other_end_alone_and_carry_any_source() {
     in_a_namespace(|| {
         let mut rtnl = Rtnl::open().unwrap();
-        ip("link add left type veth peer name right");
-        ip("link set left up");
-        ip("link set right up");
+        cable(&mut rtnl);
         ip("address add 192.0.2.1/24 dev left");
         let (left, right) = (
             link(&mut rtnl, "left").ifindex,
@@ -197,9 +204,7 @@ fn adverts_are_heard_by_the_other_end_alone_and_carry_any_source() {
 fn an_announcement_reaches_the_neighbour_table() {
     in_a_namespace(|| {
         let mut rtnl = Rtnl::open().unwrap();
-        ip("link add left type veth peer name right");
-        ip("link set left up");
-        ip("link set right up");
+        cable(&mut rtnl);
         ip("address add 192.0.2.1/24 dev right");
         let vip = Ipv4Addr::new(192, 0, 2, 100);
         ip("neighbour add 192.0.2.100 lladdr 02:00:00:00:00:01 dev right nud stale");
@@ -229,6 +234,16 @@ fn in_a_namespace(test: impl FnOnce() + Send + 'static) {
     if let Err(panic) = result {
         std::panic::resume_unwind(panic);
     }
+}
+
+/// A cable with both ends up, named left and right, that lets packets through.
+fn cable(rtnl: &mut Rtnl) {
+    ip("link add left type veth peer name right");
+    ip("link set left up");
+    ip("link set right up");
+    wait_until("the carrier", || {
+        link(rtnl, "left").carrier && link(rtnl, "right").carrier
+    });
 }
 
 /// Looks until it is so: the kernel delivers packets and notifications on threads of its own.

@@ -127,7 +127,8 @@ pub(super) fn link(message: &RouteNetlinkMessage) -> Option<Link> {
         mac,
         mtu,
         up: flags.contains(LinkFlags::Up),
-        carrier: flags.contains(LinkFlags::LowerUp),
+        // The carrier alone is too early: until the link runs, what is sent is silently dropped (net/core/link_watch.c).
+        carrier: flags.contains(LinkFlags::LowerUp | LinkFlags::Running),
         loopback: flags.contains(LinkFlags::Loopback),
     })
 }
@@ -207,12 +208,24 @@ pub(super) fn route(message: &RouteNetlinkMessage) -> Option<Route> {
             RouteAttribute::Gateway(via) => route.via = ip_address(via),
             RouteAttribute::Oif(link) => route.ifindex = Some(Ifindex(*link)),
             RouteAttribute::PrefSource(source) => route.source = ip_address(source),
-            RouteAttribute::Priority(IPV6_METRIC) if any.is_ipv6() => {}
             RouteAttribute::Priority(metric) => route.metric = *metric,
             _ => {}
         }
     }
     Some(route)
+}
+
+/// Whether the kernel reports `found` for the route that was asked for as `asked`.
+pub(super) fn is_answered_by(asked: &Route, found: &Route) -> bool {
+    let decided = Route {
+        ifindex: asked.ifindex.or(found.ifindex),
+        metric: match asked.metric {
+            0 if asked.destination.address.is_ipv6() => IPV6_METRIC,
+            metric => metric,
+        },
+        ..*asked
+    };
+    decided == *found
 }
 
 fn family_of(address: IpAddr) -> AddressFamily {

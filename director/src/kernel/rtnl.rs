@@ -8,11 +8,12 @@ use core::future::Future;
 use core::net::IpAddr;
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
-use director_core::kernel::{Op, OpError, Snapshot};
+use director_core::kernel::{Op, OpError, Route, Snapshot};
 use futures_util::StreamExt;
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL, NLM_F_REQUEST,
@@ -37,6 +38,8 @@ const DUMP_ATTEMPTS: u32 = 3;
 pub struct Rtnl {
     connection: Connection<RouteNetlinkMessage, RouteSocket>,
     handle: Handle,
+    /// Routes as they were asked for. The kernel reports them with what it decided itself, an interface or a metric.
+    asked: BTreeSet<Route>,
 }
 
 impl Rtnl {
@@ -52,7 +55,11 @@ impl Rtnl {
             .socket_mut()
             .socket_mut()
             .set_netlink_get_strict_chk(true);
-        Ok(Self { connection, handle })
+        Ok(Self {
+            connection,
+            handle,
+            asked: BTreeSet::new(),
+        })
     }
 
     /// Does one operation; those of IPVS are refused.
@@ -80,7 +87,13 @@ impl Rtnl {
             _ => return Err(OpError(libc::EOPNOTSUPP)),
         };
         let exchange = exchange(self.handle.clone(), request, flags | NLM_F_ACK);
-        self.run(exchange)?.map(|_| ())
+        self.run(exchange)?.map(|_| ())?;
+        match op {
+            Op::AddRoute(route) => drop(self.asked.insert(*route)),
+            Op::DelRoute(route) => drop(self.asked.remove(route)),
+            _ => {}
+        }
+        Ok(())
     }
 
     /// Reads links, addresses and the director's routes.
@@ -95,8 +108,19 @@ impl Rtnl {
         Ok(Snapshot::Network {
             links: links.iter().filter_map(message::link).collect(),
             addresses: addresses.iter().filter_map(message::address).collect(),
-            routes: routes.iter().filter_map(message::route).collect(),
+            routes: routes
+                .iter()
+                .filter_map(message::route)
+                .map(|route| self.as_asked(route))
+                .collect(),
         })
+    }
+
+    /// A route as it was asked for. One that a former director asked for without an interface is reported with the
+    /// kernel's; it is then replaced once.
+    fn as_asked(&self, found: Route) -> Route {
+        let is_it = |asked: &&Route| message::is_answered_by(asked, &found);
+        self.asked.iter().find(is_it).copied().unwrap_or(found)
     }
 
     fn dump(&mut self, request: &RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>, OpError> {
@@ -146,7 +170,12 @@ impl Rtnl {
 
     fn reopen(&mut self, errno: i32) -> OpError {
         match Self::open() {
-            Ok(fresh) => *self = fresh,
+            Ok(Self {
+                connection, handle, ..
+            }) => {
+                self.connection = connection;
+                self.handle = handle;
+            }
             Err(error) => log::error!("rtnetlink socket: {error}"),
         }
         OpError(errno)
