@@ -127,7 +127,8 @@ pub(super) fn link(message: &RouteNetlinkMessage) -> Option<Link> {
         mac,
         mtu,
         up: flags.contains(LinkFlags::Up),
-        // The carrier alone is too early: until the link runs, what is sent is silently dropped (net/core/link_watch.c).
+        // The carrier alone is too early: until the link runs, what is sent is silently dropped
+        // (net/core/link_watch.c).
         carrier: flags.contains(LinkFlags::LowerUp | LinkFlags::Running),
         loopback: flags.contains(LinkFlags::Loopback),
     })
@@ -303,7 +304,8 @@ mod tests {
     proptest! {
         #[test]
         fn hostile_messages_never_panic(
-            kind in prop::sample::select(vec![16u16, 17, 20, 21, 24]), bytes in prop::collection::vec(any::<u8>(), 0..200),
+            kind in prop::sample::select(vec![16u16, 17, 20, 21, 24]),
+            bytes in prop::collection::vec(any::<u8>(), 0..200),
         ) {
             let length = u32::try_from(bytes.len() + 16).unwrap();
             let mut message = [&length.to_ne_bytes()[..], &kind.to_ne_bytes()[..], &[0; 10][..]].concat();
