@@ -4,11 +4,10 @@
 mod fake;
 
 use std::process::{Child, Stdio};
-use std::time::Instant;
 
 use director::frame;
 use director::proto::{Reply, Request, Tagged};
-use fake::{Director, PATIENCE, Place, Terminal, keelson, status};
+use fake::{Director, Place, Terminal, keelson, status};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{LocalFlags, tcgetattr};
 use nix::unistd::Pid;
@@ -155,15 +154,7 @@ fn a_line_that_nobody_reads_stops_nothing() {
     for _ in 0..300 {
         terminal.types("status json\r");
     }
-    let began = Instant::now();
-    while director.requests().len() < 300 {
-        assert!(
-            began.elapsed() < PATIENCE,
-            "{} requests",
-            director.requests().len()
-        );
-        std::thread::yield_now();
-    }
+    director.wait_for_requests(300);
     terminal.expect("bytes not shown: the line is too slow]");
     terminal.types("log 1\r");
     terminal.expect("second");

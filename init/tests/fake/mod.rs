@@ -13,7 +13,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -76,7 +76,13 @@ impl Drop for Place {
 /// The fake director; it goes away when it is dropped, as a real one that is killed.
 pub struct Director {
     path: PathBuf,
-    state: Arc<Mutex<State>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    asked: Condvar,
 }
 
 #[derive(Default)]
@@ -89,12 +95,15 @@ struct State {
 impl Director {
     pub fn start(path: &str) -> Self {
         let listener = UnixListener::bind(path).unwrap();
-        let state = Arc::new(Mutex::new(State::default()));
-        let shared = Arc::clone(&state);
+        let director = Self {
+            path: PathBuf::from(path),
+            shared: Arc::default(),
+        };
+        let shared = Arc::clone(&director.shared);
         thread::spawn(move || {
             for client in listener.incoming() {
                 let client = client.unwrap();
-                let mut state = shared.lock().unwrap();
+                let mut state = shared.state.lock().unwrap();
                 if state.ended {
                     return;
                 }
@@ -103,15 +112,12 @@ impl Director {
                 thread::spawn(move || serve(client, &shared));
             }
         });
-        Self {
-            path: PathBuf::from(path),
-            state,
-        }
+        director
     }
 
     /// What was asked so far, in order, without the questions about access.
     pub fn requests(&self) -> Vec<Request> {
-        let state = self.state.lock().unwrap();
+        let state = self.shared.state.lock().unwrap();
         state
             .requests
             .iter()
@@ -119,11 +125,24 @@ impl Director {
             .cloned()
             .collect()
     }
+
+    /// Waits until so much was asked, questions about access included.
+    #[track_caller]
+    pub fn wait_for_requests(&self, count: usize) {
+        let state = self.shared.state.lock().unwrap();
+        let few = |state: &mut State| state.requests.len() < count;
+        let (state, waited) = self
+            .shared
+            .asked
+            .wait_timeout_while(state, PATIENCE, few)
+            .unwrap();
+        assert!(!waited.timed_out(), "{} requests", state.requests.len());
+    }
 }
 
 impl Drop for Director {
     fn drop(&mut self) {
-        let mut state = self.state.lock().unwrap();
+        let mut state = self.shared.state.lock().unwrap();
         state.ended = true;
         for client in &state.clients {
             let _ = client.shutdown(Shutdown::Both);
@@ -135,7 +154,7 @@ impl Drop for Director {
     }
 }
 
-fn serve(mut client: UnixStream, state: &Mutex<State>) {
+fn serve(mut client: UnixStream, shared: &Shared) {
     let mut decoder = Decoder::new(frame::REQUEST_MAX);
     let mut chunk = [0; 1000];
     let mut authorized = false;
@@ -146,7 +165,13 @@ fn serve(mut client: UnixStream, state: &Mutex<State>) {
                 panic!("{item:?}")
             };
             let request: Tagged<Request> = frame::decode(payload).unwrap();
-            state.lock().unwrap().requests.push(request.body.clone());
+            shared
+                .state
+                .lock()
+                .unwrap()
+                .requests
+                .push(request.body.clone());
+            shared.asked.notify_all();
             let reply = Tagged {
                 tag: request.tag,
                 body: answer(request.body, &mut authorized),
