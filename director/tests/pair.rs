@@ -203,6 +203,22 @@ fn an_operator_checks_replaces_reloads_and_hands_over() {
 }
 
 #[test]
+fn the_loop_beats_into_the_pipe_that_it_was_given() {
+    let Some(mut pair) = Pair::new("beat") else {
+        return;
+    };
+    let (receiver, sender) = std::io::pipe().unwrap();
+    // Only a copy that stays open across exec reaches the director.
+    let inherited = nix::unistd::dup(&sender).unwrap();
+    let number = inherited.as_raw_fd().to_string();
+    pair.left.start_with(&[("KEELSON_HEARTBEAT_FD", &number)]);
+    drop((sender, inherited));
+    let mut beats = [1; 2];
+    (&receiver).read_exact(&mut beats).unwrap();
+    assert_eq!(beats, [0, 0]);
+}
+
+#[test]
 fn a_broken_configuration_leaves_a_node_that_can_be_asked() {
     let Some(mut pair) = Pair::new("broken") else {
         return;
@@ -317,10 +333,15 @@ impl Node {
     }
 
     fn start(&mut self) {
+        self.start_with(&[]);
+    }
+
+    fn start_with(&mut self, environment: &[(&str, &str)]) {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
             .args(["--exact", "as_a_director", "--nocapture"])
-            .env(FOLDER, &self.folder);
+            .env(FOLDER, &self.folder)
+            .envs(environment.iter().copied());
         self.child = Some(self.inside(&mut command, Command::spawn).unwrap());
         let socket = self.folder.join("socket");
         wait_until("the control socket", || {
