@@ -68,9 +68,10 @@ impl Lab {
 
     /// Everything but switching the machines on. One lab at a time runs on a machine: others wait here.
     pub fn prepare(topology: &Topology, report: Report) -> Result<Self, LabError> {
-        setup::ensure(report)?;
         let workspace = Workspace::new();
+        // Before the set-up: two tests that install packages at once would find apt locked.
         let lock = LabLock::take(&workspace.target, report)?;
+        setup::ensure(report)?;
         let images = Images::made_for(topology, &workspace, report)?;
         let mut sockets = SocketFolder::create()?;
         let logs = workspace.target.join("lab").join(&topology.name);
