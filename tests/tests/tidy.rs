@@ -210,13 +210,11 @@ impl File {
         }
     }
 
-    /// Whether all of it is test code.
+    /// Whether all of it is test code: it lies in a package's or a module's `tests`.
     fn is_test(&self) -> bool {
-        let name = self.path.file_name().unwrap_or_default();
-        name == "tests.rs"
-            || self.path.parent().is_some_and(|parent| {
-                parent.ends_with("tests/tests") || parent.ends_with("director/tests")
-            })
+        let inside = self.path.strip_prefix(root()).unwrap_or(&self.path);
+        let mut parts = inside.components().skip(1);
+        parts.any(|part| part.as_os_str() == "tests" || part.as_os_str() == "tests.rs")
     }
 
     /// The top module of the core that it belongs to.

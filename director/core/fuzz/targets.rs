@@ -16,8 +16,11 @@ use director_core::time::{Duration, Instant};
 use director_core::wire::http::Reader;
 use director_core::wire::{ipv4, vrrp};
 
+/// What one fuzzer does with its bytes; it panics when something is wrong.
+pub(crate) type Target = fn(&[u8]);
+
 /// All targets by name.
-pub(crate) const TARGETS: [(&str, fn(&[u8])); 6] = [
+pub(crate) const TARGETS: [(&str, Target); 6] = [
     ("advert", advert),
     ("config", config),
     ("director", director),
@@ -52,7 +55,8 @@ pub(crate) fn config(data: &[u8]) {
     for diagnostic in &parsed.diagnostics {
         let text = diagnostic.to_string();
         assert!(
-            text.chars().all(|c| !c.is_control() || c == '\n'),
+            text.chars()
+                .all(|c| !c.is_control() || matches!(c, '\n' | '\t')),
             "safe for a terminal"
         );
     }
@@ -162,7 +166,7 @@ impl Fuzzed {
             }
             5 | 6 => self.probe(bytes),
             7 | 8 => {
-                let op = self.ops.pop().unwrap_or(OpId(bytes.two().into()));
+                let op = self.ops.pop().unwrap_or_else(|| OpId(bytes.two().into()));
                 let errno = i32::from(bytes.one());
                 let result = if errno < 128 {
                     Ok(())

@@ -57,7 +57,7 @@ pub enum Fault {
         /// Where.
         node: usize,
     },
-    /// The network device is gone, and comes again under another number.
+    /// The network device is gone with all memberships, and comes again under another number or the same one.
     DeviceGone {
         /// Where.
         node: usize,
@@ -226,7 +226,7 @@ impl World {
                 path.delay = *delay;
             }
             Fault::Stall { node } => {
-                self.nodes[*node].stalled = self.nodes[*node].director.is_some()
+                self.nodes[*node].stalled = self.nodes[*node].director.is_some();
             }
             Fault::Crash { node } => self.nodes[*node].kill(),
             Fault::PowerCut { node } => {
@@ -238,7 +238,13 @@ impl World {
             }
             Fault::Unplug { node } => self.nodes[*node].kernel.plug(false),
             Fault::SetDown { node } => self.nodes[*node].kernel.set_up(false),
-            Fault::DeviceGone { node } => self.nodes[*node].kernel.device_goes(),
+            Fault::DeviceGone { node } => {
+                let ifindex = self.nodes[*node].kernel.ifindex;
+                self.nodes[*node]
+                    .joined
+                    .retain(|(other, _)| *other != ifindex);
+                self.nodes[*node].kernel.device_goes();
+            }
             Fault::Refuse { node, refusal } => self.nodes[*node].kernel.refusal = Some(*refusal),
             Fault::Slow { node, cost } => self.nodes[*node].kernel.cost = *cost,
             Fault::Deaf { node } => self.nodes[*node].deaf = true,
@@ -248,7 +254,7 @@ impl World {
             }
             Fault::Real { address, mood } => drop(self.reals.0.insert(*address, *mood)),
             Fault::Handover { node } => {
-                self.operator(*node, Arrival::Command(Command::Handover(None)))?
+                self.operator(*node, Arrival::Command(Command::Handover(None)))?;
             }
             Fault::Stop { node } => self.operator(*node, Arrival::Command(Command::Stop))?,
             Fault::Reload { node } => self.operator(*node, Arrival::Reload)?,
@@ -270,9 +276,10 @@ impl World {
             }
             Fault::Unplug { node } => self.nodes[*node].kernel.plug(true),
             Fault::DeviceGone { node } => {
+                let next = if self.random.chance(30) { 0 } else { 1 };
                 let kernel = &mut self.nodes[*node].kernel;
                 if !kernel.state.links.contains_key(&kernel.ifindex) {
-                    kernel.device_comes(Ifindex(kernel.ifindex.0 + 1));
+                    kernel.device_comes(Ifindex(kernel.ifindex.0 + next));
                 }
             }
             Fault::Refuse { node, .. } => {

@@ -10,7 +10,7 @@ use director_core::kernel::{Op, OpError};
 use director_core::time::{Duration, Instant};
 use director_core::{diff, limits};
 
-use super::kernel::{Kernel, is_gone_already};
+use super::kernel::is_gone_already;
 use super::network::Network;
 use super::node::Node;
 use super::reals::Reals;
@@ -89,8 +89,9 @@ impl Laws {
     ) -> Result<(), Violation> {
         self.excuse(nodes, network, neighbours);
         for node in nodes.iter_mut() {
-            let active = node.routers().any(|router| node.is_active(router));
-            node.handing_over &= active;
+            let active = node.routers().filter(|router| node.is_active(router));
+            let active: BTreeSet<u8> = active.map(|router| router.vrid).collect();
+            node.handing_over.retain(|vrid| active.contains(vrid));
         }
         let able: Vec<bool> = nodes.iter().map(Node::is_able).collect();
         let deaf = nodes.iter().any(|node| node.deaf);
@@ -202,7 +203,9 @@ impl Laws {
         if let [_, vrid, priority, ..] = payload {
             self.adverts.insert((index, *vrid), now);
             // A handover that found no successor is over.
-            nodes[index].handing_over &= *priority == 0;
+            if *priority > 0 {
+                nodes[index].handing_over.remove(vrid);
+            }
         }
         Ok(())
     }
@@ -262,7 +265,8 @@ impl Laws {
         Ok(pool.is_some_and(|(table, id)| serves(table, &id, |dest| dest.weight)))
     }
 
-    /// The kernel has done or refused something.
+    /// The kernel has done or refused something; `must_serve` says that the pool it touches had servers, and was to
+    /// have some.
     ///
     /// # Errors
     /// When a pool is empty now that could have servers.
@@ -271,9 +275,8 @@ impl Laws {
         now: Instant,
         index: usize,
         nodes: &mut [Node],
-        before: &Kernel,
         op: &Op,
-        wished: bool,
+        must_serve: bool,
         result: Result<(), OpError>,
     ) -> Result<(), Violation> {
         match result {
@@ -290,11 +293,8 @@ impl Laws {
         };
         // What others did is found at the next reading at the latest.
         let meddled = now.since(node.meddled_at) < limits::AUDIT_INTERVAL * 2;
-        let served = serves(&before.state.table, &id, |dest: &ActualDest| {
-            dest.dest.weight
-        });
         let serves_now = serves(&node.kernel.state.table, &id, |dest| dest.dest.weight);
-        if served && !serves_now && wished && !meddled {
+        if must_serve && !serves_now && !meddled {
             return Err(Violation(format!(
                 "{index}: \"{op}\" empties a pool that has servers"
             )));
@@ -394,6 +394,13 @@ fn routers(nodes: &[Node]) -> BTreeMap<u8, Duration> {
         *longest = bound.max(*longest);
     }
     bounds
+}
+
+/// Whether the pool that an operation may empty has servers in the kernel.
+#[must_use]
+pub fn serves_before(node: &Node, op: &Op) -> bool {
+    let table = &node.kernel.state.table;
+    service(op).is_some_and(|id| serves(table, &id, |dest| dest.dest.weight))
 }
 
 fn serves<D>(table: &Table<D>, id: &ServiceId, weight: impl Fn(&D) -> u32) -> bool {

@@ -1,8 +1,8 @@
 //! Directors in a world of chance: virtual time, a network that loses and cuts, kernels that refuse and are edited by
 //! others, real servers in every mood. The directors are the real ones; all around them is made of numbers.
 //!
-//! A world follows from its seed alone, so that each failure can be repeated. In each step one thing happens to one node;
-//! then all that follows is done, and the laws are checked ([`laws`]).
+//! A world follows from its seed alone, so that each failure can be repeated. In each step one thing happens to one
+//! node; then all that follows is done, and the laws are checked ([`laws`]).
 
 pub mod fault;
 pub mod kernel;
@@ -12,11 +12,12 @@ pub mod node;
 pub mod random;
 pub mod reals;
 pub mod setup;
+mod shell;
 pub mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use director_core::time::{Duration, Instant};
+use director_core::time::Duration;
 
 use self::laws::Violation;
 use self::random::Random;
@@ -104,6 +105,3 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_string()))
         .unwrap_or_else(|| "without words".to_string())
 }
-
-/// The moment that a test's world begins.
-pub const BEGIN: Instant = Instant::from_millis(500);

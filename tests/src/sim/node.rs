@@ -59,8 +59,8 @@ pub struct Node {
     pub deaf: bool,
     /// How late the shell's timer wakes it.
     pub lateness: Duration,
-    /// A handover was asked for, and the node is still Active somewhere.
-    pub handing_over: bool,
+    /// Virtual routers in which a handover was asked for, and which are still Active.
+    pub handing_over: BTreeSet<u8>,
     /// An orderly stop was asked for.
     pub stopping: bool,
     /// When somebody else last changed the kernel's state, or the kernel last refused.
@@ -84,7 +84,7 @@ impl Node {
             kernel_free_at: Instant::ZERO,
             deaf: false,
             lateness,
-            handing_over: false,
+            handing_over: BTreeSet::new(),
             stopping: false,
             meddled_at: Instant::ZERO,
         }
@@ -95,7 +95,7 @@ impl Node {
         self.director = None;
         self.incarnation += 1;
         self.stalled = false;
-        self.handing_over = false;
+        self.handing_over.clear();
         self.stopping = false;
         self.inbox.clear();
         self.sockets.clear();
@@ -146,7 +146,7 @@ impl Node {
     #[must_use]
     pub fn is_able(&self) -> bool {
         let own = self.configs[0].node.interfaces[0].addresses[0];
-        let willing = !self.stalled && !self.handing_over && !self.stopping;
+        let willing = !self.stalled && self.handing_over.is_empty() && !self.stopping;
         self.director.is_some() && willing && self.answers(own)
     }
 }

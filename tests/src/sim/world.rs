@@ -1,23 +1,19 @@
 //! Several directors, their kernels, the segment between them, real servers, and time.
 
-use core::net::Ipv4Addr;
 use std::collections::BTreeMap;
 
-use director_core::check::{Action, Io};
-use director_core::director::{Command, Director, Input, Output};
+use director_core::check::{Id, Io};
+use director_core::director::{Command, Director, Input};
 use director_core::kernel::{KernelEvent, Op, OpError};
 use director_core::time::{Duration, Instant};
 
 use super::fault::Fault;
-use super::laws::{Laws, Neighbours, Violation};
+use super::laws::{self, Laws, Neighbours, Violation};
 use super::network::Network;
 use super::node::{Arrival, Node};
 use super::random::Random;
 use super::reals::{Heard, Mood, Reals};
 use super::setup::Setup;
-
-/// Outputs of one input: a larger number is a loop.
-const OUTPUTS_MAX: usize = 100_000;
 
 /// All there is.
 #[derive(Debug)]
@@ -214,12 +210,12 @@ impl World {
             Arrival::Heard(id, heard) => self.hear(node, id, &heard),
             Arrival::Notice(event) => self.feed(node, Input::Kernel(event)),
             Arrival::Execute(op_id, op, wished) => {
-                let before = self.nodes[node].kernel.clone();
+                let served = laws::serves_before(&self.nodes[node], &op);
                 let result = self.nodes[node].kernel.apply(&op, &mut self.random);
                 self.note(|| format!("{node}: {op}: {result:?}"));
                 let nodes = &mut self.nodes;
                 self.laws
-                    .operated(self.now, node, nodes, &before, &op, wished, result)?;
+                    .operated(self.now, node, nodes, &op, served && wished, result)?;
                 self.operations.push((node, op, result));
                 self.notify(node);
                 self.feed(node, Input::Applied { op: op_id, result })
@@ -232,7 +228,13 @@ impl World {
                 self.note(|| format!("{node}: {command:?}"));
                 self.laws.disturb(self.now);
                 match command {
-                    Command::Handover(_) => self.nodes[node].handing_over = true,
+                    Command::Handover(_) => {
+                        let vrids = self.nodes[node]
+                            .routers()
+                            .map(|router| router.vrid)
+                            .collect();
+                        self.nodes[node].handing_over = vrids;
+                    }
                     Command::Stop => self.nodes[node].stopping = true,
                 }
                 self.feed(node, Input::Command(command))
@@ -308,15 +310,11 @@ impl World {
     /// Lets the director of a node hear what its kernel has to say.
     pub fn notify(&mut self, node: usize) {
         let of = &mut self.nodes[node];
-        let (deaf, incarnation) = (of.deaf, of.incarnation);
+        let deaf = of.deaf;
         for event in of.kernel.take_notices() {
             if !deaf {
                 let after = self.random.time(Duration::ZERO, Duration::from_micros(200));
-                let arrival = Arrival::Notice(event);
-                self.at(
-                    self.now + after,
-                    Happening::Arrive(node, incarnation, arrival),
-                );
+                self.arrives(self.now + after, node, Arrival::Notice(event));
             }
         }
     }
@@ -343,12 +341,7 @@ impl World {
         }
     }
 
-    fn hear(
-        &mut self,
-        node: usize,
-        id: director_core::check::Id,
-        heard: &Heard,
-    ) -> Result<(), Violation> {
+    fn hear(&mut self, node: usize, id: Id, heard: &Heard) -> Result<(), Violation> {
         // The shell has closed it meanwhile.
         if !self.nodes[node].sockets.contains_key(&id) {
             return Ok(());
@@ -365,155 +358,10 @@ impl World {
         self.feed(node, Input::Probe { id, io })
     }
 
-    /// One input, and everything that follows from it.
-    fn feed(&mut self, node: usize, input: Input<'_>) -> Result<(), Violation> {
-        if let Some(director) = &mut self.nodes[node].director {
-            director.handle(self.now, input);
-        }
-        self.drain(node)
-    }
-
-    fn drain(&mut self, node: usize) -> Result<(), Violation> {
-        let Some(director) = &mut self.nodes[node].director else {
-            return Ok(());
-        };
-        let mut outputs = Vec::new();
-        while let Some(output) = director.poll_output() {
-            outputs.push(output);
-            if outputs.len() > OUTPUTS_MAX {
-                return Err(Violation(format!("{node}: outputs without end")));
-            }
-        }
-        let mut lines = Vec::new();
-        while let Some(event) = director.poll_event() {
-            if self.trace.is_some() {
-                lines.push(event.to_string());
-            }
-        }
-        let stopped = director.stopped();
-        for line in lines {
-            self.note(|| format!("{node}: {line}"));
-        }
-        for output in outputs {
-            self.execute(node, output)?;
-        }
-        if stopped {
-            self.note(|| format!("{node}: exits"));
-            self.laws.exits(node, &self.nodes)?;
-            self.nodes[node].kill();
-            // Somebody starts it again.
-            let after = self
-                .random
-                .time(Duration::from_millis(200), Duration::from_secs(2));
-            self.plan_end(self.now + after, Fault::Crash { node });
-        }
-        Ok(())
-    }
-
-    fn execute(&mut self, node: usize, output: Output) -> Result<(), Violation> {
-        match output {
-            Output::Join { ifindex, group } => {
-                self.nodes[node].joined.insert((ifindex, group));
-                Ok(())
-            }
-            Output::Advert {
-                ifindex,
-                source,
-                destination,
-                payload,
-            } => {
-                self.note(|| format!("{node}: advert {}", describe(&payload)));
-                self.laws
-                    .advertised(self.now, node, &mut self.nodes, source, &payload)?;
-                if self.nodes[node].kernel.ifindex == ifindex {
-                    self.multicast(node, destination, &packet(source, destination, &payload));
-                }
-                Ok(())
-            }
-            Output::Announce { address, .. } => {
-                self.laws.announced(node, &self.nodes, address)?;
-                if self.nodes[node].kernel.has_link() {
-                    self.neighbours.insert(address.into(), Some(node));
-                }
-                Ok(())
-            }
-            Output::Apply(id, op) => {
-                let wished = self.laws.asked(self.now, node, &self.nodes, &op)?;
-                self.ask_kernel(node, Arrival::Execute(id, op, wished));
-                Ok(())
-            }
-            Output::Read(part) => {
-                self.ask_kernel(node, Arrival::Read(part));
-                Ok(())
-            }
-            Output::Probe(id, action) => self.probe(node, id, action),
-        }
-    }
-
-    /// The shell asks the kernel one thing after the other.
-    fn ask_kernel(&mut self, node: usize, arrival: Arrival) {
-        let of = &mut self.nodes[node];
-        let at = of.kernel_free_at.max(self.now) + of.kernel.cost;
-        of.kernel_free_at = at;
-        let incarnation = of.incarnation;
+    /// Something reaches a node in the future, if its director still runs then.
+    pub(super) fn arrives(&mut self, at: Instant, node: usize, arrival: Arrival) {
+        let incarnation = self.nodes[node].incarnation;
         self.at(at, Happening::Arrive(node, incarnation, arrival));
-    }
-
-    fn multicast(&mut self, from: usize, group: Ipv4Addr, packet: &[u8]) {
-        if !self.nodes[from].kernel.has_link() {
-            return;
-        }
-        for to in 0..self.nodes.len() {
-            let ifindex = self.nodes[to].kernel.ifindex;
-            let hears = self.nodes[to].joined.contains(&(ifindex, group));
-            if to == from || !hears || !self.nodes[to].kernel.has_link() {
-                continue;
-            }
-            let incarnation = self.nodes[to].incarnation;
-            for at in self.network.carry(self.now, from, to, &mut self.random) {
-                let arrival = Arrival::Packet(ifindex, packet.to_vec());
-                self.at(at, Happening::Arrive(to, incarnation, arrival));
-            }
-        }
-    }
-
-    fn probe(
-        &mut self,
-        node: usize,
-        id: director_core::check::Id,
-        action: Action,
-    ) -> Result<(), Violation> {
-        let of = &mut self.nodes[node];
-        let heard = match action {
-            Action::Connect { target } => {
-                if of.sockets.insert(id, target).is_some() {
-                    return Err(Violation(format!("{node}: {id:?} is connected twice")));
-                }
-                if of.kernel.has_link() {
-                    self.reals.connect(target)
-                } else {
-                    Vec::new()
-                }
-            }
-            Action::Send { .. } => match of.sockets.get(&id) {
-                Some(target) if of.kernel.has_link() => self.reals.reply(*target),
-                Some(_) => Vec::new(),
-                None => return Err(Violation(format!("{node}: sends on a closed socket"))),
-            },
-            Action::Close => match of.sockets.remove(&id) {
-                Some(_) => Vec::new(),
-                None => return Err(Violation(format!("{node}: closes a closed socket"))),
-            },
-        };
-        let incarnation = of.incarnation;
-        for (after, heard) in heard {
-            let arrival = Arrival::Heard(id, heard);
-            self.at(
-                self.now + after,
-                Happening::Arrive(node, incarnation, arrival),
-            );
-        }
-        Ok(())
     }
 
     fn at(&mut self, at: Instant, happening: Happening) {
@@ -523,27 +371,6 @@ impl World {
 
     /// Tells the director of a node that notifications were lost.
     pub fn overrun(&mut self, node: usize) {
-        let incarnation = self.nodes[node].incarnation;
-        let arrival = Arrival::Notice(KernelEvent::Overrun);
-        self.at(self.now, Happening::Arrive(node, incarnation, arrival));
-    }
-}
-
-/// An IPv4 packet as a raw socket reads it (RFC 791): TTL 255, TOS 0xc0, protocol 112.
-fn packet(source: Ipv4Addr, destination: Ipv4Addr, payload: &[u8]) -> Vec<u8> {
-    let length = 20 + payload.len() as u16;
-    let [high, low] = length.to_be_bytes();
-    let mut packet = vec![0x45, 0xc0, high, low, 0, 1, 0, 0, 255, 112, 0, 0];
-    packet.extend(source.octets());
-    packet.extend(destination.octets());
-    packet.extend(payload);
-    packet
-}
-
-/// VRID and priority of an advert.
-fn describe(payload: &[u8]) -> String {
-    match payload {
-        [_, vrid, priority, ..] => format!("vrid {vrid} priority {priority}"),
-        _ => "that is too short".to_string(),
+        self.arrives(self.now, node, Arrival::Notice(KernelEvent::Overrun));
     }
 }

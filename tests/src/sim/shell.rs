@@ -1,0 +1,175 @@
+//! The shell of each director: carries its inputs in and its outputs out.
+
+use core::net::Ipv4Addr;
+
+use director_core::check::{Action, Id};
+use director_core::director::{Input, Output};
+use director_core::time::Duration;
+
+use super::fault::Fault;
+use super::laws::Violation;
+use super::node::Arrival;
+use super::world::World;
+
+/// Outputs of one input: a larger number is a loop.
+const OUTPUTS_MAX: usize = 100_000;
+
+impl World {
+    /// One input, and everything that follows from it.
+    pub(super) fn feed(&mut self, node: usize, input: Input<'_>) -> Result<(), Violation> {
+        if let Some(director) = &mut self.nodes[node].director {
+            director.handle(self.now, input);
+        }
+        self.drain(node)
+    }
+
+    pub(super) fn drain(&mut self, node: usize) -> Result<(), Violation> {
+        let Some(director) = &mut self.nodes[node].director else {
+            return Ok(());
+        };
+        let mut outputs = Vec::new();
+        while let Some(output) = director.poll_output() {
+            outputs.push(output);
+            if outputs.len() > OUTPUTS_MAX {
+                return Err(Violation(format!("{node}: outputs without end")));
+            }
+        }
+        let mut lines = Vec::new();
+        while let Some(event) = director.poll_event() {
+            if self.trace.is_some() {
+                lines.push(event.to_string());
+            }
+        }
+        let stopped = director.stopped();
+        for line in lines {
+            self.note(|| format!("{node}: {line}"));
+        }
+        for output in outputs {
+            self.execute(node, output)?;
+        }
+        if stopped {
+            self.note(|| format!("{node}: exits"));
+            self.laws.exits(node, &self.nodes)?;
+            self.nodes[node].kill();
+            // Somebody starts it again.
+            let after = self
+                .random
+                .time(Duration::from_millis(200), Duration::from_secs(2));
+            self.plan_end(self.now + after, Fault::Crash { node });
+        }
+        Ok(())
+    }
+
+    fn execute(&mut self, node: usize, output: Output) -> Result<(), Violation> {
+        match output {
+            Output::Join { ifindex, group } => {
+                self.nodes[node].joined.insert((ifindex, group));
+                Ok(())
+            }
+            Output::Advert {
+                ifindex,
+                source,
+                destination,
+                payload,
+            } => {
+                self.note(|| format!("{node}: advert {}", describe(&payload)));
+                self.laws
+                    .advertised(self.now, node, &mut self.nodes, source, &payload)?;
+                if self.nodes[node].kernel.ifindex == ifindex {
+                    self.multicast(node, destination, &packet(source, destination, &payload));
+                }
+                Ok(())
+            }
+            Output::Announce { address, .. } => {
+                self.laws.announced(node, &self.nodes, address)?;
+                if self.nodes[node].kernel.has_link() {
+                    self.neighbours.insert(address.into(), Some(node));
+                }
+                Ok(())
+            }
+            Output::Apply(id, op) => {
+                let wished = self.laws.asked(self.now, node, &self.nodes, &op)?;
+                self.ask_kernel(node, Arrival::Execute(id, op, wished));
+                Ok(())
+            }
+            Output::Read(part) => {
+                self.ask_kernel(node, Arrival::Read(part));
+                Ok(())
+            }
+            Output::Probe(id, action) => self.probe(node, id, action),
+        }
+    }
+
+    /// The shell asks the kernel one thing after the other.
+    fn ask_kernel(&mut self, node: usize, arrival: Arrival) {
+        let of = &mut self.nodes[node];
+        let at = of.kernel_free_at.max(self.now) + of.kernel.cost;
+        of.kernel_free_at = at;
+        self.arrives(at, node, arrival);
+    }
+
+    fn multicast(&mut self, from: usize, group: Ipv4Addr, packet: &[u8]) {
+        if !self.nodes[from].kernel.has_link() {
+            return;
+        }
+        for to in 0..self.nodes.len() {
+            let ifindex = self.nodes[to].kernel.ifindex;
+            let hears = self.nodes[to].joined.contains(&(ifindex, group));
+            if to == from || !hears || !self.nodes[to].kernel.has_link() {
+                continue;
+            }
+            for at in self.network.carry(self.now, from, to, &mut self.random) {
+                let arrival = Arrival::Packet(ifindex, packet.to_vec());
+                self.arrives(at, to, arrival);
+            }
+        }
+    }
+
+    fn probe(&mut self, node: usize, id: Id, action: Action) -> Result<(), Violation> {
+        let of = &mut self.nodes[node];
+        let heard = match action {
+            Action::Connect { target } => {
+                if of.sockets.insert(id, target).is_some() {
+                    return Err(Violation(format!("{node}: {id:?} is connected twice")));
+                }
+                if of.kernel.has_link() {
+                    self.reals.connect(target)
+                } else {
+                    Vec::new()
+                }
+            }
+            Action::Send { .. } => match of.sockets.get(&id) {
+                Some(target) if of.kernel.has_link() => self.reals.reply(*target),
+                Some(_) => Vec::new(),
+                None => return Err(Violation(format!("{node}: sends on a closed socket"))),
+            },
+            Action::Close => match of.sockets.remove(&id) {
+                Some(_) => Vec::new(),
+                None => return Err(Violation(format!("{node}: closes a closed socket"))),
+            },
+        };
+        for (after, heard) in heard {
+            self.arrives(self.now + after, node, Arrival::Heard(id, heard));
+        }
+        Ok(())
+    }
+}
+
+/// An IPv4 packet as a raw socket reads it (RFC 791): TTL 255, TOS 0xc0, protocol 112.
+fn packet(source: Ipv4Addr, destination: Ipv4Addr, payload: &[u8]) -> Vec<u8> {
+    let length = 20 + payload.len() as u16;
+    let [high, low] = length.to_be_bytes();
+    let mut packet = vec![0x45, 0xc0, high, low, 0, 1, 0, 0, 255, 112, 0, 0];
+    packet.extend(source.octets());
+    packet.extend(destination.octets());
+    packet.extend(payload);
+    packet
+}
+
+/// VRID and priority of an advert.
+fn describe(payload: &[u8]) -> String {
+    match payload {
+        [_, vrid, priority, ..] => format!("vrid {vrid} priority {priority}"),
+        _ => "that is too short".to_string(),
+    }
+}
