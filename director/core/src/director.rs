@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use self::routers::{Routers, Slot};
 use self::services::Services;
 use crate::config::Config;
-use crate::event::{Event, Ring};
+use crate::event::{Event, Level, Ring};
 use crate::kernel::{KernelEvent, Op, OpError, Snapshot};
 use crate::net::{Ifindex, Mac, Name};
 use crate::plan::{self, Situation};
@@ -53,6 +53,8 @@ pub enum Input<'a> {
     Config(Box<Config>),
     /// An operator's wish.
     Command(Command),
+    /// Something of the shell's own that belongs in the log.
+    Note(Level, String),
 }
 
 /// An operator's wish.
@@ -148,6 +150,8 @@ pub struct Director {
     started_at: Instant,
     configured_at: Instant,
     reloads: u32,
+    /// No check starts before the node's own network serves.
+    checks_held: bool,
     last_failure: String,
     /// What is desired must be planned anew.
     dirty: bool,
@@ -176,6 +180,7 @@ impl Director {
             started_at: now,
             configured_at: now,
             reloads: 0,
+            checks_held: true,
             last_failure: String::new(),
             dirty: true,
             stop: None,
@@ -190,9 +195,6 @@ impl Director {
         // A clock that steps back would only confuse the timers.
         self.now = self.now.max(now);
         let now = self.now;
-        if !matches!(input, Input::Applied { .. }) {
-            self.reconciler.begin_slice();
-        }
         match input {
             Input::Timeout => self.handle_timeout(),
             Input::Vrrp { ifindex, packet } => self.routers.handle_packet(now, ifindex, packet),
@@ -205,6 +207,7 @@ impl Director {
                 self.configure(*config);
             }
             Input::Command(command) => self.handle_command(command),
+            Input::Note(level, text) => self.note(Event::Note { level, text }),
         }
         self.settle();
     }
@@ -220,14 +223,16 @@ impl Director {
         {
             return Some(output);
         }
-        if let Some((id, op)) = self.reconciler.poll_network(now) {
-            return Some(Output::Apply(id, op));
-        }
-        if let Some((id, op)) = self.reconciler.poll_op(now) {
-            return Some(Output::Apply(id, op));
+        for part in [Part::Network, Part::Ipvs] {
+            if let Some((id, op)) = self.reconciler.poll_op(now, part) {
+                return Some(Output::Apply(id, op));
+            }
         }
         if let Some(part) = self.reconciler.poll_read(now) {
             return Some(Output::Read(part));
+        }
+        if self.checks_held {
+            return None;
         }
         let (id, action) = self.services.checks.poll_action(now)?;
         Some(Output::Probe(id, action))
@@ -242,7 +247,11 @@ impl Director {
     #[must_use]
     pub fn next_timeout(&self) -> Option<(Instant, Reason)> {
         let stop = self.stop.filter(|stop| !stop.done).map(|stop| stop.until);
+        let held = self
+            .checks_held
+            .then(|| self.started_at + limits::CHECKS_HOLD_MAX);
         let candidates = [
+            (held, Reason::Check),
             (self.routers.next_timeout(), Reason::Vrrp),
             (self.reconciler.next_timeout(self.now), Reason::Kernel),
             (self.services.checks.next_timeout(), Reason::Check),
@@ -301,6 +310,8 @@ impl Director {
 
     fn handle_timeout(&mut self) {
         let now = self.now;
+        // Once for each turn: a burst of other inputs must not stretch it.
+        self.reconciler.begin_slice();
         self.routers.handle_timeout(now);
         self.services.checks.handle_timeout(now);
     }
@@ -405,6 +416,7 @@ impl Director {
             self.note(event);
         }
         self.dirty |= self.routers.forget_retired();
+        self.checks_held = self.checks_held && !self.network_serves();
         let released = self.stop.is_some() && self.routers.all_stopped();
         if core::mem::take(&mut self.dirty) || released {
             let routers = self.routers.holders();
@@ -419,6 +431,25 @@ impl Director {
             self.reconciler.set_desired(desired);
         }
         self.end_stop(released);
+    }
+
+    /// Whether a failed check would tell of the server and not of this node: its interfaces have their links and
+    /// addresses, or had long enough to get them.
+    fn network_serves(&self) -> bool {
+        if self.started_at + limits::CHECKS_HOLD_MAX <= self.now {
+            return true;
+        }
+        let (actual, desired) = (self.reconciler.actual(), self.reconciler.desired());
+        let links = |link: &crate::kernel::Link| link.up && link.carrier;
+        let mut interfaces = self.config.node.interfaces.iter();
+        self.reconciler.knows(Part::Network)
+            && interfaces.all(|interface| {
+                plan::link(&self.config, &actual.links, &interface.name).is_some_and(links)
+            })
+            && desired
+                .addresses
+                .iter()
+                .all(|id| actual.addresses.contains_key(id))
     }
 
     fn end_stop(&mut self, released: bool) {

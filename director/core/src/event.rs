@@ -98,6 +98,13 @@ pub enum Event {
         /// One virtual router, or all.
         router: Option<Name>,
     },
+    /// Something of the shell's own.
+    Note {
+        /// How much it matters.
+        level: Level,
+        /// One line.
+        text: String,
+    },
     /// The orderly stop began.
     Stopping,
     /// The orderly stop took longer than it may, and ends with this many operations undone.
@@ -112,6 +119,7 @@ impl Event {
     #[must_use]
     pub fn level(&self) -> Level {
         match self {
+            Self::Note { level, .. } => *level,
             Self::Refused { .. } | Self::StopIncomplete { .. } => Level::Error,
             Self::Quorum { held: false, .. } => Level::Error,
             Self::Check(event) if event.new == check::Health::Down => Level::Warning,
@@ -179,6 +187,7 @@ impl fmt::Display for Event {
                 write!(f, "handover of router {name} asked for")
             }
             Self::Handover { router: None } => f.write_str("handover of all routers asked for"),
+            Self::Note { text, .. } => f.write_str(text),
             Self::Stopping => {
                 f.write_str("stopping: handing over, then removing addresses and services")
             }

@@ -73,6 +73,10 @@ pub const OP_BACKOFF_MAX: Duration = Duration::from_secs(10);
 /// How often the kernel's tables are read again to find foreign edits.
 pub const AUDIT_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How long checks wait at the start for the node's own links and addresses: autonegotiation and a switch's spanning
+/// tree in its fast form take seconds, and a check that fails for them would take every server out at boot.
+pub const CHECKS_HOLD_MAX: Duration = Duration::from_secs(10);
+
 /// Longest orderly stop: the largest handover wait (a successor's skew of up to an advert interval of 1 s) and the
 /// removal of a large table; PID 1 waits longer than this.
 pub const STOP_MAX: Duration = Duration::from_secs(8);

@@ -19,10 +19,7 @@ use crate::{diff, limits};
 pub struct Reconciler {
     actual: Actual,
     desired: Desired,
-    parts: [PartState; 2],
-    queue: VecDeque<Op>,
-    /// The queue no longer leads from actual to desired.
-    stale: bool,
+    sides: [Side; 2],
     in_flight: BTreeMap<u64, Op>,
     next_id: u64,
     slice_left: usize,
@@ -32,14 +29,28 @@ pub struct Reconciler {
     failed: u64,
 }
 
-/// What is known of one part of the kernel's state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct PartState {
+/// One part of the kernel's state. The parts do not wait for each other: a long reading of a large IPVS table must
+/// not hold up an address.
+#[derive(Clone, Debug, Default)]
+struct Side {
     /// Read at least once; before that nothing of it may be changed.
     known: bool,
     reading: bool,
     /// Next reading; none before the first has been asked for.
     read_at: Option<Instant>,
+    /// Operations not handed out yet.
+    queue: VecDeque<Op>,
+    /// The queue no longer leads from actual to desired.
+    stale: bool,
+    /// Operations not answered yet.
+    in_flight: usize,
+}
+
+impl Side {
+    /// Whether the kernel owes an answer: then that is the next thing to happen.
+    const fn waits(&self) -> bool {
+        self.reading || self.in_flight > 0
+    }
 }
 
 /// The thing an operation touches; a refusal delays the next operation on the same thing only.
@@ -72,10 +83,7 @@ impl Reconciler {
     /// A reconciler that knows nothing yet: its first wish is to read.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            stale: true,
-            ..Self::default()
-        }
+        Self::default()
     }
 
     /// The kernel state as last acknowledged or read.
@@ -87,14 +95,14 @@ impl Reconciler {
     /// Whether a part of the kernel's state has been read since the start.
     #[must_use]
     pub const fn knows(&self, part: Part) -> bool {
-        self.parts[part as usize].known
+        self.sides[part as usize].known
     }
 
     /// Sets what the kernel should hold.
     pub fn set_desired(&mut self, desired: Desired) {
         if self.desired != desired {
             self.desired = desired;
-            self.stale = true;
+            self.sides.iter_mut().for_each(|side| side.stale = true);
         }
     }
 
@@ -109,44 +117,29 @@ impl Reconciler {
         self.slice_left = limits::OPS_PER_SLICE;
     }
 
-    /// The next operation on links, addresses and routes.
-    pub fn poll_network(&mut self, now: Instant) -> Option<(OpId, Op)> {
-        self.refresh(now);
-        if !self.queue.front()?.is_network() {
+    /// The next operation on a part.
+    pub fn poll_op(&mut self, now: Instant, part: Part) -> Option<(OpId, Op)> {
+        self.refresh(now, part);
+        let side = &mut self.sides[part as usize];
+        if side.stale || self.slice_left == 0 {
             return None;
         }
-        self.hand_out()
-    }
-
-    /// The next operation of any kind. Addresses come first, so a caller that asks [`Self::poll_network`] before
-    /// gets the IPVS ones here.
-    pub fn poll_op(&mut self, now: Instant) -> Option<(OpId, Op)> {
-        self.refresh(now);
-        self.hand_out()
-    }
-
-    fn hand_out(&mut self) -> Option<(OpId, Op)> {
-        if self.slice_left == 0 {
-            return None;
-        }
+        let op = side.queue.pop_front()?;
+        side.in_flight += 1;
         self.slice_left -= 1;
-        let op = self.queue.pop_front()?;
         let id = self.next_id;
         self.next_id += 1;
         self.in_flight.insert(id, op.clone());
         Some((OpId(id), op))
     }
 
-    /// The next part to read. Nothing is read while operations are under way: the reading would be outdated.
+    /// The next part to read. No part is read while operations on it are under way: the reading would be outdated.
     pub fn poll_read(&mut self, now: Instant) -> Option<Part> {
-        if !self.in_flight.is_empty() {
-            return None;
-        }
         for part in [Part::Network, Part::Ipvs] {
-            let state = &mut self.parts[part as usize];
-            if !state.reading && state.read_at.is_none_or(|at| at <= now) {
-                state.reading = true;
-                state.read_at = Some(now);
+            let side = &mut self.sides[part as usize];
+            if !side.waits() && side.read_at.is_none_or(|at| at <= now) {
+                side.reading = true;
+                side.read_at = Some(now);
                 return Some(part);
             }
         }
@@ -168,6 +161,9 @@ impl Reconciler {
     ) -> Option<Finding> {
         let op = self.in_flight.remove(&id.0)?;
         let object = object(&op);
+        let part = object.part();
+        let side = &mut self.sides[part as usize];
+        side.in_flight = side.in_flight.saturating_sub(1);
         let error = match result {
             Err(error) if !is_gone_already(&op, error) => error,
             _ => {
@@ -178,11 +174,6 @@ impl Reconciler {
             }
         };
         self.failed += 1;
-        let part = if op.is_network() {
-            Part::Network
-        } else {
-            Part::Ipvs
-        };
         let refused_before = self.backoff.get(&object);
         let is_news = refused_before.is_none();
         let pause = refused_before.map_or(limits::OP_BACKOFF_MIN, |backoff| backoff.pause * 2);
@@ -196,7 +187,7 @@ impl Reconciler {
         );
         // The refusal tells that the kernel is not what we think it is.
         self.read_soon(part, now + pause / 2);
-        self.stale = true;
+        self.sides[part as usize].stale = true;
         is_news.then_some(Finding::Refused(op, error))
     }
 
@@ -206,28 +197,26 @@ impl Reconciler {
             Snapshot::Network { .. } => Part::Network,
             Snapshot::Ipvs { .. } => Part::Ipvs,
         };
+        let side = &mut self.sides[part as usize];
         // An unasked reading while operations are under way would be older than their answers.
-        if !self.in_flight.is_empty() {
+        if side.in_flight > 0 {
             return None;
         }
-        let state = self.parts[part as usize];
-        let took = state.read_at.map_or(Duration::ZERO, |at| now.since(at));
+        let took = side.read_at.map_or(Duration::ZERO, |at| now.since(at));
         // Reading a large table takes long: it may use a fiftieth of the time.
-        let pause = limits::AUDIT_INTERVAL.max(if state.reading {
+        let share = if side.reading {
             took * 50
         } else {
             Duration::ZERO
-        });
-        self.parts[part as usize] = PartState {
-            known: true,
-            reading: false,
-            read_at: Some(now + pause),
         };
+        side.read_at = Some(now + limits::AUDIT_INTERVAL.max(share));
+        side.reading = false;
+        side.stale = true;
+        let was_known = core::mem::replace(&mut side.known, true);
+        let was_settled = was_known && !self.backoff.keys().any(|object| object.part() == part);
         let before = self.operations(part).len();
-        let was_settled = state.known && !self.backoff.keys().any(|object| object.part() == part);
         self.take(snapshot);
         let after = self.operations(part).len();
-        self.stale = true;
         if was_settled && after > before {
             self.repairs += 1;
             return Some(Finding::ForeignEdit(after - before));
@@ -241,13 +230,13 @@ impl Reconciler {
         match event {
             KernelEvent::Link(link) => {
                 self.actual.links.insert(link.ifindex, link);
-                self.stale = true;
+                self.sides[Part::Network as usize].stale = true;
             }
             KernelEvent::LinkGone(ifindex) => {
                 self.actual.links.remove(&ifindex);
                 self.actual.addresses.retain(|id, _| id.ifindex != ifindex);
+                self.sides[Part::Network as usize].stale = true;
                 self.read_soon(Part::Network, now);
-                self.stale = true;
             }
             KernelEvent::Address(id, _) if self.actual.addresses.contains_key(&id) => {}
             KernelEvent::AddressGone(id) if !self.actual.addresses.contains_key(&id) => {}
@@ -259,8 +248,8 @@ impl Reconciler {
 
     /// Reads a part again at the latest then.
     pub fn read_soon(&mut self, part: Part, at: Instant) {
-        let state = &mut self.parts[part as usize];
-        state.read_at = state.read_at.map(|planned| planned.min(at));
+        let side = &mut self.sides[part as usize];
+        side.read_at = side.read_at.map(|planned| planned.min(at));
     }
 
     /// Whether the address is in the kernel, or has been tried in vain.
@@ -278,11 +267,14 @@ impl Reconciler {
     /// Operations that are still to be done, those that wait for another try included.
     #[must_use]
     pub fn pending(&self) -> usize {
-        if self.stale || !self.backoff.is_empty() {
-            self.operations(Part::Network).len() + self.operations(Part::Ipvs).len()
-        } else {
-            self.queue.len() + self.in_flight.len()
+        if self.backoff.is_empty() && !self.sides.iter().any(|side| side.stale) {
+            return self
+                .sides
+                .iter()
+                .map(|side| side.queue.len() + side.in_flight)
+                .sum();
         }
+        self.operations(Part::Network).len() + self.operations(Part::Ipvs).len()
     }
 
     /// Operations acknowledged, operations refused, foreign edits repaired.
@@ -294,32 +286,38 @@ impl Reconciler {
     /// When there is something to do without an input: a reading, another try, the next slice (at once).
     #[must_use]
     pub fn next_timeout(&self, now: Instant) -> Option<Instant> {
-        // While the kernel owes an answer, that answer is the next thing to happen.
-        if !self.in_flight.is_empty() || self.parts.iter().any(|part| part.reading) {
-            return None;
-        }
-        let waits_for_slice = self.slice_left == 0 && !self.queue.is_empty();
-        let slice = waits_for_slice.then_some(now);
-        let retry = self.backoff.values().map(|backoff| backoff.until).min();
-        let read = self
-            .parts
-            .iter()
-            .map(|part| part.read_at.unwrap_or(now))
-            .min();
-        earliest(slice, earliest(retry, read))
+        let of_side = |(part, side): (Part, &Side)| {
+            if side.waits() {
+                return None;
+            }
+            let next_slice = (self.slice_left == 0 && !side.queue.is_empty()).then_some(now);
+            let pauses = self
+                .backoff
+                .iter()
+                .filter(|(object, _)| object.part() == part);
+            let retry = pauses.map(|(_, backoff)| backoff.until).min();
+            earliest(
+                next_slice,
+                earliest(retry, Some(side.read_at.unwrap_or(now))),
+            )
+        };
+        let sides = [Part::Network, Part::Ipvs].into_iter().zip(&self.sides);
+        sides.map(of_side).fold(None, earliest)
     }
 
-    fn refresh(&mut self, now: Instant) {
-        let expired = self.backoff.values().any(|backoff| backoff.until <= now);
-        let reading = self.parts.iter().any(|part| part.reading);
-        if !(self.stale || expired) || !self.in_flight.is_empty() || reading {
+    /// Compares anew when something changed or a pause is over, unless answers are owed.
+    fn refresh(&mut self, now: Instant, part: Part) {
+        let of_part = |object: &Object| object.part() == part;
+        let expired = self
+            .backoff
+            .iter()
+            .any(|(object, backoff)| of_part(object) && backoff.until <= now);
+        let side = &self.sides[part as usize];
+        if !(side.stale || expired) || side.waits() {
             return;
         }
-        self.stale = false;
-        let mut queue = VecDeque::new();
-        for part in [Part::Network, Part::Ipvs] {
-            queue.extend(self.operations(part));
-        }
+        let mut queue = VecDeque::from(self.operations(part));
+        let due = |object: &Object, backoff: &Backoff| of_part(object) && backoff.until <= now;
         let backoff = &self.backoff;
         queue.retain(|op| {
             backoff
@@ -327,22 +325,23 @@ impl Reconciler {
                 .is_none_or(|backoff| backoff.until <= now)
         });
         // An object that needs nothing any more is forgotten; one that is tried again keeps its pause.
-        self.backoff.retain(|key, backoff| {
-            backoff.until > now || queue.iter().any(|op| object(op) == *key)
-        });
-        for backoff in self
+        self.backoff
+            .retain(|key, backoff| !due(key, backoff) || queue.iter().any(|op| object(op) == *key));
+        for (_, backoff) in self
             .backoff
-            .values_mut()
-            .filter(|backoff| backoff.until <= now)
+            .iter_mut()
+            .filter(|(key, backoff)| due(key, backoff))
         {
             backoff.until = now + backoff.pause;
         }
-        self.queue = queue;
+        let side = &mut self.sides[part as usize];
+        side.queue = queue;
+        side.stale = false;
     }
 
     fn operations(&self, part: Part) -> Vec<Op> {
         match part {
-            _ if !self.parts[part as usize].known => Vec::new(),
+            _ if !self.sides[part as usize].known => Vec::new(),
             Part::Network => diff::network(&self.desired, &self.actual),
             Part::Ipvs => diff::ipvs(&self.desired, &self.actual),
         }
@@ -520,11 +519,8 @@ mod tests {
         let mut reconciler = Reconciler::new();
         reconciler.set_desired(desired);
         reconciler.begin_slice();
-        assert_eq!(
-            reconciler.poll_op(now),
-            None,
-            "nothing is changed before it was read"
-        );
+        let early = reconciler.poll_op(now, Part::Ipvs);
+        assert_eq!(early, None, "nothing is changed before it was read");
         while let Some(part) = reconciler.poll_read(now) {
             assert_eq!(
                 reconciler.handle_snapshot(now, empty(part)),
@@ -547,7 +543,7 @@ mod tests {
             slices += 1;
             reconciler.begin_slice();
             let mut batch = Vec::new();
-            while let Some((id, _)) = reconciler.poll_op(at(0)) {
+            while let Some((id, _)) = reconciler.poll_op(at(0), Part::Ipvs) {
                 batch.push(id);
             }
             assert!(batch.len() <= limits::OPS_PER_SLICE);
@@ -568,7 +564,7 @@ mod tests {
         let mut refusals = 0;
         while now < at(2000) {
             reconciler.begin_slice();
-            while let Some((id, op)) = reconciler.poll_op(now) {
+            while let Some((id, op)) = reconciler.poll_op(now, Part::Ipvs) {
                 let refused = matches!(&op, Op::NewService(service, _) if *service == vip(1));
                 if refused {
                     tries.push(now.micros() / 1000);
@@ -605,7 +601,7 @@ mod tests {
     fn a_foreign_edit_is_found_by_the_next_reading_and_repaired() {
         let mut reconciler = read(at(0), services(1));
         reconciler.begin_slice();
-        while let Some((id, _)) = reconciler.poll_op(at(0)) {
+        while let Some((id, _)) = reconciler.poll_op(at(0), Part::Ipvs) {
             reconciler.handle_applied(at(0), id, Ok(()));
         }
         let audit = reconciler.next_timeout(at(0)).unwrap();
@@ -621,7 +617,7 @@ mod tests {
         );
         reconciler.begin_slice();
         assert!(matches!(
-            reconciler.poll_op(audit),
+            reconciler.poll_op(audit, Part::Ipvs),
             Some((_, Op::NewService(..)))
         ));
     }
@@ -630,17 +626,40 @@ mod tests {
     fn removing_what_is_gone_already_is_a_success() {
         let mut reconciler = read(at(0), services(1));
         reconciler.begin_slice();
-        while let Some((id, _)) = reconciler.poll_op(at(0)) {
+        while let Some((id, _)) = reconciler.poll_op(at(0), Part::Ipvs) {
             reconciler.handle_applied(at(0), id, Ok(()));
         }
         reconciler.set_desired(Desired::default());
-        let (id, op) = reconciler.poll_op(at(1)).unwrap();
+        let (id, op) = reconciler.poll_op(at(1), Part::Ipvs).unwrap();
         assert_eq!(op, Op::DelService(vip(1)));
         assert_eq!(
             reconciler.handle_applied(at(1), id, Err(OpError::NO_SERVICE)),
             None
         );
         assert!(reconciler.is_converged());
+    }
+
+    #[test]
+    fn a_reading_of_the_table_does_not_hold_up_an_address() {
+        let mut reconciler = read(at(0), Desired::default());
+        let audit = at(0) + limits::AUDIT_INTERVAL;
+        while reconciler.poll_read(audit) != Some(Part::Ipvs) {
+            reconciler.handle_snapshot(audit, empty(Part::Network));
+        }
+        let id = AddressId {
+            ifindex: Ifindex(2),
+            cidr: "10.0.0.100/24".parse().unwrap(),
+        };
+        let mut desired = services(1);
+        desired.addresses.insert(id);
+        reconciler.set_desired(desired);
+        assert_eq!(
+            reconciler.poll_op(audit, Part::Ipvs),
+            None,
+            "the table is being read"
+        );
+        let (_, op) = reconciler.poll_op(audit, Part::Network).unwrap();
+        assert_eq!(op, Op::AddAddress(id));
     }
 
     #[test]
