@@ -9,13 +9,15 @@ use director_core::status::{RouterStatus, Status};
 use lab_agent::{LoadReport, ProbeReport, StreamPlan, StreamReport};
 
 use crate::lab::{Lab, LabError};
+use crate::limits::BOOT_MAX;
 use crate::roles::router;
 use crate::topology::VIRTUAL_ADDRESS;
+use crate::vm::VmError;
 
 /// The service of the pair.
 pub const SERVICE: (Ipv4Addr, u16) = (VIRTUAL_ADDRESS, 80);
 /// Between two requests of a probe: how finely a gap is seen.
-const PROBE_PERIOD: Duration = Duration::from_millis(20);
+const PROBE_PERIOD: Duration = Duration::from_millis(10);
 /// Shorter than a lost SYN's first repetition, so that each request stands for its own moment.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(900);
 /// Quiet time that a probe sees before and after what is measured.
@@ -71,6 +73,51 @@ pub fn active_down(router: &RouterStatus) -> Duration {
         interval
     };
     3 * interval + skewed * (256 - u32::from(router.priority)) / 256
+}
+
+/// How long a director took that was switched on alone.
+#[derive(Clone, Debug)]
+pub struct Boot {
+    /// From the kernel's first instruction to PID 1.
+    pub kernel: Duration,
+    /// From the start of PID 1 to the first advert.
+    pub first_advert: Duration,
+    /// What the configuration asks it to wait for before it may become Active; the rest of `first_advert` is work.
+    pub active_down: Duration,
+}
+
+impl Boot {
+    /// What was no waiting.
+    pub fn work(&self) -> Duration {
+        self.first_advert.saturating_sub(self.active_down)
+    }
+}
+
+/// Switches on a director that no other one hears, and waits for its first advert.
+pub fn boot(lab: &Lab, name: &str) -> Result<Boot, LabError> {
+    let adverts = lab.switch().adverts_of(name);
+    let vm = lab.vm(name)?;
+    // The kernel names the moment when it starts PID 1, but a quiet one keeps it to itself.
+    let on = vm.power_on_with("loglevel=7")?;
+    let console = vm.console();
+    let pid1 = console
+        .expect("Run /init as init process", BOOT_MAX)
+        .map_err(VmError::from)?
+        .at;
+    let advert = adverts
+        .next(BOOT_MAX)
+        .ok_or_else(|| missing(name, "advert"))?
+        .at;
+    vm.wait_until_up()?;
+    let status = lab.director(name)?.status()?;
+    let active_down = router(&status)
+        .map(active_down)
+        .ok_or_else(|| missing(name, "virtual router"))?;
+    Ok(Boot {
+        kernel: pid1 - on,
+        first_advert: advert - pid1,
+        active_down,
+    })
 }
 
 /// Cuts the power of the Active director and watches the other one take over. The cut machine stays off.

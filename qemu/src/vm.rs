@@ -110,6 +110,11 @@ impl Vm {
     /// Switches it on and opens its console; it has not booted yet at the return. The moment just before the kernel's
     /// first instruction.
     pub fn power_on(&self) -> Result<Instant, VmError> {
+        self.power_on_with("")
+    }
+
+    /// The same, with words added to the kernel's command line for this time.
+    pub fn power_on_with(&self, words: &str) -> Result<Instant, VmError> {
         let mut power = self.power();
         if let Some(mut running) = power.take() {
             running.kill();
@@ -119,7 +124,7 @@ impl Vm {
             let _ = fs::remove_file(stale);
         }
         let started = Instant::now();
-        let mut child = self.spawn()?;
+        let mut child = self.spawn(words)?;
         let connected = self.connect(&mut child);
         match connected {
             Ok((qmp, agent)) => *power = Some(Running { child, qmp, agent }),
@@ -277,13 +282,15 @@ impl Vm {
             .collect()
     }
 
-    fn spawn(&self) -> Result<Child, VmError> {
+    fn spawn(&self, words: &str) -> Result<Child, VmError> {
         let failed = |source: io::Error| self.start_error(&format!("qemu-system-x86_64: {source}"));
         let log = File::create(self.paths.qemu_log()).map_err(failed)?;
         let mut command = process::bound("qemu-system-x86_64");
+        let mut boot = self.boot.clone();
+        boot.cmdline = format!("{} {words}", boot.cmdline).trim_end().to_owned();
         command.args(argv::arguments(
             &self.node,
-            &self.boot,
+            &boot,
             &self.paths,
             self.accelerator,
         ));
