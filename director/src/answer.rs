@@ -1,6 +1,7 @@
 //! The answers to the requests at the control socket.
 
 use director_core::director::{Command, Input, Part};
+use director_core::event::Level;
 use director_core::status::Status;
 
 use crate::files::without_secrets;
@@ -125,19 +126,16 @@ impl Shell {
     pub(crate) fn reload(&mut self) -> Checked {
         self.loaded = self.files.load();
         self.loaded.log();
-        match self
-            .loaded
-            .parsed
-            .config
-            .take()
-            .filter(|_| !self.loaded.is_refused())
-        {
+        match self.loaded.take_config() {
             Some(config) => {
                 process::name_node(config.node.hostname.as_deref());
                 self.kernel.set_timeouts(config.timeouts);
                 self.feed(Input::Config(Box::new(config)));
             }
-            None => log::error!("the new configuration is refused, the one before stays in force"),
+            None => {
+                let text = "the new configuration is refused, the one before stays in force";
+                self.feed(Input::Note(Level::Error, text.to_string()));
+            }
         }
         self.loaded.checked()
     }

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use director_core::config::{Parsed, Severity, Source, parse};
+use director_core::config::{Config, Parsed, Severity, Source, parse};
 use director_core::limits::CONFIG_BYTES_MAX;
 
 use crate::proto::{CHECKED_LINES_MAX, Checked, File};
@@ -57,6 +57,12 @@ impl Loaded {
                 .take(CHECKED_LINES_MAX)
                 .collect(),
         }
+    }
+
+    /// The configuration, when the files are free of errors.
+    pub(crate) fn take_config(&mut self) -> Option<Config> {
+        let refused = self.is_refused();
+        self.parsed.config.take().filter(|_| !refused)
     }
 
     /// One line in the log for each problem.

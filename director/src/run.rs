@@ -18,6 +18,7 @@ use std::path::PathBuf;
 
 use director_core::config::Config;
 use director_core::director::{Command, Director, Input};
+use director_core::event::Level;
 use director_core::net::Ifindex;
 use director_core::time::{Duration, Instant, earliest};
 use mio::unix::SourceFd;
@@ -138,15 +139,18 @@ impl Shell {
         };
         let mut loaded = files.load();
         loaded.log();
-        let config = loaded.parsed.config.take().filter(|_| !loaded.is_refused()).unwrap_or_else(|| {
-            log::error!("the configuration is refused: no virtual router and no service until there is a good one");
-            Config { node: loaded.parsed.node.clone(), ..Config::default() }
+        let good = loaded.take_config();
+        let refused = good.is_none();
+        let node = loaded.parsed.node.clone();
+        let config = good.unwrap_or_else(|| Config {
+            node,
+            ..Config::default()
         });
         let mut kernel = on("rtnetlink", Kernel::open())?;
         kernel.set_timeouts(config.timeouts);
         process::name_node(config.node.hostname.as_deref());
         let now = clock::now();
-        Ok(Self {
+        let mut shell = Self {
             core: Director::new(config, now, seed()),
             now,
             events: Events::with_capacity(limits::EVENTS_PER_POLL),
@@ -166,7 +170,12 @@ impl Shell {
             served: Key::Monitor,
             buffer: vec![0; limits::READ_BYTES],
             poll,
-        })
+        };
+        if refused {
+            let text = "the configuration is refused: no virtual router and no service until there is a good one";
+            shell.feed(Input::Note(Level::Error, text.to_string()));
+        }
+        Ok(shell)
     }
 
     /// One turn of the loop.
