@@ -16,7 +16,7 @@ use crate::{Error, Kernel, binary, initrd};
 const CMDLINE: &str =
     "console=tty0 console=ttyS0,115200n8 panic=10 oops=panic printk.devkmsg=on quiet";
 /// In the key of whatever is cached, to be raised when the builder makes something else of the same inputs.
-const RECIPE: u32 = 2;
+const RECIPE: u32 = 3;
 
 /// What to build.
 #[derive(Clone, Debug)]
@@ -102,23 +102,40 @@ pub fn build(options: &Options) -> Result<Manifest, Error> {
         put(
             out,
             "vmlinuz",
-            &kernel.vmlinuz(),
-            "the kernel for boot loaders".to_owned(),
+            &read(&kernel.vmlinuz())?,
+            "the kernel for boot loaders",
         )?,
         put(
             out,
             "vmlinux",
-            &kernel.vmlinux(),
-            "the kernel for virtual machines (PVH)".to_owned(),
+            &read(&kernel.vmlinux())?,
+            "the kernel for virtual machines (PVH)",
         )?,
         member(
             "keelson",
             &binary.bytes,
-            "the binary, /init of the initrds: static-pie, stripped".to_owned(),
+            "the binary, /init of the initrds: static-pie, stripped",
         ),
     ];
+    let system = pack(
+        options,
+        &cache,
+        "system",
+        &initrd::system(workspace, &binary.bytes)?.archive(),
+    )?;
     for set in &options.sets {
-        members.push(put_initrd(options, &cache, &kernel, *set, &binary.bytes)?);
+        let (tree, count) = initrd::modules(workspace, &kernel, set.name())?;
+        let modules = pack(options, &cache, &format!("modules-{set}"), &tree.archive())?;
+        let about = format!(
+            "the {set} set: system and {count} modules, {}",
+            options.compression
+        );
+        members.push(put(
+            out,
+            set.file_name(),
+            &[modules, system.clone()].concat(),
+            &about,
+        )?);
     }
     members.sort_by(|a, b| a.name.cmp(&b.name));
     let manifest = Manifest {
@@ -137,51 +154,39 @@ pub fn build(options: &Options) -> Result<Manifest, Error> {
     Ok(manifest)
 }
 
-fn put_initrd(
-    options: &Options,
-    cache: &Cache,
-    kernel: &Kernel,
-    set: Set,
-    binary: &[u8],
-) -> Result<Member, Error> {
-    let contents = initrd::contents(&options.workspace, kernel, set.name(), binary)?;
-    let archive = contents.tree.archive();
+/// The segment `name` packed, from the cache when it has this very archive.
+fn pack(options: &Options, cache: &Cache, name: &str, archive: &[u8]) -> Result<Vec<u8>, Error> {
     let compression = options.compression;
-    let key = format!("recipe {RECIPE} {compression} {}", cache::sha256(&archive));
-    let name = format!("initrd-{set}-{compression}");
+    let key = format!("recipe {RECIPE} {}", cache::sha256(archive));
+    let file = format!("{name}-{compression}");
     if options.fresh {
-        cache.forget(&name)?;
+        cache.forget(&file)?;
     }
-    let packed = cache.file(&name, &key, || {
-        step(
-            options.report,
-            &format!("pack {} bytes of {set} as {compression}", archive.len()),
-            || {
-                compression
-                    .apply(&archive)
-                    .map_err(Error::io(Path::new(set.file_name())))
-            },
-        )
+    let packed = cache.file(&file, &key, || {
+        let what = format!("pack {name} as {compression}, {} bytes", archive.len());
+        step(options.report, &what, || {
+            compression
+                .apply(archive)
+                .map_err(Error::io(Path::new(&file)))
+        })
     })?;
-    let about = format!(
-        "the {set} set: {} modules, {} bytes unpacked, {compression}",
-        contents.modules,
-        archive.len()
-    );
-    put(&options.out, set.file_name(), &packed, about)
+    read(&packed)
 }
 
-fn put(out: &Path, name: &str, from: &Path, about: String) -> Result<Member, Error> {
-    let bytes = fs::read(from).map_err(Error::io(from))?;
-    cache::write(&out.join(name), &bytes)?;
-    Ok(member(name, &bytes, about))
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    fs::read(path).map_err(Error::io(path))
 }
 
-fn member(name: &str, bytes: &[u8], about: String) -> Member {
+fn put(out: &Path, name: &str, bytes: &[u8], about: &str) -> Result<Member, Error> {
+    cache::write(&out.join(name), bytes)?;
+    Ok(member(name, bytes, about))
+}
+
+fn member(name: &str, bytes: &[u8], about: &str) -> Member {
     Member {
         name: name.to_owned(),
         size: bytes.len() as u64,
         sha256: cache::sha256(bytes),
-        about,
+        about: about.to_owned(),
     }
 }
