@@ -137,7 +137,15 @@ fn download(dir: &Path, name: &str) -> Result<(), Error> {
     let mut apt = Command::new("apt-get");
     apt.args(["download", "-qq", "-o", "APT::Sandbox::User=root", name])
         .current_dir(dir);
-    process::output(&mut apt, APT).map(drop)
+    process::output(&mut apt, APT)
+        .map(drop)
+        .map_err(|error| match error {
+            // An archive keeps only the newest version, so an old list leads to what is no longer there.
+            Error::Program { .. } => Error::Kernel(format!(
+                "{error}\nIf it is gone from the archive: apt-get update"
+            )),
+            other => other,
+        })
 }
 
 fn unpack(dir: &Path, package: &str, version: &str) -> Result<(), Error> {
