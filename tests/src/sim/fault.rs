@@ -276,7 +276,9 @@ impl World {
             }
             Fault::Unplug { node } => self.nodes[*node].kernel.plug(true),
             Fault::DeviceGone { node } => {
-                let next = if self.random.chance(30) { 0 } else { 1 };
+                // Unseen and under the same number: see the story of a device that comes again unseen.
+                let same = self.random.chance(30) && !self.nodes[*node].deaf;
+                let next = u32::from(!same);
                 let kernel = &mut self.nodes[*node].kernel;
                 if !kernel.state.links.contains_key(&kernel.ifindex) {
                     kernel.device_comes(Ifindex(kernel.ifindex.0 + next));
