@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use image::{Report, Workspace};
 
 use crate::argv::Paths;
+use crate::console::ConsoleError;
 use crate::guest_image::GuestImageError;
 use crate::images::Images;
 use crate::roles::{Client, Director, Peer, Server};
@@ -291,6 +292,12 @@ impl From<GuestImageError> for LabError {
 impl From<VmError> for LabError {
     fn from(error: VmError) -> Self {
         Self::Vm(error)
+    }
+}
+
+impl From<ConsoleError> for LabError {
+    fn from(error: ConsoleError) -> Self {
+        Self::Vm(error.into())
     }
 }
 

@@ -12,7 +12,6 @@ use crate::lab::{Lab, LabError};
 use crate::limits::BOOT_MAX;
 use crate::roles::router;
 use crate::topology::VIRTUAL_ADDRESS;
-use crate::vm::VmError;
 
 /// The service of the pair.
 pub const SERVICE: (Ipv4Addr, u16) = (VIRTUAL_ADDRESS, 80);
@@ -100,10 +99,7 @@ pub fn boot(lab: &Lab, name: &str) -> Result<Boot, LabError> {
     // The kernel names the moment when it starts PID 1, but a quiet one keeps it to itself.
     let on = vm.power_on_with("loglevel=7")?;
     let console = vm.console();
-    let pid1 = console
-        .expect("Run /init as init process", BOOT_MAX)
-        .map_err(VmError::from)?
-        .at;
+    let pid1 = console.expect("Run /init as init process", BOOT_MAX)?.at;
     let advert = adverts
         .next(BOOT_MAX)
         .ok_or_else(|| missing(name, "advert"))?

@@ -9,7 +9,7 @@ use lab_agent::{
 
 use crate::console::ConsoleError;
 use crate::lab::LabError;
-use crate::vm::{Vm, VmError};
+use crate::vm::Vm;
 
 /// A console command of a director is answered by then, on a busy machine.
 const COMMAND_MAX: Duration = Duration::from_secs(30);
@@ -28,20 +28,12 @@ impl<'a> Director<'a> {
 
     /// Runs a console command and returns what it prints.
     pub fn command(self, command: &str) -> Result<String, LabError> {
-        Ok(self
-            .0
-            .console()
-            .command(command, COMMAND_MAX)
-            .map_err(VmError::from)?)
+        Ok(self.0.console().command(command, COMMAND_MAX)?)
     }
 
     /// Runs a console command that answers one line of JSON.
     pub fn json(self, command: &str) -> Result<serde_json::Value, LabError> {
-        Ok(self
-            .0
-            .console()
-            .json(command, COMMAND_MAX)
-            .map_err(VmError::from)?)
+        Ok(self.0.console().json(command, COMMAND_MAX)?)
     }
 
     /// Everything that it says of itself.
@@ -49,11 +41,12 @@ impl<'a> Director<'a> {
         let value = self.json("status json")?;
         let (node, command) = (self.0.node().name.clone(), "status json".to_owned());
         serde_json::from_value(value.clone()).map_err(|error| {
-            VmError::from(ConsoleError::NotJson {
+            let answer = format!("{error}: {value}");
+            ConsoleError::NotJson {
                 node,
                 command,
-                answer: format!("{error}: {value}"),
-            })
+                answer,
+            }
             .into()
         })
     }
