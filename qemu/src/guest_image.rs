@@ -1,16 +1,15 @@
 //! The guests' initrds, out of Debian's packages: busybox, nginx and the lab's agent for every role; keepalived and
 //! ipvsadm too for a peer.
 use std::env;
-use std::fmt;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use image::cpio::Tree;
 use image::{Kernel, Workspace};
 
-use crate::packages::{PackageError, Packages};
+use crate::images::{ImagesError, at};
+use crate::packages::Packages;
 use crate::topology::{Node, Role};
 
 /// The kernel's command line for guests.
@@ -54,26 +53,6 @@ pub struct GuestImages {
     pub peer: PathBuf,
 }
 
-/// Why the guests' initrds can't be made.
-#[derive(Debug)]
-pub enum GuestImageError {
-    /// The kernel, its modules, or the workspace.
-    Image(image::Error),
-    /// A director in a lab that was made without one.
-    NoProduct,
-    /// Debian's packages.
-    Packages(PackageError),
-    /// The agent does not compile; cargo has said why.
-    Agent(String),
-    /// A file or folder.
-    Io {
-        /// Which one.
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
-}
-
 impl GuestImages {
     /// Makes the initrds in `target/lab-cache`, or takes those that are there when nothing has changed that they are
     /// made of. `report` gets a line when something takes long.
@@ -81,7 +60,7 @@ impl GuestImages {
         workspace: &Workspace,
         kernel: &Kernel,
         report: image::Report,
-    ) -> Result<Self, GuestImageError> {
+    ) -> Result<Self, ImagesError> {
         let cache = workspace.target.join("lab-cache");
         fs::create_dir_all(&cache).map_err(at(&cache))?;
         let agent = agent(workspace, report)?;
@@ -128,7 +107,7 @@ impl Recipe<'_> {
         path: &Path,
         programs: &[&str],
         modules: &[&str],
-    ) -> Result<PathBuf, GuestImageError> {
+    ) -> Result<PathBuf, ImagesError> {
         let tree = self.tree(programs, modules)?;
         // Not compressed: emulated processors unpack slowly, and the host's page cache has it once for all guests.
         let archive = tree.archive();
@@ -141,7 +120,7 @@ impl Recipe<'_> {
         Ok(path.to_owned())
     }
 
-    fn tree(&self, programs: &[&str], modules: &[&str]) -> Result<Tree, GuestImageError> {
+    fn tree(&self, programs: &[&str], modules: &[&str]) -> Result<Tree, ImagesError> {
         let mut tree = Tree::new();
         for folder in [
             "dev", "proc", "sys", "tmp", "run", "root", "sbin", "usr/sbin", "var/log", "var/lib",
@@ -168,7 +147,7 @@ impl Recipe<'_> {
         Ok(tree)
     }
 
-    fn put_busybox(&self, tree: &mut Tree) -> Result<(), GuestImageError> {
+    fn put_busybox(&self, tree: &mut Tree) -> Result<(), ImagesError> {
         let busybox = self.packages.file("bin/busybox");
         tree.file(
             "bin/busybox",
@@ -199,7 +178,7 @@ impl Recipe<'_> {
     }
 
     /// The modules with what they need, and the order to load them in.
-    fn put_modules(&self, tree: &mut Tree, names: &[&str]) -> Result<(), GuestImageError> {
+    fn put_modules(&self, tree: &mut Tree, names: &[&str]) -> Result<(), ImagesError> {
         let modules = self.kernel.modules()?;
         let mut order = String::new();
         for module in modules.closure(names).map_err(image::Error::from)? {
@@ -216,7 +195,7 @@ impl Recipe<'_> {
 }
 
 /// Compiles the agent if it is not up to date.
-fn agent(workspace: &Workspace, report: image::Report) -> Result<Vec<u8>, GuestImageError> {
+fn agent(workspace: &Workspace, report: image::Report) -> Result<Vec<u8>, ImagesError> {
     let path = workspace
         .target
         .join(AGENT_TARGET)
@@ -243,47 +222,12 @@ fn agent(workspace: &Workspace, report: image::Report) -> Result<Vec<u8>, GuestI
         .stdin(Stdio::null());
     let status = cargo
         .status()
-        .map_err(|error| GuestImageError::Agent(format!("cargo: {error}")))?;
+        .map_err(|error| ImagesError::Agent(format!("cargo: {error}")))?;
     if !status.success() {
-        return Err(GuestImageError::Agent(status.to_string()));
+        return Err(ImagesError::Agent(status.to_string()));
     }
     fs::read(&path).map_err(at(&path))
 }
-
-fn at(path: &Path) -> impl FnOnce(io::Error) -> GuestImageError + '_ {
-    |source| GuestImageError::Io {
-        path: path.to_owned(),
-        source,
-    }
-}
-
-impl From<image::Error> for GuestImageError {
-    fn from(error: image::Error) -> Self {
-        Self::Image(error)
-    }
-}
-
-impl From<PackageError> for GuestImageError {
-    fn from(error: PackageError) -> Self {
-        Self::Packages(error)
-    }
-}
-
-impl fmt::Display for GuestImageError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Image(error) => error.fmt(f),
-            Self::NoProduct => {
-                f.write_str("a director was added to a lab that was built without any")
-            }
-            Self::Packages(error) => error.fmt(f),
-            Self::Agent(why) => write!(f, "the guests' agent can't be compiled: {why}"),
-            Self::Io { path, source } => write!(f, "{}: {source}", path.display()),
-        }
-    }
-}
-
-impl std::error::Error for GuestImageError {}
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,5 @@
 //! What the machines boot: the product's image and the guests' initrds, made or taken from their caches.
+use std::fmt;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -6,7 +7,8 @@ use std::path::{Path, PathBuf};
 use image::{Configuration, Kernel, Manifest, Options, Report, Workspace};
 
 use crate::argv::{Boot, Paths};
-use crate::guest_image::{self, GuestImageError, GuestImages};
+use crate::guest_image::{self, GuestImages};
+use crate::packages::PackageError;
 use crate::topology::{Node, Role, Topology};
 
 /// Everything that can be booted.
@@ -27,6 +29,26 @@ pub struct Product {
     pub folder: PathBuf,
 }
 
+/// Why what the machines boot can't be made.
+#[derive(Debug)]
+pub enum ImagesError {
+    /// The kernel, its modules, or the workspace.
+    Image(image::Error),
+    /// A director in a lab that was made without one.
+    NoProduct,
+    /// Debian's packages.
+    Packages(PackageError),
+    /// The agent does not compile; cargo has said why.
+    Agent(String),
+    /// A file or folder.
+    Io {
+        /// Which one.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
 /// A second archive in an initrd starts at a multiple of this, a sector of the disk that the product keeps its
 /// configuration on; the kernel asks for 4.
 const SEGMENT_ALIGN: usize = 512;
@@ -37,7 +59,7 @@ impl Images {
         topology: &Topology,
         workspace: &Workspace,
         report: Report,
-    ) -> Result<Self, GuestImageError> {
+    ) -> Result<Self, ImagesError> {
         let has_director = topology
             .nodes
             .iter()
@@ -57,7 +79,7 @@ impl Images {
     }
 
     /// Writes a node's own initrd and says how to boot it.
-    pub fn boot(&self, node: &Node, paths: &Paths) -> Result<Boot, GuestImageError> {
+    pub fn boot(&self, node: &Node, paths: &Paths) -> Result<Boot, ImagesError> {
         let (base, segment, cmdline) = match &node.role {
             Role::Director { keepalived, router } => {
                 let some = |text: &str| (!text.is_empty()).then(|| text.as_bytes().to_vec());
@@ -65,7 +87,7 @@ impl Images {
                     keepalived: some(keepalived),
                     router: some(router),
                 };
-                let product = self.product.as_ref().ok_or(GuestImageError::NoProduct)?;
+                let product = self.product.as_ref().ok_or(ImagesError::NoProduct)?;
                 let cmdline = product.manifest.cmdline.clone();
                 (
                     product.folder.join("initrd"),
@@ -84,7 +106,7 @@ impl Images {
         };
         let cmdline = format!("{cmdline} {}", node.cmdline).trim_end().to_owned();
         let initrd = paths.initrd();
-        append(&base, &segment, &initrd).map_err(|source| GuestImageError::Io {
+        append(&base, &segment, &initrd).map_err(|source| ImagesError::Io {
             path: initrd.clone(),
             source,
         })?;
@@ -97,7 +119,7 @@ impl Images {
 }
 
 impl Product {
-    fn built(workspace: &Workspace, report: Report) -> Result<Self, GuestImageError> {
+    fn built(workspace: &Workspace, report: Report) -> Result<Self, ImagesError> {
         let options = Options {
             report,
             workspace: workspace.clone(),
@@ -117,3 +139,39 @@ fn append(base: &Path, segment: &[u8], to: &Path) -> io::Result<()> {
     file.write_all(&vec![0; length.next_multiple_of(SEGMENT_ALIGN) - length])?;
     file.write_all(segment)
 }
+
+/// For `map_err` on an operation on `path`.
+pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> ImagesError + '_ {
+    |source| ImagesError::Io {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+impl From<image::Error> for ImagesError {
+    fn from(error: image::Error) -> Self {
+        Self::Image(error)
+    }
+}
+
+impl From<PackageError> for ImagesError {
+    fn from(error: PackageError) -> Self {
+        Self::Packages(error)
+    }
+}
+
+impl fmt::Display for ImagesError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Image(error) => error.fmt(f),
+            Self::NoProduct => {
+                f.write_str("a director was added to a lab that was built without any")
+            }
+            Self::Packages(error) => error.fmt(f),
+            Self::Agent(why) => write!(f, "the guests' agent can't be compiled: {why}"),
+            Self::Io { path, source } => write!(f, "{}: {source}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for ImagesError {}

@@ -9,8 +9,7 @@ use image::{Report, Workspace};
 
 use crate::argv::Paths;
 use crate::console::ConsoleError;
-use crate::guest_image::GuestImageError;
-use crate::images::Images;
+use crate::images::{Images, ImagesError};
 use crate::roles::{Client, Director, Peer, Server};
 use crate::setup::{self, SetupError};
 use crate::switch::{PortPlan, Switch};
@@ -37,7 +36,7 @@ pub enum LabError {
     /// Something that this machine must have is missing.
     Setup(SetupError),
     /// What the machines boot can't be made.
-    Image(GuestImageError),
+    Image(ImagesError),
     /// A machine.
     Vm(VmError),
     /// A file, folder or socket of the lab.
@@ -283,8 +282,8 @@ impl From<SetupError> for LabError {
     }
 }
 
-impl From<GuestImageError> for LabError {
-    fn from(error: GuestImageError) -> Self {
+impl From<ImagesError> for LabError {
+    fn from(error: ImagesError) -> Self {
         Self::Image(error)
     }
 }

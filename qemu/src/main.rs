@@ -5,6 +5,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use image::{Kernel, Workspace};
+use qemu::guest_image::GuestImages;
+use qemu::images::ImagesError;
 use qemu::lab::LabError;
 use qemu::setup::SetupError;
 use qemu::{attach, demo, setup};
@@ -38,6 +41,8 @@ enum Command {
     },
     /// Install the Debian packages that the lab needs
     Setup,
+    /// Make what servers, clients and peers boot, and print where it is
+    GuestImage,
 }
 
 /// Exit codes, beside 0 for success and clap's 2 for a wrong command line.
@@ -54,12 +59,22 @@ fn main() -> ExitCode {
         Command::Demo { keep } => judge(demo::run(keep)),
         Command::Measure { runs } => judge(demo::measure(runs)),
         Command::Attach { node } => judge(attach::attach(&node).map(|()| true)),
+        Command::GuestImage => judge(guest_image()),
         Command::Setup => judge(
             setup::ensure(image::to_stderr)
                 .map(|()| true)
                 .map_err(LabError::from),
         ),
     }
+}
+
+fn guest_image() -> Result<bool, LabError> {
+    let (workspace, report) = (Workspace::new(), image::to_stderr);
+    setup::ensure(report)?;
+    let kernel = Kernel::unpacked(&workspace, report).map_err(ImagesError::from)?;
+    let GuestImages { plain, peer } = GuestImages::made(&workspace, &kernel, report)?;
+    println!("{}\n{}", plain.display(), peer.display());
+    Ok(true)
 }
 
 fn judge<E: Display + ExitsAs>(outcome: Result<bool, E>) -> ExitCode {
