@@ -259,6 +259,28 @@ fn a_one_way_cut_moves_active_at_most_once_and_back() -> Told {
 }
 
 #[test]
+fn a_large_reload_goes_in_slices_between_the_adverts() -> Told {
+    // Every law holds on the way: an advert each 10 ms, no slice too large, no pool emptied.
+    let mut world = settled(Setup::growing_pair(Version::V3, SECOND / 100, 1000))?;
+    world.operations.clear();
+    world.now(&Fault::Reload { node: 0 })?;
+    let took = world.run_until(10 * SECOND, |world| {
+        world.nodes[0].kernel.state.table.0.len() == 1000 && served(world, 0) == 0
+    })?;
+    let done = world.operations.len();
+    assert!((10_000..12_000).contains(&done), "{done} operations");
+    // So many operations of 50 us each, and nothing in between but slices.
+    assert!(took < SECOND, "{took:?}");
+    world.run_for(2 * SECOND)?;
+    let table = &world.nodes[0].kernel.state.table.0;
+    assert_eq!(
+        table.values().map(|pool| pool.dests.len()).sum::<usize>(),
+        10_000
+    );
+    Ok(())
+}
+
+#[test]
 #[ignore = "a lost notification of a device that went and came under the same number leaves the director deaf for good"]
 fn a_device_that_comes_again_unseen_is_listened_to_again() -> Told {
     let mut world = pair(Version::V3, SECOND)?;

@@ -38,6 +38,28 @@ impl Setup {
         }
     }
 
+    /// The same pair, which a reload gives `count` services with ten real servers each.
+    #[must_use]
+    pub fn growing_pair(version: Version, advert_interval: Duration, count: u16) -> Self {
+        let mut setup = Self::pair(version, advert_interval);
+        let reals: Vec<_> = (1..=10)
+            .map(|number| {
+                let mut real = real(1 + number % 9, false);
+                real.id.port = 8000 + u16::from(number);
+                real.checks[0].interval = Duration::from_secs(60);
+                real
+            })
+            .collect();
+        for configs in &mut setup.configs {
+            let mut config = configs[0].clone();
+            config.services = (0..count)
+                .map(|number| service(1000 + number, &reals))
+                .collect();
+            configs.push(config);
+        }
+        setup
+    }
+
     /// Two or three nodes with whatever chance gives.
     #[must_use]
     pub fn random(random: &mut Random) -> Self {

@@ -4,6 +4,7 @@ use core::net::Ipv4Addr;
 
 use director_core::check::{Action, Id};
 use director_core::director::{Input, Output};
+use director_core::limits;
 use director_core::time::Duration;
 
 use super::fault::Fault;
@@ -33,6 +34,12 @@ impl World {
             if outputs.len() > OUTPUTS_MAX {
                 return Err(Violation(format!("{node}: outputs without end")));
             }
+        }
+        let ops = outputs
+            .iter()
+            .filter(|output| matches!(output, Output::Apply(..)));
+        if ops.count() > limits::OPS_PER_SLICE {
+            return Err(Violation(format!("{node}: more operations than a slice")));
         }
         let mut lines = Vec::new();
         while let Some(event) = director.poll_event() {
