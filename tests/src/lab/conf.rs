@@ -64,24 +64,30 @@ vrrp_instance web {{
     )
 }
 
-/// A keepalived.conf for a pair between two segments: the service's address outside, the servers' way back inside.
+/// A keepalived.conf for a pair between two segments: a virtual router outside with the service's address, and one inside
+/// with the servers' way out.
 pub fn translating() -> String {
-    format!(
-        "vrrp_instance web {{
-    interface lan0
-    virtual_router_id 51
+    let router = |name: &str, vrid: u8, interface: &str, address: &str| {
+        format!(
+            "vrrp_instance {name} {{
+    interface {interface}
+    virtual_router_id {vrid}
     @director1 priority 150
     @director2 priority 100
     advert_int 1
     virtual_ipaddress {{
-        10.77.0.100/24
-        10.77.1.1/24 dev inside0
+        {address}/24
     }}
 }}
-
-{}",
-        service("NAT", &["10.77.1.21", "10.77.1.22"])
-    )
+"
+        )
+    };
+    [
+        router("outside", 51, "lan0", "10.77.0.100"),
+        router("inside", 52, "inside0", "10.77.1.1"),
+        service("NAT", &["10.77.1.21", "10.77.1.22"]),
+    ]
+    .join("\n")
 }
 
 /// The pair's service with these real servers.

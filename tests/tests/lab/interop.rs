@@ -142,7 +142,12 @@ fn served_by(lab: &Lab, node: &str) -> Result<(), LabError> {
 /// No advert was dropped by the director, none refused by keepalived.
 fn nobody_has_complained(lab: &Lab) -> Result<(), LabError> {
     let router = lab.director("d1")?.status()?.routers[0].clone();
-    assert!(router.adverts_dropped.is_empty(), "{router:?}");
+    // What came before the interface served says nothing of the peer.
+    let dropped = router
+        .adverts_dropped
+        .iter()
+        .find(|dropped| dropped.name != "not-ready");
+    assert_eq!(dropped, None, "{router:?}");
     let log = lab.peer("p2")?.log()?;
     let words = [
         "invalid",

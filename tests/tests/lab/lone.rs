@@ -7,50 +7,47 @@ use director_core::status::{self, Status};
 use image::Workspace;
 use qemu::lab::{Lab, LabError};
 use qemu::measure::{self, service};
-use qemu::topology::{self, Topology};
+use qemu::topology;
 use qemu::vm::Vm;
 use serde_json::Value;
-use tests::lab::{BOOT, WAIT, boot, conf, console_log, press, tell, wait_until_all_serve, wire};
+use tests::lab::{BOOT, WAIT, conf, console_log, press, tell, wait_until_all_serve, wire};
 
-/// What the product promises to stay below.
-const RSS_MAX_KIB: u64 = 4096;
-/// What a boot that goes well may take from PID 1's first line to the director's first advert beyond the wait that the
-/// configuration asks for, emulated, while two other machines boot.
+/// The product promises to stay below 4 MiB; an eighth of that is kept for what it does not meet here.
+const RSS_MAX_KIB: u64 = 4096 - 512;
+/// The memory that the product promises to run with.
+const MEMORY_MIB: u32 = 256;
+/// What a boot that goes well may take from PID 1's start to the director's first advert beyond the wait that the
+/// configuration asks for, emulated on a busy host.
 const WORK_MAX: Duration = Duration::from_secs(5);
 
 #[test]
 fn a_lone_director_boots_without_complaint_serves_and_answers_on_its_serial_line() {
-    let mut topology = topology::lone().with_keepalived(&conf::sharing(
-        conf::Protocol::V2WithPassword,
-        "lan0",
-        150,
-    ));
-    // The kernel's log shows on the console, and with it that of PID 1 and the director.
-    verbose(&mut topology);
+    let protocol = conf::Protocol::V2WithPassword;
+    let topology = topology::lone().with_keepalived(&conf::sharing(protocol, "lan0", 150));
     tell("lone", topology, |lab| {
-        let director = lab.director("d1")?;
-        let adverts = lab.switch().adverts_of("d1");
-        lab.power_on_all()?;
-        let console = director.vm().console();
-        let started = console.expect("as process 1", BOOT).map_err(vm_error)?.at;
-        console.expect("Backup -> Active", BOOT).map_err(vm_error)?;
-        let first = adverts.next(WAIT).expect("an advert").at;
-        lab.wait_until_up()?;
-        boot_log_is_clean(director.vm());
+        // Once with the kernel's log on the console, and in it that of PID 1 and the director.
+        let boot = measure::boot(lab, "d1")?;
+        println!(
+            "from PID 1 to the first advert: Active_Down {:?} and {:?}",
+            boot.active_down,
+            boot.work()
+        );
+        assert!(boot.work() < WORK_MAX, "{boot:?}");
+        boot_log_is_clean(lab.vm("d1")?);
+        power_button_ends_it_in_order(lab)?;
 
+        // And once without, as it is shipped.
+        tests::lab::boot(lab)?;
+        let director = lab.director("d1")?;
+        director.wait_for_state("Active", WAIT)?;
         lab.client()?.wait_until_served(service(), 2, WAIT)?;
         let status = wait_until_all_serve(director)?;
-        let active_down = measure::active_down(&status.routers[0]);
-        let work = first - started - active_down;
-        println!("from PID 1's first line to the first advert: {active_down:?} + {work:?}");
-        assert!(work < WORK_MAX, "{work:?}");
-
-        status_is_one_line_as_documented(lab)?;
         node_is_as_configured(&status);
+        assert_eq!(director.vm().node().memory_mib, MEMORY_MIB);
+        status_is_one_line_as_documented(lab)?;
         let load = lab.client()?.load(service(), 20)?;
         assert_eq!((load.answered(), load.failed()), (20, 0), "{load:?}");
-        frames_and_a_person_share_the_line(lab)?;
-        power_button_ends_it_in_order(lab)
+        frames_and_a_person_share_the_line(lab)
     });
 }
 
@@ -139,8 +136,8 @@ fn node_is_as_configured(status: &Status) {
 /// A program asks by frames on the line at which a person has typed half a command; then the person goes on.
 fn frames_and_a_person_share_the_line(lab: &Lab) -> Result<(), LabError> {
     let vm = lab.vm("d1")?;
-    vm.console().send(b"status").map_err(vm_error)?;
-    vm.console().expect("status", WAIT).map_err(vm_error)?;
+    vm.console().send(b"status")?;
+    vm.console().expect("status", WAIT)?;
     vm.console().release();
     let line = format!("unix:{}", vm.paths().console().display());
     let target = Workspace::new().target;
@@ -157,8 +154,8 @@ fn frames_and_a_person_share_the_line(lab: &Lab) -> Result<(), LabError> {
         (status.node.as_str(), said.lines().count()),
         ("director1", 1)
     );
-    vm.console().open().map_err(vm_error)?;
-    let answer = vm.console().json(" json", WAIT).map_err(vm_error)?;
+    vm.console().open()?;
+    let answer = vm.console().json(" json", WAIT)?;
     assert_eq!(answer["node"], "director1");
     Ok(())
 }
@@ -175,17 +172,17 @@ fn a_node_with_a_broken_configuration_is_repaired_on_its_console() {
     let good = conf::sharing(conf::Protocol::V3, "lan0", 150);
     let broken = good
         .replace("virtual_router_id 51", "virtual_router_id 510")
-        .replace("lb_kind DR", "lb_knd DR");
+        .replace("delay_loop", "delay_lop");
     let mut topology = topology::lone().with_keepalived(&broken);
     topology.nodes.retain(|node| node.name == "d1");
     tell("broken", topology, |lab| {
-        boot(lab)?;
+        tests::lab::boot(lab)?;
         let director = lab.director("d1")?;
         let said = console_log(director.vm());
         assert!(said.contains("the configuration is refused"), "{said}");
 
         let checked = director.command("config check")?;
-        for (keyword, wrong) in [("virtual_router_id 510", "510"), ("lb_knd", "lb_knd")] {
+        for (keyword, wrong) in [("virtual_router_id 510", "510"), ("delay_lop", "delay_lop")] {
             let place = place(&broken, keyword, wrong);
             assert!(checked.contains(&place), "no {place} in\n{checked}");
         }
@@ -200,7 +197,8 @@ fn a_node_with_a_broken_configuration_is_repaired_on_its_console() {
 
         let adverts = lab.switch().adverts_of("d1");
         paste(director.vm(), &good)?;
-        assert!(adverts.drain().is_empty(), "the text waits for a reload");
+        let waits = director.status()?;
+        assert!(waits.routers.is_empty(), "the text waits for a reload");
         let answer = director.command("reload")?;
         assert!(answer.contains("in force"), "{answer}");
         director.wait_for_state("Active", WAIT)?;
@@ -218,8 +216,7 @@ fn a_node_with_a_broken_configuration_is_repaired_on_its_console() {
         director
             .vm()
             .console()
-            .expect("the configuration is refused", BOOT)
-            .map_err(vm_error)?;
+            .expect("the configuration is refused", BOOT)?;
         lab.wait_until_up()?;
         assert_eq!(director.status()?.config.errors, 2);
         Ok(())
@@ -240,25 +237,13 @@ fn place(text: &str, keyword: &str, word: &str) -> String {
 /// Pastes a keepalived.conf, as a person does on a terminal.
 fn paste(vm: &Vm, text: &str) -> Result<(), LabError> {
     let console = vm.console();
-    console
-        .send_line("config load keepalived")
-        .map_err(vm_error)?;
-    console.expect("ends it", WAIT).map_err(vm_error)?;
+    console.send_line("config load keepalived")?;
+    console.expect("ends it", WAIT)?;
     for line in text.lines() {
-        console.send_line(line).map_err(vm_error)?;
+        console.send_line(line)?;
     }
-    console.send_line(".").map_err(vm_error)?;
-    console.expect("kept in memory", WAIT).map_err(vm_error)?;
-    vm.console().wait_for_prompt(WAIT).map_err(vm_error)?;
+    console.send_line(".")?;
+    console.expect("kept in memory", WAIT)?;
+    vm.console().wait_for_prompt(WAIT)?;
     Ok(())
-}
-
-fn verbose(topology: &mut Topology) {
-    if let Some(node) = topology.node_mut("d1") {
-        node.cmdline = "loglevel=7".to_owned();
-    }
-}
-
-fn vm_error(error: qemu::console::ConsoleError) -> LabError {
-    qemu::vm::VmError::from(error).into()
 }
