@@ -76,6 +76,11 @@ impl Laws {
         self.odd.clear();
     }
 
+    /// A new director knows nothing of what an earlier one was refused.
+    pub fn started(&mut self, index: usize) {
+        self.refused[index].clear();
+    }
+
     /// After each step.
     ///
     /// # Errors
