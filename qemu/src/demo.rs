@@ -202,6 +202,11 @@ impl Story {
             let status = self.lab.director(name)?.status()?;
             self.say(state_line(&status));
         }
+        self.say("what its console shows:");
+        let screen = self.lab.director(active)?.command("status")?;
+        screen
+            .lines()
+            .for_each(|line| println!("           | {line}"));
         self.lab.director(active)?.wait_until(
             "both real servers are in",
             Duration::from_secs(60),
@@ -294,13 +299,14 @@ impl Story {
             gap(&run.probe),
             failures(&run.probe)
         ));
-        self.lab.vm(active)?.power_on().map_err(LabError::from)?;
-        self.lab.vm(active)?.wait_until_up()?;
+        let back = measure::comes_back(&self.lab, active, PAIR)?;
         let (now_active, _) = measure::settled(&self.lab, PAIR)?;
         self.say(format!(
-            "{} is back; Active is {}",
+            "{} is back, Active is {}; of that the client saw a gap of {} at most; {}",
             self.hostname(active),
-            self.hostname(now_active)
+            self.hostname(now_active),
+            gap(&back),
+            failures(&back)
         ));
         Ok(run)
     }

@@ -218,10 +218,15 @@ struct SocketFolder {
 }
 
 const FOLDER_PREFIX: &str = "keelson-lab-";
+/// Leaves room in the 107 bytes of a socket's path (sun_path in unix(7)) for the lab's folder and the longest name.
+const TEMP_FOLDER_CHARS_MAX: usize = 60;
 
 impl SocketFolder {
     fn create() -> Result<Self, LabError> {
-        let parent = std::env::temp_dir();
+        let mut parent = std::env::temp_dir();
+        if parent.as_os_str().len() > TEMP_FOLDER_CHARS_MAX {
+            parent = PathBuf::from("/tmp");
+        }
         remove_stale_folders(&parent);
         let path = parent.join(format!("{FOLDER_PREFIX}{}", std::process::id()));
         empty(&path)?;

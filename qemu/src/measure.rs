@@ -145,6 +145,16 @@ pub fn power_cut(lab: &Lab, active: &str, backup: &str) -> Result<Takeover, LabE
     })
 }
 
+/// Switches a director on again and waits until the pair has settled; what a client saw of it.
+pub fn comes_back(lab: &Lab, name: &str, pair: [&str; 2]) -> Result<ProbeReport, LabError> {
+    let probe = Probe::start(lab)?;
+    let vm = lab.vm(name)?;
+    vm.power_on()?;
+    vm.wait_until_up()?;
+    settled(lab, pair)?;
+    probe.stop()
+}
+
 /// Asks the Active director on its console to hand over, while requests and open connections go on.
 pub fn handover(lab: &Lab, active: &str, backup: &str) -> Result<Handover, LabError> {
     let from = active.to_owned();

@@ -418,6 +418,40 @@ mod tests {
     }
 
     #[test]
+    fn a_lossy_link_loses_its_share_and_the_same_frames_again() {
+        let survivors = |name: &str| {
+            let bench = Bench::new(name, 2);
+            let entered = bench.switch().tap(|_| true);
+            bench.switch().set_fault(
+                "n1",
+                Direction::ToNode,
+                Fault {
+                    loss: 0.5,
+                    ..Fault::NONE
+                },
+            );
+            for tag in 0..100 {
+                bench.send(0, 0xff, tag);
+                entered.next(WAIT).unwrap();
+            }
+            // Of twenty end marks at least one comes through, and always the same one.
+            for _ in 0..20 {
+                bench.send(0, 0xff, 255);
+                entered.next(WAIT).unwrap();
+            }
+            let tags = std::iter::repeat_with(|| bench.receive(1));
+            tags.take_while(|tag| *tag != 255).collect::<Vec<u8>>()
+        };
+        let first = survivors("loss-1");
+        assert!(
+            (25..75).contains(&first.len()),
+            "{} of 100 came through",
+            first.len()
+        );
+        assert_eq!(first, survivors("loss-2"));
+    }
+
+    #[test]
     fn a_burst_to_a_slow_machine_waits_for_it_in_order() {
         let bench = Bench::new("burst", 2);
         let tap = bench.switch().tap(|_| true);
