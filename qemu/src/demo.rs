@@ -202,11 +202,6 @@ impl Story {
             let status = self.lab.director(name)?.status()?;
             self.say(state_line(&status));
         }
-        self.say("what its console shows:");
-        let screen = self.lab.director(active)?.command("status")?;
-        screen
-            .lines()
-            .for_each(|line| println!("           | {line}"));
         self.lab.director(active)?.wait_until(
             "both real servers are in",
             Duration::from_secs(60),
@@ -218,6 +213,16 @@ impl Story {
                     .all(|dest| dest.kernel_weight > Some(0))
             },
         )?;
+        self.say(format!(
+            "what the console of {} shows:",
+            self.hostname(active)
+        ));
+        let screen = self.lab.director(active)?.command("status")?;
+        // A line of the kernel's log may come in between; it begins with its moment in brackets.
+        screen
+            .lines()
+            .filter(|line| !line.starts_with('['))
+            .for_each(|line| println!("           | {line}"));
         Ok(())
     }
 

@@ -40,7 +40,10 @@ fn peer(name: &str, host: u8, priority: u8) -> Node {
 
 fn keepalived(priority: u8) -> String {
     let servers: String = [21, 22]
-        .map(|host| format!("real_server 10.77.0.{host} 80 {{\n weight 1\n TCP_CHECK {{\n connect_timeout 2\n }}\n }}\n"))
+        .map(|host| {
+            let check = "TCP_CHECK {\n connect_timeout 2\n }";
+            format!("real_server 10.77.0.{host} 80 {{\n weight 1\n {check}\n }}\n")
+        })
         .concat();
     format!(
         "vrrp_instance web {{\n interface eth0\n virtual_router_id 51\n priority {priority}\n advert_int 1\n \
