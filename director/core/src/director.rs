@@ -12,6 +12,7 @@ use self::services::Services;
 use crate::config::Config;
 use crate::event::{Event, Level, Ring};
 use crate::kernel::{KernelEvent, Op, OpError, Snapshot};
+pub use crate::kernel::{OpId, Part};
 use crate::net::{Ifindex, Mac, Name};
 use crate::plan::{self, Situation};
 use crate::reconcile::{Finding, Reconciler};
@@ -66,10 +67,6 @@ pub enum Command {
     Stop,
 }
 
-/// The number of an operation; answers of an earlier incarnation are dropped by comparison.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct OpId(pub u64);
-
 /// What the shell does for the director, in falling priority: adverts, addresses, announcements, IPVS, checks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(clippy::large_enum_variant)] // an advert is carried inline: nothing on its way allocates
@@ -111,15 +108,6 @@ pub enum Output {
 
 /// An advert's bytes.
 pub type AdvertBytes = heapless::Vec<u8, { crate::limits::ADVERT_BYTES_MAX }>;
-
-/// A part of the kernel's state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// Interfaces, addresses, routes.
-    Network,
-    /// Services, dests, synchronisation daemons.
-    Ipvs,
-}
 
 /// Why the director wants to be woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -220,3 +220,16 @@ pub enum Snapshot {
         sync: BTreeMap<SyncRole, SyncDaemon>,
     },
 }
+
+/// A part of the kernel's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Interfaces, addresses, routes.
+    Network,
+    /// Services, dests, synchronisation daemons.
+    Ipvs,
+}
+
+/// The number of an operation; answers of an earlier incarnation are dropped by comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OpId(pub u64);

@@ -7,9 +7,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::director::{OpId, Part};
 use crate::ipvs::{ActualDest, Counters, DestId, Pool, ServiceId, SyncRole};
-use crate::kernel::{Actual, AddressId, Desired, KernelEvent, Link, Op, OpError, Route, Snapshot};
+use crate::kernel::{
+    Actual, AddressId, Desired, KernelEvent, Link, Op, OpError, OpId, Part, Route, Snapshot,
+};
 use crate::net::Ifindex;
 use crate::time::{Duration, Instant, earliest};
 use crate::{diff, limits};

@@ -1,5 +1,6 @@
-//! Every message of the configuration reader, as goldens: `config/NAME.conf` is keepalived.conf, `config/NAME.router.conf`
-//! router.conf, and `config/NAME.expected` what is said of them. `KEELSON_UPDATE_GOLDENS=1` writes the latter anew.
+//! Every message of the configuration reader, as goldens: `config/NAME.conf` is keepalived.conf,
+//! `config/NAME.router.conf` router.conf, and `config/NAME.expected` what is said of them.
+//! `KEELSON_UPDATE_GOLDENS=1` writes the latter anew.
 
 #![allow(clippy::unwrap_used)]
 

@@ -107,7 +107,10 @@ proptest! {
     }
 
     #[test]
-    fn any_row_of_known_pieces_is_read(pieces in vec(select(PIECES.as_slice()), 0..200), blanks in vec(any::<bool>(), 200)) {
+    fn any_row_of_known_pieces_is_read(
+        pieces in vec(select(PIECES.as_slice()), 0..200),
+        blanks in vec(any::<bool>(), 200),
+    ) {
         let mut text = String::new();
         for (piece, blank) in pieces.iter().zip(blanks) {
             text.push_str(piece);
@@ -118,7 +121,9 @@ proptest! {
     }
 
     #[test]
-    fn a_good_file_with_random_damage_is_read(damage in vec((any::<prop::sample::Index>(), 0..4u8, any::<u8>()), 1..12)) {
+    fn a_good_file_with_random_damage_is_read(
+        damage in vec((any::<prop::sample::Index>(), 0..4u8, any::<u8>()), 1..12),
+    ) {
         let (mut keepalived, mut router) = (PAIR.as_bytes().to_vec(), ROUTER.as_bytes().to_vec());
         for (index, kind, byte) in damage {
             for text in [&mut keepalived, &mut router] {
@@ -145,7 +150,8 @@ proptest! {
             text.remove(at);
         }
         let parsed = both(text.as_bytes(), ROUTER.as_bytes());
-        prop_assert!((1..=2).contains(&parsed.diagnostics.len()), "{}", parsed.diagnostics.iter().map(ToString::to_string).collect::<String>());
+        let said: String = parsed.diagnostics.iter().map(ToString::to_string).collect();
+        prop_assert!((1..=2).contains(&parsed.diagnostics.len()), "{said}");
     }
 }
 
@@ -153,7 +159,8 @@ fn services(count: usize) -> String {
     let mut text = String::new();
     for i in 0..count {
         let (a, b) = (i / 250, i % 250);
-        writeln!(text, "virtual_server 10.{a}.{b}.1 80 {{\n    delay_loop 6\n    lb_algo wrr\n    lb_kind DR\n    protocol TCP").unwrap();
+        let head = "    delay_loop 6\n    lb_algo wrr\n    lb_kind DR\n    protocol TCP";
+        writeln!(text, "virtual_server 10.{a}.{b}.1 80 {{\n{head}").unwrap();
         for j in 1..=10 {
             let server = "        weight 1\n        TCP_CHECK {\n            connect_timeout 3\n        }\n    }";
             writeln!(text, "    real_server 172.16.{b}.{j} 80 {{\n{server}").unwrap();
@@ -243,7 +250,8 @@ fn tables_beyond_their_limits_are_refused() {
     let routers: String = (0..=limits::ROUTERS_MAX)
         .map(|i| {
             let (vrid, interface, a, b) = (i % 255 + 1, i / 255, i / 250, i % 250 + 1);
-            format!("vrrp_instance V{i} {{\ninterface e{interface}\nvirtual_router_id {vrid}\nvirtual_ipaddress {{\n10.1.{a}.{b}\n}}\n}}\n")
+            let place = format!("interface e{interface}\nvirtual_router_id {vrid}");
+            format!("vrrp_instance V{i} {{\n{place}\nvirtual_ipaddress {{\n10.1.{a}.{b}\n}}\n}}\n")
         })
         .collect();
     let service = |i: usize, servers: usize| {

@@ -183,8 +183,9 @@ fn state_master_without_a_priority_is_the_owner_and_with_one_ignores_nopreempt()
 
 #[test]
 fn the_words_of_an_instance_come_to_their_values() {
-    let words = "mcast_src_ip 10.0.0.9\ndont_track_primary\ntrack_interface {\neth1\neth2 weight 0\n}\naccept\npreempt\n\
-        skip_check_adv_addr\nadvert_int 2\nvirtual_ipaddress_excluded {\n10.0.0.5 dev eth0\n10.0.0.6/24 brd +\n}";
+    let words = "mcast_src_ip 10.0.0.9\ndont_track_primary\ntrack_interface {\neth1\neth2 weight 0\n}\n\
+        accept\npreempt\nskip_check_adv_addr\nadvert_int 2\n\
+        virtual_ipaddress_excluded {\n10.0.0.5 dev eth0\n10.0.0.6/24 brd +\n}";
     let router = instance("", words);
     assert_eq!(router.source, Some(Ipv4Addr::new(10, 0, 0, 9)));
     assert!(router.ignore_link);
@@ -314,7 +315,8 @@ fn persistence_and_flags_come_to_what_the_kernel_takes() {
     ] {
         // The flags may also come before the scheduler.
         let text = format!(
-            "virtual_server 10.0.0.1 53 {{\n{words}\nlvs_sched {scheduler}\nlvs_method NAT\nprotocol udp\n{server}\n}}\n"
+            "virtual_server 10.0.0.1 53 {{\n{words}\nlvs_sched {scheduler}\nlvs_method NAT\nprotocol udp\n\
+             {server}\n}}\n"
         );
         assert_eq!(
             config(&text).services[0].service.flags,
@@ -348,7 +350,8 @@ fn direct_routing_keeps_the_port_of_the_service() {
 fn a_firewall_mark_has_a_family_and_its_dests_no_port() {
     let text = |kind: &str, server: &str, words: &str| {
         format!(
-            "virtual_server fwmark 5 {{\nlb_algo rr\nlb_kind {kind}\n{words}\nreal_server {server} 8080 {{\nTCP_CHECK {{\n}}\n}}\n}}\n"
+            "virtual_server fwmark 5 {{\nlb_algo rr\nlb_kind {kind}\n{words}\n\
+             real_server {server} 8080 {{\nTCP_CHECK {{\n}}\n}}\n}}\n"
         )
     };
     let service = config(&text("DR", "10.0.0.2", "")).services.remove(0);
@@ -473,8 +476,8 @@ fn an_http_check_asks_for_the_host_that_is_nearest() {
 
 #[test]
 fn the_words_of_a_url_come_to_their_values() {
-    let words = "HTTP_GET {\nhttp_protocol 1.1\nnb_get_retry 4\nfast_recovery\nurl {\npath /a?b=c\nstatus_code 200 301-303\n\
-        status_code 404\ndigest 640205B7b0fc66c1ea91c463fac6334d\n}\nurl {\npath /\n}\n}";
+    let words = "HTTP_GET {\nhttp_protocol 1.1\nnb_get_retry 4\nfast_recovery\nurl {\npath /a?b=c\n\
+        status_code 200 301-303\nstatus_code 404\ndigest 640205B7b0fc66c1ea91c463fac6334d\n}\nurl {\npath /\n}\n}";
     let check = check("", "", words);
     assert_eq!(check.retry, 4);
     let CheckKind::Http { urls, http11 } = check.kind else {

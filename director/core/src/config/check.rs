@@ -128,18 +128,7 @@ pub(super) fn read(
         },
     );
     let at = block.keyword().at;
-    let target = match connect {
-        (Some(address), Some(port)) if port != 0 => Some(SocketAddr::new(address, port)),
-        (Some(_), _) if block.lacks("connect_port") => {
-            let message = format!(
-                "{} has no port to connect to: `connect_port` is missing",
-                block.title()
-            );
-            reader.sink.error(at, message);
-            None
-        }
-        _ => None,
-    };
+    let target = target(reader, block, connect);
     let host = host.as_deref().or(context.virtualhost).map(str::to_owned);
     let host = host
         .or_else(|| target.map(|target| target.to_string()))
@@ -158,6 +147,26 @@ pub(super) fn read(
     };
     let check = target.map(|target| schedule(kind, target, timers.or(context.timers)));
     Found { check, alpha }
+}
+
+/// Where the check asks, when the block or its real server say so.
+fn target(
+    reader: &mut Reader<'_, '_>,
+    block: Statement<'_>,
+    connect: (Option<IpAddr>, Option<u16>),
+) -> Option<SocketAddr> {
+    match connect {
+        (Some(address), Some(port)) if port != 0 => Some(SocketAddr::new(address, port)),
+        (Some(_), _) if block.lacks("connect_port") => {
+            let message = format!(
+                "{} has no port to connect to: `connect_port` is missing",
+                block.title()
+            );
+            reader.sink.error(block.keyword().at, message);
+            None
+        }
+        _ => None,
+    }
 }
 
 /// Fills in the defaults.
