@@ -327,8 +327,11 @@ impl Laws {
     ///
     /// # Errors
     /// When it leaves its virtual addresses behind.
-    pub fn exits(&mut self, index: usize, nodes: &[Node]) -> Result<(), Violation> {
+    pub fn exits(&mut self, now: Instant, index: usize, nodes: &[Node]) -> Result<(), Violation> {
         let node = &nodes[index];
+        if now.since(node.meddled_at) < limits::AUDIT_INTERVAL * 2 {
+            return Ok(());
+        }
         let refused = node.kernel.refusal.is_some() || node.kernel.cost > TOLERANCE;
         for router in node.routers() {
             for cidr in &router.addresses {

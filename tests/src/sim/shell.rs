@@ -56,7 +56,7 @@ impl World {
         }
         if stopped {
             self.note(|| format!("{node}: exits"));
-            self.laws.exits(node, &self.nodes)?;
+            self.laws.exits(self.now, node, &self.nodes)?;
             self.nodes[node].kill();
             // Somebody starts it again.
             let after = self
