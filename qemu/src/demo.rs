@@ -287,7 +287,7 @@ impl Story {
     fn one_power_cut(&mut self) -> Result<Takeover, LabError> {
         let (active, backup) = measure::active_and_backup(&self.lab, PAIR)?;
         self.say(format!(
-            "the power of {} is cut while a client asks 100 times a second",
+            "the power of {} is cut while a client asks again and again",
             self.hostname(active)
         ));
         let run = measure::power_cut(&self.lab, active, backup)?;

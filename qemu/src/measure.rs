@@ -15,8 +15,10 @@ use crate::topology::VIRTUAL_ADDRESS;
 
 /// The service of the pair.
 pub const SERVICE: (Ipv4Addr, u16) = (VIRTUAL_ADDRESS, 80);
-/// Between two requests of a probe: how finely a gap is seen.
-const PROBE_PERIOD: Duration = Duration::from_millis(10);
+/// Between two requests of a probe, which is how finely a gap is seen: for what lasts milliseconds.
+const FINE_PERIOD: Duration = Duration::from_millis(10);
+/// For what lasts seconds, or while a machine boots: on an emulated machine each request costs some milliseconds.
+const COARSE_PERIOD: Duration = Duration::from_millis(40);
 /// Shorter than a lost SYN's first repetition, so that each request stands for its own moment.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(900);
 /// Quiet time that a probe sees before and after what is measured.
@@ -124,7 +126,7 @@ pub fn power_cut(lab: &Lab, active: &str, backup: &str) -> Result<Takeover, LabE
         .ok_or_else(|| missing(backup, "virtual router"))?;
     let adverts = lab.switch().adverts_of(active);
     let announcements = lab.switch().announcements_of(backup, VIRTUAL_ADDRESS);
-    let probe = Probe::start(lab)?;
+    let probe = Probe::start(lab, COARSE_PERIOD)?;
     let cut = lab.vm(active)?.power_cut();
     let announced = announcements
         .next(EVENT_MAX)
@@ -147,7 +149,7 @@ pub fn power_cut(lab: &Lab, active: &str, backup: &str) -> Result<Takeover, LabE
 
 /// Switches a director on again and waits until the pair has settled; what a client saw of it.
 pub fn comes_back(lab: &Lab, name: &str, pair: [&str; 2]) -> Result<ProbeReport, LabError> {
-    let probe = Probe::start(lab)?;
+    let probe = Probe::start(lab, COARSE_PERIOD)?;
     let vm = lab.vm(name)?;
     vm.power_on()?;
     vm.wait_until_up()?;
@@ -172,7 +174,7 @@ pub fn handover(lab: &Lab, active: &str, backup: &str) -> Result<Handover, LabEr
     if opened.alive != opened.wanted {
         return Err(missing("client", &format!("open streams: {opened:?}")));
     }
-    let probe = Probe::start(lab)?;
+    let probe = Probe::start(lab, FINE_PERIOD)?;
     lab.director(active)?.command("handover")?;
     let goodbye = goodbyes
         .next(EVENT_MAX)
@@ -300,9 +302,9 @@ struct Probe<'a> {
 }
 
 impl<'a> Probe<'a> {
-    fn start(lab: &'a Lab) -> Result<Self, LabError> {
+    fn start(lab: &'a Lab, period: Duration) -> Result<Self, LabError> {
         lab.client()?
-            .start_probe(service(), PROBE_PERIOD, PROBE_TIMEOUT)?;
+            .start_probe(service(), period, PROBE_TIMEOUT)?;
         std::thread::sleep(PROBE_MARGIN);
         Ok(Self { lab })
     }
