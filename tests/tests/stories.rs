@@ -178,7 +178,6 @@ fn a_restarted_director_adopts_what_the_kernel_holds() -> Told {
 }
 
 #[test]
-#[ignore = "a restarted director takes every server for healthy until its first check, also one that it had taken out"]
 fn a_restarted_director_remembers_by_the_kernel_who_was_out() -> Told {
     let mut world = pair(Version::V3, SECOND)?;
     let (address, mood) = ([10, 0, 0, 201].into(), Mood::Silent);
@@ -197,7 +196,6 @@ fn a_restarted_director_remembers_by_the_kernel_who_was_out() -> Told {
 }
 
 #[test]
-#[ignore = "a restarted director takes alpha servers out of the kernel's pool until their first check"]
 fn a_restarted_director_leaves_alpha_servers_in_the_pool() -> Told {
     let mut setup = Setup::pair(Version::V3, SECOND);
     for config in setup.configs.iter_mut().flatten() {
@@ -231,7 +229,6 @@ fn a_healed_split_leaves_one_active() -> Told {
 }
 
 #[test]
-#[ignore = "the one that steps back is silent, so the one that stays does not know that it must announce itself"]
 fn after_a_split_the_clients_find_the_one_that_stays() -> Told {
     // Whose advert comes first after the split decides; in some of these it is the one that stays.
     for length_ms in (10_000..11_000).step_by(100) {
@@ -281,7 +278,6 @@ fn a_large_reload_goes_in_slices_between_the_adverts() -> Told {
 }
 
 #[test]
-#[ignore = "a lost notification of a device that went and came under the same number leaves the director deaf for good"]
 fn a_device_that_comes_again_unseen_is_listened_to_again() -> Told {
     let mut world = pair(Version::V3, SECOND)?;
     let faults = [Fault::Deaf { node: 1 }, Fault::DeviceGone { node: 1 }];

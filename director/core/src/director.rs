@@ -332,6 +332,10 @@ impl Director {
         if note {
             self.note_kernel(&event);
         }
+        if event == KernelEvent::Overrun {
+            // Unseen, an interface may have gone and come again, and its memberships with it.
+            self.routers.forget_joined();
+        }
         self.reconciler.handle_event(self.now, event);
         self.follow_network();
     }
@@ -355,16 +359,25 @@ impl Director {
     }
 
     fn handle_snapshot(&mut self, snapshot: Snapshot) {
-        let network = matches!(snapshot, Snapshot::Network { .. });
-        let first = network && !self.reconciler.knows(Part::Network);
+        let part = snapshot.part();
+        let known = self.reconciler.knows(part);
         if let Some(finding) = self.reconciler.handle_snapshot(self.now, snapshot) {
             self.note_finding(finding);
         }
-        if network {
-            self.follow_network();
-        }
-        if first {
-            self.routers.adopt(self.now, self.reconciler.actual());
+        let first = !known && self.reconciler.knows(part);
+        match part {
+            Part::Network => {
+                self.follow_network();
+                if first {
+                    self.routers.adopt(self.now, self.reconciler.actual());
+                }
+            }
+            Part::Ipvs if first => {
+                let table = &self.reconciler.actual().table;
+                self.services.adopt(self.now, table);
+                self.dirty = true;
+            }
+            Part::Ipvs => {}
         }
     }
 

@@ -221,6 +221,17 @@ pub enum Snapshot {
     },
 }
 
+impl Snapshot {
+    /// Which part it is.
+    #[must_use]
+    pub const fn part(&self) -> Part {
+        match self {
+            Self::Network { .. } => Part::Network,
+            Self::Ipvs { .. } => Part::Ipvs,
+        }
+    }
+}
+
 /// A part of the kernel's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {

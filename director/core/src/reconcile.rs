@@ -194,10 +194,7 @@ impl Reconciler {
 
     /// Takes a reading. Says how many operations repair what was changed behind our back.
     pub fn handle_snapshot(&mut self, now: Instant, snapshot: Snapshot) -> Option<Finding> {
-        let part = match &snapshot {
-            Snapshot::Network { .. } => Part::Network,
-            Snapshot::Ipvs { .. } => Part::Ipvs,
-        };
+        let part = snapshot.part();
         let side = &mut self.sides[part as usize];
         // An unasked reading while operations are under way would be older than their answers.
         if side.in_flight > 0 {

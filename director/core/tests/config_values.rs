@@ -83,7 +83,7 @@ fn a_virtual_router_has_keepaliveds_defaults() {
     assert_eq!(router.addresses, ["10.0.0.1/24".parse().unwrap()]);
     assert!(router.excluded.is_empty() && router.tracked.is_empty());
     assert!(
-        !router.checksum_as_v2 && !router.lower_prio_no_advert && !router.higher_prio_send_advert
+        !router.checksum_as_v2 && !router.lower_prio_no_advert && router.higher_prio_send_advert
     );
     assert!(!router.ignore_link);
     let garp = Garp {

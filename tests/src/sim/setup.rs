@@ -153,7 +153,7 @@ fn router(vrid: u8, version: Version, advert_interval: Duration) -> Router {
         down_adverts: 3,
         checksum_as_v2: false,
         lower_prio_no_advert: false,
-        higher_prio_send_advert: false,
+        higher_prio_send_advert: true,
         ignore_link: false,
         tracked: Vec::new(),
         startup_delay: Duration::ZERO,

@@ -130,7 +130,7 @@ impl Default for Global {
             down_adverts: 3,
             checksum_as_v2: false,
             lower_prio_no_advert: false,
-            higher_prio_send_advert: false,
+            higher_prio_send_advert: true,
             startup_delay: Duration::ZERO,
             sync_daemon: None,
             timeouts: [0; 3],

@@ -181,7 +181,8 @@ pub struct Router {
     pub checksum_as_v2: bool,
     /// Active and hearing a lower priority: stay silent instead of sending an advert at once.
     pub lower_prio_no_advert: bool,
-    /// Active and hearing a higher priority: send one advert before stepping back.
+    /// Active and hearing a higher priority: send one advert before stepping back. On unless the file says otherwise
+    /// (keepalived: off): after a split the one that stays learns from it that it must announce itself.
     pub higher_prio_send_advert: bool,
     /// Do not go to Fault when the interface loses its link (`dont_track_primary`).
     pub ignore_link: bool,

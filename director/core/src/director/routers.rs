@@ -179,6 +179,11 @@ impl Routers {
         self.slots.len() != before
     }
 
+    /// Has every group joined anew.
+    pub(super) fn forget_joined(&mut self) {
+        self.joined.clear();
+    }
+
     /// The next group to listen to. Adverts are heard in every state, so this comes before anything is sent.
     pub(super) fn poll_join(&mut self) -> Option<Output> {
         for slot in &self.slots {

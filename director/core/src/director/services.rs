@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::check::{self, Checks, Health};
 use crate::config::{self, RealServer, VirtualServer};
 use crate::event::{CheckKey, Event};
-use crate::ipvs::{Dest, DestId};
+use crate::ipvs::{ActualDest, Dest, DestId, Table};
 use crate::pool::{self, Quorum};
 use crate::time::Instant;
 
@@ -81,6 +81,32 @@ impl Services {
             .zip(&self.states)
             .map(|(server, state)| state.dests(server))
             .collect();
+    }
+
+    /// After a restart the kernel's table tells which real servers were in when the director died: nobody who was
+    /// taken out comes back, and nobody who had proved itself is taken out, before its first check.
+    pub(super) fn adopt(&mut self, now: Instant, table: &Table<ActualDest>) {
+        let known = |server: &VirtualServer, real: &RealServer| {
+            let pool = table.0.get(&server.id)?;
+            let served = pool
+                .dests
+                .get(&real.id)
+                .is_some_and(|had| had.dest.weight > 0);
+            // A configured weight of 0 tells nothing.
+            (real.dest.weight > 0).then_some(if served { Health::Up } else { Health::Down })
+        };
+        let of_server = |server: &VirtualServer| -> Vec<(CheckKey, Health)> {
+            let of_real = |real| {
+                let health = known(server, real);
+                keys(server, real).filter_map(move |key| health.map(|health| (key, health)))
+            };
+            server.real_servers.iter().flat_map(of_real).collect()
+        };
+        let known: Vec<_> = self.servers.iter().flat_map(of_server).collect();
+        for (key, health) in known {
+            self.checks.assume(now, &key, health);
+            self.follow(now, &key);
+        }
     }
 
     /// Follows a check that changed its mind: the real server's health, the quorum, the pool.
