@@ -64,8 +64,8 @@ vrrp_instance web {{
     )
 }
 
-/// A keepalived.conf for a pair between two segments: a virtual router outside with the service's address, and one inside
-/// with the servers' way out.
+/// A keepalived.conf for a pair between two segments: a virtual router outside with the service's address, and one
+/// inside with the servers' way out.
 pub fn translating() -> String {
     let router = |name: &str, vrid: u8, interface: &str, address: &str| {
         format!(

@@ -80,7 +80,7 @@ fn the_director_takes_over_when_keepalived_stops(
     served_by(lab, "d1")
 }
 
-/// keepalived, with the lower priority, believes every advert of the director for twice as long as it would wait for one.
+/// keepalived, with the lower priority, believes every advert for twice as long as it would wait for one.
 fn keepalived_follows(lab: &Lab, protocol: Protocol) -> Result<(), LabError> {
     let adverts = lab.switch().adverts_of("p2");
     lab.peer("p2")?

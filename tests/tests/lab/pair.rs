@@ -6,7 +6,7 @@ use std::time::Duration;
 use director_core::status::{ServiceStatus, Status};
 use qemu::lab::{Lab, LabError};
 use qemu::measure::{self, service};
-use qemu::topology::{self, VIRTUAL_ADDRESS};
+use qemu::topology::{self, Topology, VIRTUAL_ADDRESS};
 use tests::lab::{
     SLACK, WAIT, boot, conf, console_log, events, longest_gap, open_streams, press, says, tell,
     under_probe, wait_for, wait_until_all_serve, wire,
@@ -14,8 +14,9 @@ use tests::lab::{
 
 const PAIR: [&str; 2] = ["d1", "d2"];
 const SERVER4: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 22);
-/// What a client may see of an event that it should not see at all, on two busy cores that emulate five machines.
-const UNNOTICED: Duration = Duration::from_secs(1);
+/// What a client may see of an event that it should not see at all, on two busy cores that emulate five machines. A
+/// takeover after silence would take longer.
+const UNNOTICED: Duration = Duration::from_secs(2);
 
 #[test]
 fn a_pair_balances_takes_a_failed_server_out_and_survives_a_power_cut() {
@@ -133,19 +134,17 @@ fn the_backup_takes_over(lab: &Lab, active: &str, backup: &str) -> Result<(), La
     );
     assert!(run.announced_after > run.active_down - SLACK, "{run:?}");
     assert!(run.announced_after < run.active_down + SLACK, "{run:?}");
-    assert!(
-        longest_gap(&run.probe) < run.active_down + 2 * SLACK,
-        "{run:?}"
-    );
+    assert!(longest_gap(&run.probe) < run.active_down + SLACK, "{run:?}");
     let load = lab.client()?.load(service(), 50)?;
     assert_eq!((load.answered(), load.answers.len()), (50, 2), "{load:?}");
     Ok(())
 }
 
 fn the_old_node_returns(lab: &Lab, active: &str, backup: &str) -> Result<(), LabError> {
+    lab.vm(active)?.power_on()?;
+    lab.vm(active)?.wait_until_up()?;
+    // Now there are some seconds until it preempts. On a small host its boot would take the other machines' time.
     let ((), probe) = under_probe(lab, || {
-        lab.vm(active)?.power_on()?;
-        lab.vm(active)?.wait_until_up()?;
         lab.director(active)?.wait_for_state("Active", WAIT)?;
         lab.director(backup)?.wait_for_state("Backup", WAIT)?;
         Ok(())
@@ -257,14 +256,7 @@ impl HandoverWatch {
 
 #[test]
 fn a_killed_director_is_restarted_adopts_and_nobody_notices() {
-    let mut topology = topology::pair();
-    for name in PAIR {
-        if let Some(node) = topology.node_mut(name) {
-            // The product forbids what this story needs: SIGKILL to all but PID 1 by the system request key.
-            node.cmdline = "sysrq_always_enabled".to_owned();
-        }
-    }
-    tell("killed", topology, |lab| {
+    tell("killed", obeying_system_requests(), |lab| {
         let (active, backup) = start(lab)?;
         let director = lab.director(active)?;
         let before = director.status()?;
@@ -323,6 +315,60 @@ fn a_killed_director_is_restarted_adopts_and_nobody_notices() {
         assert_eq!(streams.alive, streams.wanted, "{streams:?}");
         // It goes on checking.
         measure::take_out(lab, active, "s4", SERVER4, 20)?;
+        Ok(())
+    });
+}
+
+/// The pair, with what the product forbids and some stories need: system requests by key, such as SIGKILL to all but
+/// PID 1, or a crash of the kernel.
+fn obeying_system_requests() -> Topology {
+    let mut topology = topology::pair();
+    for name in PAIR {
+        if let Some(node) = topology.node_mut(name) {
+            node.cmdline = "sysrq_always_enabled".to_owned();
+        }
+    }
+    topology
+}
+
+#[test]
+fn a_node_that_loses_its_cable_or_its_kernel_is_replaced_and_comes_back() {
+    tell("lost", obeying_system_requests(), |lab| {
+        let (active, backup) = start(lab)?;
+        let (node, peer) = (lab.director(active)?, lab.director(backup)?);
+
+        let announcements = lab.switch().announcements_of(backup, VIRTUAL_ADDRESS);
+        node.vm().set_link(0, false)?;
+        assert!(announcements.next(WAIT).is_some(), "the peer takes over");
+        let status = node.wait_for_state("Fault", WAIT)?;
+        let lan = status.interfaces.iter().find(|found| found.name == "lan0");
+        let addresses = lan.map(|lan| lan.addresses.join(" ")).unwrap_or_default();
+        assert!(!addresses.contains("10.77.0.100"), "{addresses}");
+        lab.client()?.wait_until_served(service(), 2, WAIT)?;
+        let ((), probe) = under_probe(lab, || {
+            node.vm().set_link(0, true)?;
+            node.wait_for_state("Active", WAIT)?;
+            peer.wait_for_state("Backup", WAIT)?;
+            Ok(())
+        })?;
+        let gap = longest_gap(&probe);
+        println!(
+            "the cable is back: longest gap {gap:?}, errors {:?}",
+            probe.errors
+        );
+        assert!(gap < UNNOTICED, "{probe:?}");
+
+        let announcements = lab.switch().announcements_of(backup, VIRTUAL_ADDRESS);
+        assert_eq!(node.status()?.routers[0].takeovers, 2);
+        press(node.vm(), &["alt", "sysrq", "c"])?;
+        assert!(announcements.next(WAIT).is_some(), "the peer takes over");
+        // Nobody helps: the kernel starts the machine again ten seconds after its panic.
+        node.vm().wait_until_up()?;
+        let after = node.wait_for_state("Active", WAIT)?;
+        assert_eq!(after.routers[0].takeovers, 1, "it was started again");
+        peer.wait_for_state("Backup", WAIT)?;
+        let load = lab.client()?.load(service(), 20)?;
+        assert_eq!((load.answered(), load.answers.len()), (20, 2), "{load:?}");
         Ok(())
     });
 }
