@@ -5,8 +5,8 @@
 //! fails: bad input becomes a counter and an event. Effects go out as outputs, and each kernel operation is
 //! answered by exactly one `Input::Applied`.
 //!
-//! Imports run one way: `time, limits, net <- record, wire, ipvs <- {vrrp, check, config} <- kernel <-
-//! {plan, diff, pool} <- reconcile <- status <- event <- director`. Siblings do not import each other.
+//! Imports run one way: `time, limits, net <- record, wire, ipvs <- {vrrp, check} <- config <-
+//! kernel <- {plan, diff, pool} <- reconcile <- status <- event <- director`. Siblings do not import each other.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 

@@ -59,14 +59,16 @@ mod service;
 mod tree;
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::ops::RangeInclusive;
 
 pub use diagnostic::{Diagnostic, SHOWN_COLUMNS, Severity};
 pub use parse::{Parsed, Source, parse};
 
+pub use crate::check::{Kind as CheckKind, Url};
 use crate::ipvs::{Dest, DestId, Service, ServiceId};
 use crate::net::{Cidr, IfName, Mac, Name};
 use crate::time::Duration;
+pub use crate::vrrp::GarpSettings as Garp;
+pub use crate::wire::vrrp::Version;
 
 /// All that one node does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -135,15 +137,6 @@ pub struct SyncDaemon {
     pub id: u8,
 }
 
-/// VRRP protocol version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Version {
-    /// RFC 3768, with the PASS authentication of RFC 2338.
-    V2,
-    /// RFC 9568.
-    V3,
-}
-
 /// One virtual router: `vrrp_instance`, with the defaults of `global_defs` filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Router {
@@ -192,25 +185,6 @@ pub struct Router {
     pub startup_delay: Duration,
     /// Announcements.
     pub garp: Garp,
-}
-
-/// Schedule of the gratuitous ARP announcements (facts: `garp_master_*`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Garp {
-    /// Second burst after becoming Active (`garp_master_delay`), 5 s; zero for none.
-    pub delay: Duration,
-    /// Rounds of a burst (`garp_master_repeat`), 5.
-    pub repeat: u32,
-    /// Refresh interval (`garp_master_refresh`); zero for none.
-    pub refresh: Duration,
-    /// Rounds of a refresh, 1.
-    pub refresh_repeat: u32,
-    /// Delay of the burst after an advert of lower priority (`garp_lower_prio_delay`).
-    pub lower_prio_delay: Duration,
-    /// Rounds of that burst.
-    pub lower_prio_repeat: u32,
-    /// Pause between two frames on one interface (`vrrp_garp_interval`).
-    pub interval: Duration,
 }
 
 /// One `virtual_server`.
@@ -264,31 +238,4 @@ pub struct Check {
     pub delay_before_retry: Duration,
     /// The first run starts within this time (`warmup`), spread at random.
     pub warmup: Duration,
-}
-
-/// What a check asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CheckKind {
-    /// TCP_CHECK: the connection is established.
-    Tcp,
-    /// HTTP_GET: each URL answers as it should.
-    Http {
-        /// At least one.
-        urls: Vec<Url>,
-        /// `http_protocol 1.1` instead of 1.0.
-        http11: bool,
-    },
-}
-
-/// One `url` of an HTTP_GET.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Url {
-    /// Request target, begins with `/`.
-    pub path: String,
-    /// Value of the Host header.
-    pub host: String,
-    /// Status codes that are a success; 200..=299 when the file names none.
-    pub status: Vec<RangeInclusive<u16>>,
-    /// MD5 of the body.
-    pub digest: Option<[u8; 16]>,
 }

@@ -334,13 +334,9 @@ fn settings(router: &config::Router) -> vrrp::Settings {
         IpAddr::V4(address) => Some(address),
         IpAddr::V6(_) => None,
     };
-    let garp = &router.garp;
     vrrp::Settings {
         vrid: router.vrid,
-        version: match router.version {
-            config::Version::V2 => vrrp::Version::V2,
-            config::Version::V3 => vrrp::Version::V3,
-        },
+        version: router.version,
         priority: router.priority,
         state_master: router.state_master,
         advert_interval: router.advert_interval,
@@ -360,14 +356,6 @@ fn settings(router: &config::Router) -> vrrp::Settings {
         lower_prio_no_advert: router.lower_prio_no_advert,
         higher_prio_send_advert: router.higher_prio_send_advert,
         startup_delay: router.startup_delay,
-        garp: vrrp::GarpSettings {
-            delay: garp.delay,
-            repeat: garp.repeat,
-            refresh: garp.refresh,
-            refresh_repeat: garp.refresh_repeat,
-            lower_prio_delay: garp.lower_prio_delay,
-            lower_prio_repeat: garp.lower_prio_repeat,
-            interval: garp.interval,
-        },
+        garp: router.garp,
     }
 }

@@ -194,21 +194,8 @@ fn checks(server: &VirtualServer) -> impl Iterator<Item = (CheckKey, check::Sett
 }
 
 fn settings(check: &config::Check, alpha: bool) -> check::Settings {
-    let url = |url: &config::Url| check::Url {
-        path: url.path.clone(),
-        host: url.host.clone(),
-        status: url.status.clone(),
-        digest: url.digest,
-    };
-    let kind = match &check.kind {
-        config::CheckKind::Tcp => check::Kind::Tcp,
-        config::CheckKind::Http { urls, http11 } => check::Kind::Http {
-            urls: urls.iter().map(url).collect(),
-            http11: *http11,
-        },
-    };
     check::Settings {
-        kind,
+        kind: check.kind.clone(),
         target: check.target,
         interval: check.interval,
         timeout: check.timeout,
