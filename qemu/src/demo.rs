@@ -102,6 +102,10 @@ pub fn measure(runs: u32) -> Result<bool, LabError> {
         bound,
         gaps <= HANDOVER_GAP_MAX,
     );
+    let gaps = median(handovers.iter().map(|run| run.forwarding_gap).collect());
+    story
+        .report
+        .note("handover: nobody forwarded for (median)", duration(gaps));
     println!("\n{}", story.report);
     Ok(story.report.held())
 }
@@ -326,6 +330,9 @@ impl Story {
             format!("<= {}", duration(bound)),
             longest <= bound,
         );
+        let paused = duration(run.forwarding_gap);
+        self.report
+            .note("planned handover: nobody forwarded for", paused);
         let streams = format!("{} of {}", run.streams.alive, run.streams.wanted);
         let held = run.streams.alive == run.streams.wanted;
         self.report.must(
@@ -345,9 +352,10 @@ impl Story {
         ));
         let run = measure::handover(&self.lab, active, backup)?;
         self.say(format!(
-            "{} announced itself {} after the other's goodbye",
+            "{} announced itself {} after the other's goodbye; for {} of it nobody forwarded",
             self.hostname(backup),
-            duration(run.announced_after)
+            duration(run.announced_after),
+            duration(run.forwarding_gap)
         ));
         self.say(format!(
             "the client saw no answer for {} at most; {}; {} of {} open connections live",

@@ -84,6 +84,11 @@ impl Frame {
         (sender == target).then(|| (Ipv4Addr::from(sender), mac))
     }
 
+    /// Where the IPv4 packet in it goes, if it is one.
+    pub fn ipv4_destination(&self) -> Option<Ipv4Addr> {
+        array_at::<4>(self.payload_of(ETHERTYPE_IPV4)?, 16).map(Ipv4Addr::from)
+    }
+
     /// The VRRP advert in it, if it is one over IPv4. Nothing is verified but the lengths.
     pub fn advert(&self) -> Option<Advert> {
         let packet = self.payload_of(ETHERTYPE_IPV4)?;
@@ -158,6 +163,8 @@ mod tests {
         let advert = frame(ADVERT).advert().unwrap();
         assert_eq!((advert.version, advert.vrid, advert.priority), (3, 51, 100));
         assert_eq!(advert.source, Ipv4Addr::new(10, 77, 0, 11));
+        let group = Ipv4Addr::new(224, 0, 0, 18);
+        assert_eq!(frame(ADVERT).ipv4_destination(), Some(group));
         assert_eq!(advert.first_address, Some(Ipv4Addr::new(10, 77, 0, 100)));
         for length in 0..36 {
             assert_eq!(frame(&ADVERT[..length]).advert(), None, "{length} bytes");

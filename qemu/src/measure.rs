@@ -44,6 +44,9 @@ pub struct Takeover {
 pub struct Handover {
     /// From the leaving director's priority 0 to the first announcement of the other.
     pub announced_after: Duration,
+    /// From the last packet of the service that the leaving director passed on to the first of the other one. What a
+    /// client sees is this, how finely it looks, and how busy the host is.
+    pub forwarding_gap: Duration,
     /// What a client saw.
     pub probe: ProbeReport,
     /// How connections fared that were open all the time.
@@ -164,6 +167,13 @@ pub fn handover(lab: &Lab, active: &str, backup: &str) -> Result<Handover, LabEr
         *frame.node == *from && frame.advert().is_some_and(|advert| advert.priority == 0)
     });
     let announcements = lab.switch().announcements_of(backup, VIRTUAL_ADDRESS);
+    let to_service = |name: &str| {
+        let name = name.to_owned();
+        lab.switch().tap(move |frame| {
+            *frame.node == *name && frame.ipv4_destination() == Some(VIRTUAL_ADDRESS)
+        })
+    };
+    let (left, taken_up) = (to_service(active), to_service(backup));
     let streams = StreamPlan {
         target: service(),
         streams: 16,
@@ -185,10 +195,20 @@ pub fn handover(lab: &Lab, active: &str, backup: &str) -> Result<Handover, LabEr
         .ok_or_else(|| missing(backup, "announcement"))?
         .at;
     let probe = probe.stop()?;
+    let last = left
+        .drain()
+        .last()
+        .map(|frame| frame.at)
+        .ok_or_else(|| missing(active, "forwarded packet"))?;
+    let first = taken_up
+        .next(EVENT_MAX)
+        .ok_or_else(|| missing(backup, "forwarded packet"))?
+        .at;
     let streams = lab.client()?.close_streams()?;
     lab.director(backup)?.wait_for_state("Active", EVENT_MAX)?;
     Ok(Handover {
         announced_after: announced - goodbye,
+        forwarding_gap: first.saturating_duration_since(last),
         probe,
         streams,
     })
