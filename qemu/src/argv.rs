@@ -71,7 +71,8 @@ impl Paths {
         self.socket("initrd")
     }
 
-    /// All that the console ever printed.
+    /// All that the console ever printed. QEMU writes a byte twice now and then when nobody reads the line fast enough;
+    /// the line itself has it once.
     pub fn console_log(&self) -> PathBuf {
         self.logs.join(format!("{}.console.log", self.node))
     }
