@@ -96,8 +96,8 @@ const PAIR_ROUTER: [&str; 2] = [
 /// ```
 pub fn pair() -> Topology {
     let nodes = vec![
-        pair_director(0, &synchronised(PAIR_KEEPALIVED)),
-        pair_director(1, &synchronised(PAIR_KEEPALIVED)),
+        pair_director(0, PAIR_KEEPALIVED),
+        pair_director(1, PAIR_KEEPALIVED),
         server("s3", "server3", 21),
         server("s4", "server4", 22),
         client(),
@@ -202,15 +202,6 @@ impl Topology {
         }
         segments
     }
-}
-
-/// The example's keepalived.conf with connection synchronisation, which it takes for open connections to survive that
-/// a director is replaced.
-fn synchronised(keepalived: &str) -> String {
-    if keepalived.contains("lvs_sync_daemon") {
-        return keepalived.to_owned();
-    }
-    format!("global_defs {{\n    lvs_sync_daemon lan0 web\n}}\n\n{keepalived}")
 }
 
 /// Director 1 or 2 of the pair, counted from 0.
