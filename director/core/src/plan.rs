@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::{Config, Interface, Router};
+use crate::config::{Config, Interface, Router, VirtualAddress};
 use crate::ipvs::{Dest, DestId, Pool, ServiceId, SyncDaemon, SyncRole, Table};
 use crate::kernel::{AddressId, Desired, Link, Route};
 use crate::net::{IfName, Ifindex};
@@ -74,8 +74,11 @@ fn interfaces(config: &Config, situation: &Situation<'_>, desired: &mut Desired)
             }));
     }
     for (router, _) in situation.routers {
-        if let Some(link) = link(config, situation.links, &router.interface) {
-            desired.links.entry(link.ifindex).or_insert(None);
+        let carriers = router.virtual_addresses().map(|address| &address.interface);
+        for name in carriers.chain([&router.interface]) {
+            if let Some(link) = link(config, situation.links, name) {
+                desired.links.entry(link.ifindex).or_insert(None);
+            }
         }
     }
 }
@@ -104,17 +107,12 @@ fn routes(config: &Config, situation: &Situation<'_>, desired: &mut Desired) {
 /// whoever put them there.
 fn virtual_addresses(config: &Config, situation: &Situation<'_>, desired: &mut Desired) {
     for (router, active) in situation.routers {
-        let Some(link) = link(config, situation.links, &router.interface) else {
-            continue;
-        };
-        for cidr in router.addresses.iter().chain(&router.excluded) {
-            if *active {
-                desired.addresses.insert(AddressId {
-                    ifindex: link.ifindex,
-                    cidr: *cidr,
-                });
-            } else {
+        for VirtualAddress { cidr, interface } in router.virtual_addresses() {
+            if !active {
                 desired.withheld.insert(cidr.address);
+            } else if let Some(link) = link(config, situation.links, interface) {
+                let (ifindex, cidr) = (link.ifindex, *cidr);
+                desired.addresses.insert(AddressId { ifindex, cidr });
             }
         }
     }

@@ -6,7 +6,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use director_core::config::{
-    Check, CheckKind, Config, Garp, RealServer, Source, Version, VirtualServer, parse,
+    Check, CheckKind, Config, Garp, RealServer, Source, Version, VirtualAddress, VirtualServer,
+    parse,
 };
 use director_core::ipvs::{
     DestId, FLAG_ONE_PACKET, FLAG_PERSISTENT, FLAG_SCHED1, FLAG_SCHED2, FLAG_SCHED3, Forwarding,
@@ -80,7 +81,7 @@ fn a_virtual_router_has_keepaliveds_defaults() {
         (router.pass, router.source, router.group),
         (None, None, Ipv4Addr::new(224, 0, 0, 18))
     );
-    assert_eq!(router.addresses, ["10.0.0.1/24".parse().unwrap()]);
+    assert_eq!(router.addresses, [on("eth0", "10.0.0.1/24")]);
     assert!(router.excluded.is_empty() && router.tracked.is_empty());
     assert!(
         !router.checksum_as_v2 && !router.lower_prio_no_advert && router.higher_prio_send_advert
@@ -181,11 +182,28 @@ fn state_master_without_a_priority_is_the_owner_and_with_one_ignores_nopreempt()
     assert!(instance("", "priority 255\nnopreempt").preempt);
 }
 
+fn on(interface: &str, cidr: &str) -> VirtualAddress {
+    VirtualAddress {
+        cidr: cidr.parse().unwrap(),
+        interface: interface.parse().unwrap(),
+    }
+}
+
+/// Another interface that carries virtual addresses is tracked, unless even the own one is not.
+#[test]
+fn an_interface_with_virtual_addresses_is_tracked() {
+    let words = "virtual_ipaddress_excluded {\n10.1.0.1/24 dev eth1\n10.1.0.2/24 dev eth1\n}";
+    let router = instance("", words);
+    assert_eq!(router.tracked, ["eth1".parse().unwrap()]);
+    let router = instance("", &format!("dont_track_primary\n{words}"));
+    assert!(router.tracked.is_empty());
+}
+
 #[test]
 fn the_words_of_an_instance_come_to_their_values() {
     let words = "mcast_src_ip 10.0.0.9\ndont_track_primary\ntrack_interface {\neth1\neth2 weight 0\n}\n\
         accept\npreempt\nskip_check_adv_addr\nadvert_int 2\n\
-        virtual_ipaddress_excluded {\n10.0.0.5 dev eth0\n10.0.0.6/24 brd +\n}";
+        virtual_ipaddress_excluded {\n10.0.0.5 dev eth0\n10.0.0.6/24 brd + dev eth3\n}";
     let router = instance("", words);
     assert_eq!(router.source, Some(Ipv4Addr::new(10, 0, 0, 9)));
     assert!(router.ignore_link);
@@ -194,10 +212,7 @@ fn the_words_of_an_instance_come_to_their_values() {
     assert_eq!(router.advert_interval, 2 * SECOND);
     assert_eq!(
         router.excluded,
-        [
-            "10.0.0.5/32".parse().unwrap(),
-            "10.0.0.6/24".parse().unwrap()
-        ]
+        [on("eth0", "10.0.0.5/32"), on("eth3", "10.0.0.6/24")]
     );
     let fast = instance("", "version 3\nadvert_int .01");
     assert_eq!(fast.advert_interval, Duration::from_millis(10));

@@ -64,27 +64,23 @@ vrrp_instance web {{
     )
 }
 
-/// A keepalived.conf for a pair between two segments: a virtual router outside with the service's address, and one
-/// inside with the servers' way out.
+/// A keepalived.conf for a pair between two segments: one virtual router with the service's address outside and the
+/// servers' way out inside, so that both change hands together.
 pub fn translating() -> String {
-    let router = |name: &str, vrid: u8, interface: &str, address: &str| {
-        format!(
-            "vrrp_instance {name} {{
-    interface {interface}
-    virtual_router_id {vrid}
+    let router = "vrrp_instance both {
+    interface lan0
+    virtual_router_id 51
     @director1 priority 150
     @director2 priority 100
     advert_int 1
-    virtual_ipaddress {{
-        {address}/24
-    }}
-}}
-"
-        )
-    };
+    virtual_ipaddress {
+        10.77.0.100/24
+        10.77.1.1/24 dev inside0
+    }
+}
+";
     [
-        router("outside", 51, "lan0", "10.77.0.100"),
-        router("inside", 52, "inside0", "10.77.1.1"),
+        router.to_owned(),
         service("NAT", &["10.77.1.21", "10.77.1.22"]),
     ]
     .join("\n")

@@ -174,7 +174,7 @@ impl Fault {
 
     fn random_edit(node: usize, world: &mut World) -> Self {
         let routers = &world.nodes[node].configs[0].routers;
-        let cidr = routers[world.random.below(routers.len())].addresses[0];
+        let cidr = routers[world.random.below(routers.len())].addresses[0].cidr;
         let edit = world.random.pick(&[
             Edit::FlushAddresses,
             Edit::AddAddress(cidr),

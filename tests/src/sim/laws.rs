@@ -4,6 +4,7 @@ use core::fmt;
 use core::net::{IpAddr, Ipv4Addr};
 use std::collections::{BTreeMap, BTreeSet};
 
+use director_core::config::{Router, VirtualAddress};
 use director_core::director::Reason;
 use director_core::ipvs::{ActualDest, DestId, ServiceId, Table};
 use director_core::kernel::{Op, OpError};
@@ -125,9 +126,8 @@ impl Laws {
             for (_, to) in active.iter().filter(|(other, _)| other == vrid) {
                 if !speaks || !network.path(*from, *to).is_whole() {
                     let routers = nodes[*to].routers().filter(|router| router.vrid == *vrid);
-                    let cidrs =
-                        routers.flat_map(|router| router.addresses.iter().chain(&router.excluded));
-                    neighbours.extend(cidrs.map(|cidr| (cidr.address, None)));
+                    let cidrs = routers.flat_map(Router::virtual_addresses);
+                    neighbours.extend(cidrs.map(|cidr| (cidr.cidr.address, None)));
                 }
             }
         }
@@ -334,7 +334,7 @@ impl Laws {
         }
         let refused = node.kernel.refusal.is_some() || node.kernel.cost > TOLERANCE;
         for router in node.routers() {
-            for cidr in &router.addresses {
+            for VirtualAddress { cidr, .. } in &router.addresses {
                 if node.answers(*cidr) && !refused {
                     return Err(Violation(format!("{index}: ends and leaves {cidr} behind")));
                 }
@@ -363,7 +363,7 @@ impl Laws {
                 return broken(format!("{op} is left to do"));
             }
             for router in node.routers() {
-                for cidr in router.addresses.iter().chain(&router.excluded) {
+                for VirtualAddress { cidr, .. } in router.virtual_addresses() {
                     if node.answers(*cidr) != node.is_active(router) {
                         return broken(format!("{cidr} is in the wrong place"));
                     }

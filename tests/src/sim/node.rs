@@ -132,7 +132,7 @@ impl Node {
         router
             .addresses
             .first()
-            .is_some_and(|cidr| self.claims(*cidr))
+            .is_some_and(|address| self.claims(address.cidr))
     }
 
     /// Whether its kernel has this address on an interface with a link.

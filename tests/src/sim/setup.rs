@@ -4,7 +4,7 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use director_core::config::{
     Check, CheckKind, Config, Garp, Interface, Node, RealServer, Route, Router, SyncDaemon, Url,
-    Version, VirtualServer,
+    Version, VirtualAddress, VirtualServer,
 };
 use director_core::ipvs::{Dest, DestId, Forwarding, Protocol, Service, ServiceId};
 use director_core::net::Cidr;
@@ -169,10 +169,10 @@ fn router(vrid: u8, version: Version, advert_interval: Duration) -> Router {
     }
 }
 
-fn virtual_address(vrid: u8, index: u8) -> Cidr {
-    Cidr {
-        address: IpAddr::V4(Ipv4Addr::new(10, 0, vrid, 100 + index)),
-        prefix: 32,
+fn virtual_address(vrid: u8, index: u8) -> VirtualAddress {
+    VirtualAddress {
+        cidr: Cidr::host(IpAddr::V4(Ipv4Addr::new(10, 0, vrid, 100 + index))),
+        interface: "eth0".parse().expect("a short name"),
     }
 }
 
@@ -289,7 +289,7 @@ fn service(port: u16, reals: &[RealServer]) -> VirtualServer {
     VirtualServer {
         id: ServiceId::Address {
             protocol: Protocol::Tcp,
-            address: virtual_address(51, 0).address,
+            address: virtual_address(51, 0).cidr.address,
             port,
         },
         service: Service {

@@ -267,7 +267,7 @@ impl World {
                 .routers
                 .iter()
                 .take(1)
-                .any(|router| node.answers(router.addresses[0]))
+                .any(|router| node.answers(router.addresses[0].cidr))
         });
         answering.map(|(index, _)| index).collect()
     }

@@ -5,22 +5,22 @@ use core::net::IpAddr;
 use super::diagnostic::Place;
 use super::global::required;
 use super::read::Reader;
-use super::tree::{Statement, Word};
-use crate::net::Cidr;
+use super::tree::Statement;
+use crate::net::{Cidr, IfName};
 
 /// One line of `virtual_ipaddress`.
-pub(super) struct Entry<'t> {
+pub(super) struct Entry {
     pub(super) address: Cidr,
     pub(super) at: Place,
     /// The interface that it names.
-    pub(super) device: Option<Word<'t>>,
+    pub(super) device: Option<IfName>,
 }
 
 /// Adds the addresses of a block to a list; whether there was a line.
-pub(super) fn read<'t>(
+pub(super) fn read(
     reader: &mut Reader<'_, '_>,
-    block: Statement<'t>,
-    list: &mut Vec<Entry<'t>>,
+    block: Statement<'_>,
+    list: &mut Vec<Entry>,
 ) -> bool {
     let lines = lines(reader, block);
     for line in &lines {
@@ -30,27 +30,17 @@ pub(super) fn read<'t>(
 }
 
 /// `ADDR[/MASK] [brd ..] [dev IF] [scope S] [label L] ..`
-fn entry<'t>(reader: &mut Reader<'_, '_>, line: Statement<'t>) -> Option<Entry<'t>> {
+fn entry(reader: &mut Reader<'_, '_>, line: Statement<'_>) -> Option<Entry> {
     let word = line.keyword();
     let address: Cidr = reader.parse_word(word)?;
-    match address.address {
-        IpAddr::V6(_) => {
-            reader.wrong(word, "IPv6 virtual addresses are not yet supported");
-            return None;
-        }
-        IpAddr::V4(v4)
-            if v4.is_unspecified()
-                || v4.is_multicast()
-                || v4.is_broadcast()
-                || v4.is_loopback() =>
-        {
-            reader.wrong(
-                word,
-                "not an address that a machine can have on its network",
-            );
-            return None;
-        }
-        IpAddr::V4(_) => {}
+    if address.address.is_ipv6() {
+        reader.wrong(word, "IPv6 virtual addresses are not yet supported");
+        return None;
+    }
+    if !is_of_a_machine(address.address) {
+        let what = "not an address that a machine can have on its network";
+        reader.wrong(word, what);
+        return None;
     }
     let mut entry = Entry {
         address,
@@ -60,7 +50,10 @@ fn entry<'t>(reader: &mut Reader<'_, '_>, line: Statement<'t>) -> Option<Entry<'
     let mut words = line.arguments();
     while let Some(word) = words.next() {
         match word.bytes {
-            b"dev" => entry.device = Some(required(reader, word, words.next())?),
+            b"dev" => {
+                let name = required(reader, word, words.next())?;
+                entry.device = Some(reader.parse_word(name)?);
+            }
             b"brd" | b"broadcast" => drop(required(reader, word, words.next())?),
             b"home" | b"-nodad" | b"mngtmpaddr" | b"autojoin" | b"no_track" => {} // of no consequence in IPv4
             b"scope" => {
@@ -99,6 +92,11 @@ fn entry<'t>(reader: &mut Reader<'_, '_>, line: Statement<'t>) -> Option<Entry<'
         }
     }
     Some(entry)
+}
+
+fn is_of_a_machine(address: IpAddr) -> bool {
+    let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
+    !(address.is_unspecified() || address.is_multicast() || address.is_loopback() || broadcast)
 }
 
 /// The lines of a block that is a list.

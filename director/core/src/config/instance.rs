@@ -8,7 +8,7 @@ use super::global::{GarpWords, Global, byte, down_adverts, ipv4, version};
 use super::keywords::Block;
 use super::read::Reader;
 use super::tree::{Statement, Word};
-use super::{Router, Version};
+use super::{Router, Version, VirtualAddress};
 use crate::limits;
 use crate::net::{Cidr, IfName, Name};
 use crate::time::Duration;
@@ -37,10 +37,10 @@ struct Draft<'t> {
     priority: Option<u8>,
     version: Option<Version>,
     advert_interval: Option<(Duration, Word<'t>)>,
-    addresses: Vec<Entry<'t>>,
+    addresses: Vec<Entry>,
     /// `virtual_ipaddress` is not empty.
     has_lines: bool,
-    excluded: Vec<Entry<'t>>,
+    excluded: Vec<Entry>,
     pass: Option<(Option<[u8; 8]>, Place)>,
     source: Option<Ipv4Addr>,
     preempt: Option<Place>,
@@ -264,14 +264,6 @@ impl<'t> Draft<'t> {
     }
 
     fn settle_addresses(&mut self, reader: &mut Reader<'_, '_>) {
-        let interface = self.interface.as_ref();
-        for entry in self.addresses.iter().chain(&self.excluded) {
-            let Some(device) = entry.device else { continue };
-            if interface.is_some_and(|(name, _)| name.as_str().as_bytes() != device.bytes) {
-                let what = "virtual addresses on another interface are not yet supported";
-                reader.wrong(device, what);
-            }
-        }
         if self.addresses.len() > limits::ADVERT_ADDRESSES_MAX {
             let rest = self.addresses.split_off(limits::ADVERT_ADDRESSES_MAX);
             if let Some(first) = rest.first() {
@@ -280,6 +272,25 @@ impl<'t> Draft<'t> {
             }
             self.excluded.extend(rest);
         }
+    }
+
+    /// The interfaces that `track_interface` names, and the further ones that carry virtual addresses: an Active
+    /// router without them would serve half of what it should.
+    fn tracked<'a>(
+        &self,
+        own: &IfName,
+        addresses: impl Iterator<Item = &'a VirtualAddress>,
+    ) -> Vec<IfName> {
+        let mut tracked = self.tracked.clone();
+        let others = addresses
+            .map(|address| &address.interface)
+            .filter(|name| *name != own);
+        for name in others.filter(|_| !self.ignore_link) {
+            if !tracked.contains(name) {
+                tracked.push(name.clone());
+            }
+        }
+        tracked
     }
 
     fn version(&self, global: &Global) -> Version {
@@ -294,9 +305,16 @@ impl<'t> Draft<'t> {
         } else {
             100
         };
-        let list = |entries: &[Entry<'_>]| entries.iter().map(|entry| entry.address).collect();
+        let resolve = |entry: &Entry| VirtualAddress {
+            cidr: entry.address,
+            interface: entry.device.clone().unwrap_or_else(|| interface.clone()),
+        };
+        let list =
+            |entries: &[Entry]| -> Vec<VirtualAddress> { entries.iter().map(resolve).collect() };
+        let (addresses, excluded) = (list(&self.addresses), list(&self.excluded));
         Some(Router {
             name,
+            tracked: self.tracked(&interface, addresses.iter().chain(&excluded)),
             interface,
             vrid,
             version: self.version(global),
@@ -310,8 +328,8 @@ impl<'t> Draft<'t> {
                 .preempt_delay
                 .map_or(Duration::ZERO, |(delay, _)| delay),
             pass: self.pass.and_then(|(pass, _)| pass),
-            addresses: list(&self.addresses),
-            excluded: list(&self.excluded),
+            addresses,
+            excluded,
             source: self.source,
             group: global.group,
             down_adverts: self.down_adverts.unwrap_or(global.down_adverts),
@@ -323,7 +341,6 @@ impl<'t> Draft<'t> {
                 .higher_prio_send_advert
                 .unwrap_or(global.higher_prio_send_advert),
             ignore_link: self.ignore_link,
-            tracked: self.tracked.clone(),
             startup_delay: global.startup_delay,
             garp: self.garp.resolve(global),
         })

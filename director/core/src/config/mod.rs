@@ -161,9 +161,9 @@ pub struct Router {
     /// PASS authentication data, v2 only, padded with zeros.
     pub pass: Option<[u8; 8]>,
     /// Virtual addresses that the adverts carry.
-    pub addresses: Vec<Cidr>,
+    pub addresses: Vec<VirtualAddress>,
     /// Virtual addresses that the adverts do not carry (`virtual_ipaddress_excluded`).
-    pub excluded: Vec<Cidr>,
+    pub excluded: Vec<VirtualAddress>,
     /// Source address of the adverts instead of the interface's own (`mcast_src_ip`).
     pub source: Option<Ipv4Addr>,
     /// Multicast group (`vrrp_mcast_group4`), 224.0.0.18.
@@ -185,6 +185,22 @@ pub struct Router {
     pub startup_delay: Duration,
     /// Announcements.
     pub garp: Garp,
+}
+
+/// One virtual address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualAddress {
+    /// The address with its prefix.
+    pub cidr: Cidr,
+    /// Where it is put (`dev`), by its configured name: the router's interface unless the file says otherwise.
+    pub interface: IfName,
+}
+
+impl Router {
+    /// All its virtual addresses, those that the adverts do not carry last.
+    pub fn virtual_addresses(&self) -> impl Iterator<Item = &VirtualAddress> {
+        self.addresses.iter().chain(&self.excluded)
+    }
 }
 
 /// One `virtual_server`.

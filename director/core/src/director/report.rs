@@ -6,7 +6,7 @@ use crate::check::{self, Health};
 use crate::config::{RealServer, VirtualServer};
 use crate::ipvs::{ActualDest, Counters, DestId, ServiceId};
 use crate::kernel::Actual;
-use crate::net::{Cidr, Family};
+use crate::net::Family;
 use crate::status::{
     CheckStatus, ConfigStatus, Count, DestStatus, InterfaceStatus, KernelStatus, RouterStatus,
     SCHEMA, ServiceStatus, Status, SyncStatus, Totals,
@@ -69,7 +69,7 @@ fn router(slot: &Slot, now: Instant) -> RouterStatus {
         RouterState::Active { .. } => machine.source(),
         _ => machine.active().map(|peer| peer.address),
     };
-    let cidrs = config.addresses.iter().chain(&config.excluded);
+    let cidrs = config.virtual_addresses().map(|address| address.cidr);
     RouterStatus {
         name: config.name.to_string(),
         vrid: config.vrid,
@@ -88,7 +88,7 @@ fn router(slot: &Slot, now: Instant) -> RouterStatus {
             .why_not_active(now)
             .map(|why| why.to_string())
             .unwrap_or_default(),
-        addresses: cidrs.map(Cidr::to_string).collect(),
+        addresses: cidrs.map(|cidr| cidr.to_string()).collect(),
         adverts_sent: counters.sent,
         adverts_received: counters.received,
         adverts_dropped: dropped

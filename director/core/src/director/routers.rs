@@ -4,7 +4,7 @@ use core::net::{IpAddr, Ipv4Addr};
 use std::collections::BTreeSet;
 
 use super::{AdvertBytes, Output};
-use crate::config::{self, Config};
+use crate::config::{self, Config, VirtualAddress};
 use crate::event::Event;
 use crate::kernel::{Actual, AddressId, Link};
 use crate::net::{Ifindex, Mac, Name};
@@ -30,10 +30,18 @@ pub(super) struct Slot {
     pub(super) config: config::Router,
     pub(super) machine: vrrp::Router,
     /// The interface, once it is known.
-    place: Option<(Ifindex, Mac)>,
+    place: Option<Ifindex>,
+    carriers: Vec<Carrier>,
     /// Given up by a reload: it hands over and goes.
     retired: bool,
     pub(super) takeovers: u64,
+}
+
+/// A virtual address on its interface.
+#[derive(Clone, Copy, Debug)]
+struct Carrier {
+    id: AddressId,
+    mac: Mac,
 }
 
 impl Routers {
@@ -63,6 +71,7 @@ impl Routers {
                     config: router.clone(),
                     machine: vrrp::Router::new(now, settings(router)),
                     place: None,
+                    carriers: Vec::new(),
                     retired: false,
                     takeovers: 0,
                 }),
@@ -81,7 +90,8 @@ impl Routers {
             .retain(|(ifindex, _)| actual.links.contains_key(ifindex));
         for slot in &mut self.slots {
             let link = plan::link(config, &actual.links, &slot.config.interface);
-            slot.place = link.map(|link| (link.ifindex, link.mac));
+            slot.place = link.map(|link| link.ifindex);
+            slot.carriers = carriers(config, actual, &slot.config);
             slot.machine
                 .set_link(now, source(config, actual, &slot.config));
             slot.follow_addresses(now, actual);
@@ -92,22 +102,12 @@ impl Routers {
     /// says so at once. A peer that has taken over meanwhile settles it with its next advert.
     pub(super) fn adopt(&mut self, now: Instant, actual: &Actual) {
         for slot in &mut self.slots {
-            let Some((ifindex, _)) = slot.place else {
-                continue;
-            };
-            let mut all = slot
-                .config
-                .addresses
+            let all = slot.config.virtual_addresses().count();
+            let mut held = slot
+                .carriers
                 .iter()
-                .chain(&slot.config.excluded)
-                .peekable();
-            let held = |cidr: &crate::net::Cidr| {
-                actual.addresses.get(&AddressId {
-                    ifindex,
-                    cidr: *cidr,
-                })
-            };
-            if all.peek().is_some() && all.all(|cidr| held(cidr) == Some(&true)) {
+                .map(|carrier| actual.addresses.get(&carrier.id));
+            if all > 0 && slot.carriers.len() == all && held.all(|ours| ours == Some(&true)) {
                 slot.machine.adopt(now);
             }
         }
@@ -128,9 +128,7 @@ impl Routers {
         };
         let mut known = false;
         for slot in &mut self.slots {
-            if slot.place.is_some_and(|(place, _)| place == ifindex)
-                && Some(slot.config.vrid) == vrid
-            {
+            if slot.place == Some(ifindex) && Some(slot.config.vrid) == vrid {
                 known = true;
                 slot.machine.handle_advert(now, &received);
             }
@@ -187,7 +185,7 @@ impl Routers {
     /// The next group to listen to. Adverts are heard in every state, so this comes before anything is sent.
     pub(super) fn poll_join(&mut self) -> Option<Output> {
         for slot in &self.slots {
-            let Some((ifindex, _)) = slot.place else {
+            let Some(ifindex) = slot.place else {
                 continue;
             };
             let group = slot.config.group;
@@ -252,13 +250,17 @@ impl Routers {
 
 impl Slot {
     fn poll_transmit(&mut self) -> Option<Output> {
-        let (ifindex, mac) = self.place?;
+        let ifindex = self.place?;
         Some(match self.machine.poll_transmit()? {
-            Transmit::Announce { address } => Output::Announce {
-                ifindex,
-                mac,
-                address,
-            },
+            Transmit::Announce { address } => {
+                let announced = |carrier: &&Carrier| carrier.id.cidr.address == IpAddr::V4(address);
+                let carrier = self.carriers.iter().find(announced)?;
+                Output::Announce {
+                    ifindex: carrier.id.ifindex,
+                    mac: carrier.mac,
+                    address,
+                }
+            }
             Transmit::Advert {
                 source,
                 destination,
@@ -274,17 +276,10 @@ impl Slot {
     }
 
     fn follow_addresses(&mut self, now: Instant, actual: &Actual) {
-        let Some((ifindex, _)) = self.place else {
-            return;
-        };
-        let cidrs = || self.config.addresses.iter().chain(&self.config.excluded);
         let present = |address: Ipv4Addr| {
-            let mut same = cidrs().filter(|cidr| cidr.address == IpAddr::V4(address));
-            same.any(|cidr| {
-                actual.addresses.contains_key(&AddressId {
-                    ifindex,
-                    cidr: *cidr,
-                })
+            let mut same = self.carriers.iter().map(|carrier| &carrier.id);
+            same.any(|id| {
+                id.cidr.address == IpAddr::V4(address) && actual.addresses.contains_key(id)
             })
         };
         self.machine.addresses_present(now, present);
@@ -325,12 +320,25 @@ fn is_virtual(config: &Config, address: IpAddr) -> bool {
     let mut all = config
         .routers
         .iter()
-        .flat_map(|router| router.addresses.iter().chain(&router.excluded));
-    all.any(|cidr| cidr.address == address)
+        .flat_map(config::Router::virtual_addresses);
+    all.any(|known| known.cidr.address == address)
+}
+
+/// Where the virtual addresses belong, of those whose interface is there.
+fn carriers(config: &Config, actual: &Actual, router: &config::Router) -> Vec<Carrier> {
+    let carrier = |address: &VirtualAddress| {
+        let link = plan::link(config, &actual.links, &address.interface)?;
+        let (ifindex, cidr) = (link.ifindex, address.cidr);
+        Some(Carrier {
+            id: AddressId { ifindex, cidr },
+            mac: link.mac,
+        })
+    };
+    router.virtual_addresses().filter_map(carrier).collect()
 }
 
 fn settings(router: &config::Router) -> vrrp::Settings {
-    let v4 = |cidr: &crate::net::Cidr| match cidr.address {
+    let v4 = |address: &VirtualAddress| match address.cidr.address {
         IpAddr::V4(address) => Some(address),
         IpAddr::V6(_) => None,
     };
@@ -344,12 +352,7 @@ fn settings(router: &config::Router) -> vrrp::Settings {
         preempt_delay: router.preempt_delay,
         pass: router.pass,
         addresses: router.addresses.iter().filter_map(v4).collect(),
-        announced: router
-            .addresses
-            .iter()
-            .chain(&router.excluded)
-            .filter_map(v4)
-            .collect(),
+        announced: router.virtual_addresses().filter_map(v4).collect(),
         group: router.group,
         down_adverts: router.down_adverts,
         checksum_as_v2: router.checksum_as_v2,
