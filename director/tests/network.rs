@@ -241,9 +241,13 @@ fn cable(rtnl: &mut Rtnl) {
     ip("link add left type veth peer name right");
     ip("link set left up");
     ip("link set right up");
-    wait_until("the carrier", || {
-        link(rtnl, "left").carrier && link(rtnl, "right").carrier
+    // The carrier comes a moment before the queue behind it; what is sent in between is dropped.
+    wait_until("both ends run", || {
+        ["left", "right"]
+            .iter()
+            .all(|name| ip(&format!("-o link show {name}")).contains("state UP"))
     });
+    assert!(link(rtnl, "left").carrier && link(rtnl, "right").carrier);
 }
 
 /// Looks until it is so: the kernel delivers packets and notifications on threads of its own.

@@ -316,9 +316,11 @@ impl Director {
 
     /// Links or addresses are other than before: the routers may serve or not, and the plan may change.
     fn follow_network(&mut self) {
-        self.routers
-            .follow_kernel(self.now, &self.config, self.reconciler.actual());
         self.dirty = true;
+        if self.reconciler.knows(Part::Network) {
+            let actual = self.reconciler.actual();
+            self.routers.follow_kernel(self.now, &self.config, actual);
+        }
     }
 
     fn handle_kernel(&mut self, event: KernelEvent) {

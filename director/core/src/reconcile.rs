@@ -370,11 +370,8 @@ impl Reconciler {
     fn record(&mut self, op: Op) {
         let actual = &mut self.actual;
         match op {
-            Op::LinkUp(ifindex) => {
-                if let Some(link) = actual.links.get_mut(&ifindex) {
-                    link.up = true;
-                }
-            }
+            // The kernel's notice says more: whether the link has a carrier.
+            Op::LinkUp(_) => {}
             Op::LinkMtu(ifindex, mtu) => {
                 if let Some(link) = actual.links.get_mut(&ifindex) {
                     link.mtu = mtu;

@@ -127,9 +127,10 @@ pub(super) fn link(message: &RouteNetlinkMessage) -> Option<Link> {
         mac,
         mtu,
         up: flags.contains(LinkFlags::Up),
-        // The carrier alone is too early: until the link runs, what is sent is silently dropped
-        // (net/core/link_watch.c).
-        carrier: flags.contains(LinkFlags::LowerUp | LinkFlags::Running),
+        // Not IFF_RUNNING as well: the kernel may take a second to set it (net/core/link_watch.c), in which a link that
+        // had its carrier when it was set up passes packets already. A carrier that comes later precedes its queue by
+        // less than a millisecond, and nothing is sent that early but an owner's first advert.
+        carrier: flags.contains(LinkFlags::LowerUp),
         loopback: flags.contains(LinkFlags::Loopback),
     })
 }

@@ -10,7 +10,7 @@ use crate::kernel::{Actual, AddressId, Link};
 use crate::net::{Ifindex, Mac, Name};
 use crate::plan;
 use crate::time::{Instant, earliest};
-use crate::vrrp::{self, Fault, Received, Source, Transmit};
+use crate::vrrp::{self, Fault, Received, Source, State, Transmit, Waits};
 use crate::wire::ipv4;
 
 /// All virtual routers.
@@ -92,8 +92,12 @@ impl Routers {
             let link = plan::link(config, &actual.links, &slot.config.interface);
             slot.place = link.map(|link| link.ifindex);
             slot.carriers = carriers(config, actual, &slot.config);
-            slot.machine
-                .set_link(now, source(config, actual, &slot.config));
+            // At the start the director itself sets the link up: that it is down yet is no fault.
+            let is_start = matches!(slot.machine.state(), State::Initialize(Waits::Link));
+            if !(is_start && link.is_some_and(|link| !link.up)) {
+                slot.machine
+                    .set_link(now, source(config, actual, &slot.config));
+            }
             slot.follow_addresses(now, actual);
         }
     }
