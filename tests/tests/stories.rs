@@ -78,6 +78,28 @@ fn a_planned_handover_leaves_no_gap() -> Told {
 }
 
 #[test]
+fn a_reload_that_gives_a_router_up_hands_it_over_first() -> Told {
+    let mut setup = Setup::pair(Version::V3, SECOND);
+    let mut without = setup.configs[0][0].clone();
+    without.routers.clear();
+    setup.configs[0].push(without);
+    let mut world = settled(setup)?;
+    world.now(&Fault::Reload { node: 0 })?;
+    let took = world.run_until(2 * SECOND, |world| {
+        assert!(
+            !world.answering().is_empty(),
+            "somebody answers at every moment"
+        );
+        world.answering() == [1]
+    })?;
+    assert!(
+        took <= SECOND * (256 - 100) / 256 + 20 * MILLISECOND,
+        "{took:?}"
+    );
+    Ok(())
+}
+
+#[test]
 fn a_handover_without_a_successor_is_survived() -> Told {
     let mut world = pair(Version::V3, SECOND)?;
     world.now(&Fault::PowerCut { node: 1 })?;
