@@ -193,7 +193,8 @@ impl Story {
             duration(boot.active_down)
         );
         self.report.must(&what, duration(boot.work()), bound, held);
-        self.say("power on: director2 with the same keepalived.conf, server3, server4, client");
+        self.lab.vm(first)?.power_cut();
+        self.say("power on: both directors from one keepalived.conf, server3, server4, client");
         self.lab.power_on_all()?;
         self.lab.wait_until_up()?;
         self.say("all five are up");

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const ETHERTYPE_IPV4: u16 = 0x0800;
 const ETHERTYPE_ARP: u16 = 0x0806;
@@ -57,6 +57,8 @@ pub struct Advert {
     pub vrid: u8,
     /// 0 says that the sender gives up, 255 that it owns the addresses.
     pub priority: u8,
+    /// How often it promises to come.
+    pub interval: Duration,
     /// IP source address.
     pub source: Ipv4Addr,
     /// The first virtual address it names.
@@ -100,8 +102,14 @@ impl Frame {
         if first & 0x0f != 1 {
             return None;
         }
+        let version = first >> 4;
+        let interval = match u16::from_be_bytes(array_at(vrrp, 4)?) {
+            seconds if version == 2 => Duration::from_secs(u64::from(seconds & 0xff)),
+            centiseconds => Duration::from_millis(u64::from(centiseconds & 0xfff) * 10),
+        };
         Some(Advert {
-            version: first >> 4,
+            version,
+            interval,
             vrid: *vrrp.get(1)?,
             priority: *vrrp.get(2)?,
             source: Ipv4Addr::from(array_at::<4>(packet, 12)?),

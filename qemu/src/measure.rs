@@ -71,12 +71,16 @@ pub fn service() -> SocketAddr {
 /// with skew = (256 - priority) / 256 of a second (RFC 3768 6.1) or of the interval (RFC 9568 6.1).
 pub fn active_down(router: &RouterStatus) -> Duration {
     let interval = Duration::from_millis(router.advert_interval_ms.into());
-    let skewed = if router.version == 2 {
+    active_down_interval(router.version, router.priority, interval)
+}
+
+fn active_down_interval(version: u8, priority: u8, interval: Duration) -> Duration {
+    let skewed = if version == 2 {
         Duration::from_secs(1)
     } else {
         interval
     };
-    3 * interval + skewed * (256 - u32::from(router.priority)) / 256
+    3 * interval + skewed * (256 - u32::from(priority)) / 256
 }
 
 /// How long a director took that was switched on alone.
@@ -97,7 +101,8 @@ impl Boot {
     }
 }
 
-/// Switches on a director that no other one hears, and waits for its first advert.
+/// Switches on a director that no other one hears, and waits for its first advert. The kernel's log stays on its
+/// console, between the lines of whoever talks to it, until it is switched on again.
 pub fn boot(lab: &Lab, name: &str) -> Result<Boot, LabError> {
     let adverts = lab.switch().adverts_of(name);
     let vm = lab.vm(name)?;
@@ -105,19 +110,15 @@ pub fn boot(lab: &Lab, name: &str) -> Result<Boot, LabError> {
     let on = vm.power_on_with("loglevel=7")?;
     let console = vm.console();
     let pid1 = console.expect("Run /init as init process", BOOT_MAX)?.at;
-    let advert = adverts
+    let frame = adverts
         .next(BOOT_MAX)
-        .ok_or_else(|| missing(name, "advert"))?
-        .at;
+        .ok_or_else(|| missing(name, "advert"))?;
+    let advert = frame.advert().ok_or_else(|| missing(name, "advert"))?;
     vm.wait_until_up()?;
-    let status = lab.director(name)?.status()?;
-    let active_down = router(&status)
-        .map(active_down)
-        .ok_or_else(|| missing(name, "virtual router"))?;
     Ok(Boot {
         kernel: pid1 - on,
-        first_advert: advert - pid1,
-        active_down,
+        first_advert: frame.at - pid1,
+        active_down: active_down_interval(advert.version, advert.priority, advert.interval),
     })
 }
 
