@@ -142,7 +142,7 @@ impl Laws {
                 self.odd.remove(&vrid);
                 continue;
             }
-            let candidates = nodes.iter().filter(|node| node.is_able());
+            let candidates = nodes.iter().filter(|node| node.is_able_as(vrid));
             let candidates: Vec<_> = candidates
                 .filter_map(|node| {
                     node.routers()

@@ -145,8 +145,18 @@ impl Node {
     /// Whether it could be Active: the director runs, is not asked to leave, and its interface serves.
     #[must_use]
     pub fn is_able(&self) -> bool {
+        self.is_well() && self.handing_over.is_empty()
+    }
+
+    /// The same of one virtual router: another one may be leaving.
+    #[must_use]
+    pub fn is_able_as(&self, vrid: u8) -> bool {
+        self.is_well() && !self.handing_over.contains(&vrid)
+    }
+
+    fn is_well(&self) -> bool {
         let own = self.configs[0].node.interfaces[0].addresses[0];
-        let willing = !self.stalled && self.handing_over.is_empty() && !self.stopping;
+        let willing = !self.stalled && !self.stopping;
         self.director.is_some() && willing && self.answers(own)
     }
 }
