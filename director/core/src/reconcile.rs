@@ -122,7 +122,8 @@ impl Reconciler {
     pub fn poll_op(&mut self, now: Instant, part: Part) -> Option<(OpId, Op)> {
         self.refresh(now, part);
         let side = &mut self.sides[part as usize];
-        if side.stale || self.slice_left == 0 {
+        // What is handed out during a reading would make it outdated.
+        if side.stale || side.reading || self.slice_left == 0 {
             return None;
         }
         let op = side.queue.pop_front()?;
