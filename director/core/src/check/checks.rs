@@ -62,12 +62,13 @@ impl<K: Ord + Clone> Checks<K> {
 
     /// Makes these the checks of the node. A check of the same key that asks the same of the same target keeps its
     /// history, its attempt under way included. One that asks something else begins anew, but from the health it
-    /// had: a reload brings nobody back who has not earned it. Checks beyond [`limits::CHECKS_MAX`] are left out, and
+    /// had: a reload brings nobody back who has not earned it. A check that is new begins with the health beside its
+    /// settings. Checks beyond [`limits::CHECKS_MAX`] are left out, and
     /// so is a second one of the same key.
-    pub fn set(&mut self, now: Instant, wanted: impl IntoIterator<Item = (K, Settings)>) {
+    pub fn set(&mut self, now: Instant, wanted: impl IntoIterator<Item = (K, Settings, Health)>) {
         let mut old = std::mem::take(&mut self.keys);
         let mut fresh = Vec::new();
-        for (key, settings) in wanted.into_iter().take(limits::CHECKS_MAX) {
+        for (key, settings, initially) in wanted.into_iter().take(limits::CHECKS_MAX) {
             if self.keys.contains_key(&key) {
                 continue;
             }
@@ -78,9 +79,9 @@ impl<K: Ord + Clone> Checks<K> {
                 Some(index) => {
                     let health = self.check(index).map(|check| check.status().health);
                     self.remove(index);
-                    fresh.push((key, settings, health));
+                    fresh.push((key, settings, health.unwrap_or(initially)));
                 }
-                None => fresh.push((key, settings, None)),
+                None => fresh.push((key, settings, initially)),
             }
         }
         for index in old.into_values() {
@@ -272,13 +273,8 @@ impl<K: Ord + Clone> Checks<K> {
         true
     }
 
-    fn insert(&mut self, now: Instant, key: K, settings: Settings, health: Option<Health>) {
-        let initially = if settings.alpha {
-            Health::Down
-        } else {
-            Health::Up
-        };
-        let check = Check::new(now, settings, health.unwrap_or(initially), &mut self.random);
+    fn insert(&mut self, now: Instant, key: K, settings: Settings, health: Health) {
+        let check = Check::new(now, settings, health, &mut self.random);
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot {
                 generation: 0,

@@ -83,8 +83,6 @@ pub struct Settings {
     pub delay_before_retry: Duration,
     /// The first run starts within this time, and within [`limits::CHECK_FIRST_WITHIN`].
     pub warmup: Duration,
-    /// Down until the first success, instead of up until the first failure.
-    pub alpha: bool,
 }
 
 /// What a check asks.

@@ -30,8 +30,8 @@ fn health_follows_the_results() {
             Some('s') => vec![(1, What::Connected)],
             _ => vec![(1, What::Failed(111))],
         });
-        world.set(vec![(0, Settings { alpha, ..tcp() })]);
         let initially = if alpha { Health::Down } else { Health::Up };
+        world.set_initially(initially, vec![(0, tcp())]);
         assert_eq!(world.checks.health(&0), Some(initially));
         for health in healths.chars() {
             world.run_attempt();
@@ -239,13 +239,7 @@ fn a_stall_of_our_own_loop_is_not_the_servers_failure() {
     for stall_ms in [1990, 2005, 2500, 9000] {
         let mut world =
             World::new(|_| vec![(500, What::Connected), (520, What::Received(OK.into()))]);
-        world.set(vec![(
-            0,
-            Settings {
-                alpha: true,
-                ..http(&["/"])
-            },
-        )]);
+        world.set_initially(Health::Down, vec![(0, http(&["/"]))]);
         world.run_until_started(1);
         let (id, at) = world.starts[0];
         world.pending.clear();
@@ -353,13 +347,7 @@ fn an_assumption_holds_until_the_first_result() {
         "it knows better now"
     );
     // An alpha check that is assumed to be up goes down by its first failure.
-    world.set(vec![(
-        1,
-        Settings {
-            alpha: true,
-            ..tcp()
-        },
-    )]);
+    world.set_initially(Health::Down, vec![(1, tcp())]);
     world.checks.assume(world.now, &1, Health::Up);
     world.run_for(Duration::from_secs(2));
     assert_eq!(world.checks.health(&1), Some(Health::Down));
@@ -522,6 +510,12 @@ impl World {
     }
 
     fn set(&mut self, wanted: Vec<(u32, Settings)>) {
+        self.set_initially(Health::Up, wanted);
+    }
+
+    fn set_initially(&mut self, health: Health, wanted: Vec<(u32, Settings)>) {
+        let wanted = wanted.into_iter();
+        let wanted = wanted.map(|(key, settings)| (key, settings, health));
         self.checks.set(self.now, wanted);
         self.drain(self.now);
     }
@@ -621,7 +615,6 @@ fn tcp() -> Settings {
         retry: 1,
         delay_before_retry: Duration::from_secs(1),
         warmup: Duration::from_secs(10),
-        alpha: false,
     }
 }
 

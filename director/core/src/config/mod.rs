@@ -58,12 +58,12 @@ mod read;
 mod service;
 mod tree;
 
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr};
 
 pub use diagnostic::{Diagnostic, SHOWN_COLUMNS, Severity};
 pub use parse::{Parsed, Source, parse};
 
-pub use crate::check::{Kind as CheckKind, Url};
+pub use crate::check::{Kind as CheckKind, Settings as Check, Url};
 use crate::ipvs::{Dest, DestId, Service, ServiceId};
 use crate::net::{Cidr, IfName, Mac, Name};
 use crate::time::Duration;
@@ -235,23 +235,4 @@ pub struct RealServer {
     pub alpha: bool,
     /// Its checks; it is up when none has failed.
     pub checks: Vec<Check>,
-}
-
-/// One check of a real server, with all defaults filled in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Check {
-    /// What is asked.
-    pub kind: CheckKind,
-    /// Where.
-    pub target: SocketAddr,
-    /// From the start of one run to the next (`delay_loop`).
-    pub interval: Duration,
-    /// Whole time of one attempt (`connect_timeout`).
-    pub timeout: Duration,
-    /// Further attempts before a server that was up is down (`retry`).
-    pub retry: u32,
-    /// Pause before such an attempt (`delay_before_retry`).
-    pub delay_before_retry: Duration,
-    /// The first run starts within this time (`warmup`), spread at random.
-    pub warmup: Duration,
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::check::{self, Checks, Health};
-use crate::config::{self, RealServer, VirtualServer};
+use crate::config::{RealServer, VirtualServer};
 use crate::event::{CheckKey, Event};
 use crate::ipvs::{ActualDest, Dest, DestId, Table};
 use crate::pool::{self, Quorum};
@@ -184,24 +184,11 @@ pub(super) fn keys(server: &VirtualServer, real: &RealServer) -> impl Iterator<I
         })
 }
 
-fn checks(server: &VirtualServer) -> impl Iterator<Item = (CheckKey, check::Settings)> {
-    let of_real = |real| {
+fn checks(server: &VirtualServer) -> impl Iterator<Item = (CheckKey, check::Settings, Health)> {
+    server.real_servers.iter().flat_map(|real| {
+        let initially = if real.alpha { Health::Down } else { Health::Up };
         keys(server, real)
             .zip(&real.checks)
-            .map(|(key, check)| (key, settings(check, real.alpha)))
-    };
-    server.real_servers.iter().flat_map(of_real)
-}
-
-fn settings(check: &config::Check, alpha: bool) -> check::Settings {
-    check::Settings {
-        kind: check.kind.clone(),
-        target: check.target,
-        interval: check.interval,
-        timeout: check.timeout,
-        retry: check.retry,
-        delay_before_retry: check.delay_before_retry,
-        warmup: check.warmup,
-        alpha,
-    }
+            .map(move |(key, settings)| (key, settings.clone(), initially))
+    })
 }
