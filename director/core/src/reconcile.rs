@@ -251,12 +251,6 @@ impl Reconciler {
         side.read_at = side.read_at.map(|planned| planned.min(at));
     }
 
-    /// Whether the address is in the kernel, or has been tried in vain.
-    #[must_use]
-    pub fn is_settled(&self, id: &AddressId) -> bool {
-        self.actual.addresses.contains_key(id) || self.backoff.contains_key(&Object::Address(*id))
-    }
-
     /// Whether nothing is left to do.
     #[must_use]
     pub fn is_converged(&self) -> bool {

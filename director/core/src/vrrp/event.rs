@@ -4,7 +4,7 @@ use core::fmt;
 use core::net::Ipv4Addr;
 
 use super::receive::Reason;
-use super::state::{Fault, Peer, Seconds, StateName};
+use super::state::{Fault, Peer, Seconds, StateName, Why};
 use crate::time::Duration;
 
 /// Something that happened, without the router's name, which the reader of the queue knows.
@@ -165,13 +165,7 @@ impl fmt::Display for Event {
                 "{} is Active too, with priority {}: announces itself again",
                 peer.address, peer.priority
             ),
-            Self::Preempting(peer, left) => write!(
-                f,
-                "hears {} with priority {}, preempts it in {}",
-                peer.address,
-                peer.priority,
-                Seconds(*left)
-            ),
+            Self::Preempting(peer, left) => Why::Preempts(*peer, *left).fmt(f),
             Self::BothOwners(other) => write!(
                 f,
                 "ALARM: {other} claims priority 255 too; only one router can own the addresses"
