@@ -1,16 +1,5 @@
 //! Configurations as the stories need them.
 
-/// The example of the repository, with connections synchronised, so that they outlive the director that they began on.
-pub const PAIR: &str = include_str!("../../../rootfs/examples/pair/keepalived.conf");
-
-/// The pair's example with connection synchronisation.
-pub fn synchronised_pair() -> String {
-    if PAIR.contains("lvs_sync_daemon") {
-        return PAIR.to_owned();
-    }
-    format!("global_defs {{\n    lvs_sync_daemon lan0 web\n}}\n\n{PAIR}")
-}
-
 /// The protocol that a virtual router speaks, and what its configuration says for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {

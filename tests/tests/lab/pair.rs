@@ -8,7 +8,7 @@ use qemu::lab::{Lab, LabError};
 use qemu::measure::{self, service};
 use qemu::topology::{self, Topology, VIRTUAL_ADDRESS};
 use tests::lab::{
-    SLACK, WAIT, boot, conf, console_log, events, longest_gap, open_streams, press, says, tell,
+    SLACK, WAIT, boot, console_log, events, longest_gap, open_streams, press, says, tell,
     under_probe, wait_for, wait_until_all_serve, wire,
 };
 
@@ -165,7 +165,7 @@ fn the_old_node_returns(lab: &Lab, active: &str, backup: &str) -> Result<(), Lab
 
 #[test]
 fn a_planned_handover_loses_no_connection_and_serves_until_the_successor_is_heard() {
-    let topology = topology::pair().with_keepalived(&conf::synchronised_pair());
+    let topology = topology::pair();
     tell("handover", topology, |lab| {
         let (active, backup) = start(lab)?;
         wait_until_all_serve(lab.director(backup)?)?;
