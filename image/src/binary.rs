@@ -3,6 +3,7 @@
 use std::env;
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use object::Endianness;
 use object::elf::{DT_NEEDED, EM_X86_64, ET_DYN, FileHeader64, PT_INTERP, SHT_SYMTAB};
@@ -24,30 +25,32 @@ pub struct Binary {
     pub compiler: String,
 }
 
+/// Has cargo build `what` for release, for a target and into the workspace's own folder.
+pub fn compile(
+    cargo: &mut Command,
+    what: &[&str],
+    target: &str,
+    workspace: &Workspace,
+) -> Result<(), Error> {
+    cargo
+        .args(["build", "--quiet", "--release"])
+        .args(what)
+        .args(["--target", target, "--target-dir"])
+        .arg(&workspace.target)
+        .current_dir(&workspace.root);
+    process::run(cargo, &[])
+}
+
 /// Compiles `keelson` if it is not up to date. Fails when the result is not a stripped static-pie.
 pub fn keelson(workspace: &Workspace, report: Report) -> Result<Binary, Error> {
     let toolchain = Toolchain::find(workspace, report)?;
     let compiler = toolchain.version()?;
     let mut cargo = toolchain.cargo(&flags(workspace));
-    cargo.args([
-        "build",
-        "--quiet",
-        "--release",
-        "--package",
-        "init",
-        "--bin",
-        "keelson",
-        "--target",
-        TARGET,
-    ]);
-    cargo
-        .arg("--target-dir")
-        .arg(&workspace.target)
-        .current_dir(&workspace.root);
+    let what = ["--package", "init", "--bin", "keelson"];
     step(
         report,
         &format!("compile keelson for musl with {compiler}"),
-        || process::run(&mut cargo, &[]),
+        || compile(&mut cargo, &what, TARGET, workspace),
     )?;
     let path = workspace.target.join(TARGET).join("release/keelson");
     let bytes = fs::read(&path).map_err(Error::io(&path))?;

@@ -48,7 +48,7 @@ pub enum Error {
 
 impl Error {
     /// For `map_err` on an operation on `path`.
-    pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
+    pub fn io(path: &Path) -> impl FnOnce(io::Error) -> Self + '_ {
         |source| Self::Io {
             path: path.to_owned(),
             source,

@@ -2,21 +2,17 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use crate::cache::{self, Cache};
 use crate::modules::Modules;
 use crate::progress::{Report, step};
 use crate::workspace::Workspace;
-use crate::{Error, process, vmlinux};
+use crate::{Error, debian, folder, vmlinux};
 
 /// The package that always depends on the newest kernel. (The cloud flavour lacks the drivers of real machines.)
 const META_PACKAGE: &str = "linux-image-amd64";
 /// Its time changes with every `apt-get update` that brings something.
 const APT_LISTS: &str = "/var/lib/apt/lists";
-/// Both are part of every Debian.
-const APT: &[&str] = &["apt"];
-const DPKG: &[&str] = &["dpkg"];
 
 /// An unpacked kernel package.
 #[derive(Clone, Debug)]
@@ -47,21 +43,19 @@ impl Kernel {
             Some(kernel) if kernel.package == package && kernel.version == version => Ok(kernel),
             _ => {
                 let name = format!("{package}={version}");
-                let work = cache.dir.join("kernel.new");
-                empty(&work)?;
-                step(report, &format!("download {name}"), || {
-                    download(&work, &name)
+                folder::replace(&current, |work| {
+                    let packages = work.join("packages");
+                    step(report, &format!("download {name}"), || {
+                        download(&packages, &name)
+                    })?;
+                    step(report, &format!("unpack {name}"), || {
+                        unpack(&packages, work, &package, &version)
+                    })?;
+                    cache::write(
+                        &work.join("package"),
+                        format!("{package} {version}\n").as_bytes(),
+                    )
                 })?;
-                step(report, &format!("unpack {name}"), || {
-                    unpack(&work, &package, &version)
-                })?;
-                // The stamp is written last, so a folder with a stamp is complete.
-                cache::write(
-                    &work.join("package"),
-                    format!("{package} {version}\n").as_bytes(),
-                )?;
-                empty(&current)?;
-                fs::rename(&work, &current).map_err(Error::io(&current))?;
                 Self::at(&current)?.ok_or_else(|| Error::Kernel(format!("{name} did not unpack")))
             }
         }
@@ -113,9 +107,7 @@ impl Kernel {
 fn newest(cache: &Cache) -> Result<(String, String), Error> {
     let lists = fs::metadata(APT_LISTS).and_then(|lists| lists.modified());
     let answer = cache.file("newest-kernel", &format!("{lists:?}"), || {
-        let mut apt = Command::new("apt-cache");
-        process::output(apt.args(["show", "--no-all-versions", META_PACKAGE]), APT)
-            .map(String::into_bytes)
+        debian::ask(&["show", "--no-all-versions", META_PACKAGE]).map(String::into_bytes)
     })?;
     let text = fs::read_to_string(&answer).map_err(Error::io(&answer))?;
     let depends = text.lines().find_map(|line| line.strip_prefix("Depends: "));
@@ -132,34 +124,22 @@ fn exact_dependency(depends: &str) -> Option<(String, String)> {
     Some((package.to_owned(), version.strip_suffix(')')?.to_owned()))
 }
 
-fn download(dir: &Path, name: &str) -> Result<(), Error> {
-    // apt checks the package against the archive's signature. Root would only make it warn that it can't drop root.
-    let mut apt = Command::new("apt-get");
-    apt.args(["download", "-qq", "-o", "APT::Sandbox::User=root", name])
-        .current_dir(dir);
-    process::output(&mut apt, APT)
-        .map(drop)
-        .map_err(|error| match error {
-            // An archive keeps only the newest version, so an old list leads to what is no longer there.
-            Error::Program { .. } => Error::Kernel(format!(
-                "{error}\nIf it is gone from the archive: apt-get update"
-            )),
-            other => other,
-        })
+fn download(folder: &Path, name: &str) -> Result<(), Error> {
+    debian::download(&[name], folder).map_err(|error| match error {
+        // An archive keeps only the newest version, so an old list leads to what is no longer there.
+        Error::Program { .. } => Error::Kernel(format!(
+            "{error}\nIf it is gone from the archive: apt-get update"
+        )),
+        other => other,
+    })
 }
 
-fn unpack(dir: &Path, package: &str, version: &str) -> Result<(), Error> {
-    // apt writes the colon of an epoch as %3a; a package's file name is not worth more than a look for ".deb".
-    let deb = files(dir)?
-        .into_iter()
-        .find(|path| path.extension().is_some_and(|extension| extension == "deb"));
-    let deb = deb.ok_or_else(|| {
-        Error::Kernel(format!(
+fn unpack(packages: &Path, dir: &Path, package: &str, version: &str) -> Result<(), Error> {
+    if debian::unpack(packages, dir)? == 0 {
+        return Err(Error::Kernel(format!(
             "apt-get download left no .deb of {package} {version}"
-        ))
-    })?;
-    process::output(Command::new("dpkg-deb").arg("-x").args([&deb, dir]), DPKG)?;
-    fs::remove_file(&deb).map_err(Error::io(&deb))?;
+        )));
+    }
     let release = package.strip_prefix("linux-image-").unwrap_or(package);
     let vmlinuz = dir.join(format!("boot/vmlinuz-{release}"));
     let packed = fs::read(&vmlinuz).map_err(Error::io(&vmlinuz))?;
@@ -168,23 +148,6 @@ fn unpack(dir: &Path, package: &str, version: &str) -> Result<(), Error> {
         &dir.join("lib/modules").join(release),
         &dir.join("modules.json"),
     )
-}
-
-fn files(dir: &Path) -> Result<Vec<PathBuf>, Error> {
-    let entries = fs::read_dir(dir).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
-    Ok(entries
-        .map_err(Error::io(dir))?
-        .into_iter()
-        .map(|entry| entry.path())
-        .collect())
-}
-
-/// Makes `dir` an empty folder.
-fn empty(dir: &Path) -> Result<(), Error> {
-    if dir.exists() {
-        fs::remove_dir_all(dir).map_err(Error::io(dir))?;
-    }
-    fs::create_dir_all(dir).map_err(Error::io(dir))
 }
 
 #[cfg(test)]

@@ -18,7 +18,10 @@
 #![forbid(unsafe_code)]
 
 pub mod cpio;
+pub mod debian;
+pub mod folder;
 pub mod modules;
+pub mod process;
 
 mod binary;
 mod build;
@@ -30,13 +33,12 @@ mod inspect;
 mod kernel;
 mod manifest;
 mod overlay;
-mod process;
 mod progress;
 mod toolchain;
 mod vmlinux;
 mod workspace;
 
-pub use binary::{Binary, keelson};
+pub use binary::{Binary, compile, keelson};
 pub use build::{Options, Set, build};
 pub use compression::Compression;
 pub use error::Error;

@@ -10,10 +10,7 @@ const SAID_LEN: usize = 2000;
 
 /// Runs `command` to its end and returns what it wrote to its standard output. `packages` is what to install when
 /// the program is not there.
-pub(crate) fn output(
-    command: &mut Command,
-    packages: &'static [&'static str],
-) -> Result<String, Error> {
+pub fn output(command: &mut Command, packages: &'static [&'static str]) -> Result<String, Error> {
     let output = command
         .stdin(Stdio::null())
         .output()
@@ -29,7 +26,7 @@ pub(crate) fn output(
 }
 
 /// Like [`output`], but what the program writes goes to the standard error stream as it comes.
-pub(crate) fn run(command: &mut Command, packages: &'static [&'static str]) -> Result<(), Error> {
+pub fn run(command: &mut Command, packages: &'static [&'static str]) -> Result<(), Error> {
     let command = command.stdin(Stdio::null()).stdout(io::stderr());
     let status = command
         .status()

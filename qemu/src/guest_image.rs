@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use image::cpio::Tree;
 use image::{Kernel, Workspace};
 
-use crate::images::{ImagesError, at};
+use crate::images::ImagesError;
 use crate::packages::Packages;
 use crate::topology::{Node, Role};
 
@@ -62,7 +62,7 @@ impl GuestImages {
         report: image::Report,
     ) -> Result<Self, ImagesError> {
         let cache = workspace.target.join("lab-cache");
-        fs::create_dir_all(&cache).map_err(at(&cache))?;
+        fs::create_dir_all(&cache).map_err(image::Error::io(&cache))?;
         let agent = agent(workspace, report)?;
         let packages = Packages::unpacked(&cache.join("packages"), PACKAGES, report)?;
         let recipe = Recipe {
@@ -115,8 +115,8 @@ impl Recipe<'_> {
             return Ok(path.to_owned());
         }
         let unfinished = path.with_extension("new");
-        fs::write(&unfinished, archive).map_err(at(&unfinished))?;
-        fs::rename(&unfinished, path).map_err(at(path))?;
+        fs::write(&unfinished, archive).map_err(image::Error::io(&unfinished))?;
+        fs::rename(&unfinished, path).map_err(image::Error::io(path))?;
         Ok(path.to_owned())
     }
 
@@ -129,7 +129,11 @@ impl Recipe<'_> {
         }
         self.put_busybox(&mut tree)?;
         for (target, from) in self.packages.programs(programs)? {
-            tree.file(&target, 0o755, fs::read(&from).map_err(at(&from))?);
+            tree.file(
+                &target,
+                0o755,
+                fs::read(&from).map_err(image::Error::io(&from))?,
+            );
         }
         self.put_modules(&mut tree, modules)?;
         tree.file("lab/agent", 0o755, self.agent);
@@ -152,13 +156,13 @@ impl Recipe<'_> {
         tree.file(
             "bin/busybox",
             0o755,
-            fs::read(&busybox).map_err(at(&busybox))?,
+            fs::read(&busybox).map_err(image::Error::io(&busybox))?,
         );
         let list = Command::new(&busybox)
             .arg("--list")
             .stdin(Stdio::null())
             .output()
-            .map_err(at(&busybox))?;
+            .map_err(image::Error::io(&busybox))?;
         for applet in String::from_utf8_lossy(&list.stdout)
             .lines()
             .filter(|applet| *applet != "busybox")
@@ -204,29 +208,10 @@ fn agent(workspace: &Workspace, report: image::Report) -> Result<Vec<u8>, Images
         report("compile the guests' agent ...");
     }
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args([
-        "build",
-        "--quiet",
-        "--release",
-        "--package",
-        "lab-agent",
-        "--target",
-        AGENT_TARGET,
-    ]);
-    cargo
-        .arg("--target-dir")
-        .arg(&workspace.target)
-        .current_dir(&workspace.root);
-    cargo
-        .env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static")
-        .stdin(Stdio::null());
-    let status = cargo
-        .status()
-        .map_err(|error| ImagesError::Agent(format!("cargo: {error}")))?;
-    if !status.success() {
-        return Err(ImagesError::Agent(status.to_string()));
-    }
-    fs::read(&path).map_err(at(&path))
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static");
+    let what = ["--package", "lab-agent"];
+    image::compile(&mut cargo, &what, AGENT_TARGET, workspace).map_err(ImagesError::Agent)?;
+    Ok(fs::read(&path).map_err(image::Error::io(&path))?)
 }
 
 #[cfg(test)]

@@ -39,14 +39,7 @@ pub enum ImagesError {
     /// Debian's packages.
     Packages(PackageError),
     /// The agent does not compile; cargo has said why.
-    Agent(String),
-    /// A file or folder.
-    Io {
-        /// Which one.
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
+    Agent(image::Error),
 }
 
 /// A second archive in an initrd starts at a multiple of this, a sector of the disk that the product keeps its
@@ -106,10 +99,7 @@ impl Images {
         };
         let cmdline = format!("{cmdline} {}", node.cmdline).trim_end().to_owned();
         let initrd = paths.initrd();
-        append(&base, &segment, &initrd).map_err(|source| ImagesError::Io {
-            path: initrd.clone(),
-            source,
-        })?;
+        append(&base, &segment, &initrd).map_err(image::Error::io(&initrd))?;
         Ok(Boot {
             vmlinux: self.vmlinux.clone(),
             initrd,
@@ -140,14 +130,6 @@ fn append(base: &Path, segment: &[u8], to: &Path) -> io::Result<()> {
     file.write_all(segment)
 }
 
-/// For `map_err` on an operation on `path`.
-pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> ImagesError + '_ {
-    |source| ImagesError::Io {
-        path: path.to_owned(),
-        source,
-    }
-}
-
 impl From<image::Error> for ImagesError {
     fn from(error: image::Error) -> Self {
         Self::Image(error)
@@ -169,7 +151,6 @@ impl fmt::Display for ImagesError {
             }
             Self::Packages(error) => error.fmt(f),
             Self::Agent(why) => write!(f, "the guests' agent can't be compiled: {why}"),
-            Self::Io { path, source } => write!(f, "{}: {source}", path.display()),
         }
     }
 }

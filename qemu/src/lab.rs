@@ -75,7 +75,7 @@ impl Lab {
         let images = Images::made_for(topology, &workspace, report)?;
         let mut sockets = SocketFolder::create()?;
         let logs = workspace.target.join("lab").join(&topology.name);
-        empty(&logs)?;
+        image::folder::empty(&logs).map_err(ImagesError::from)?;
         sockets.announce(&workspace.target.join("lab/current"))?;
         let paths = |node: &Node| Paths::new(&sockets.path, &logs, &node.name);
         let captures = topology
@@ -229,7 +229,7 @@ impl SocketFolder {
         }
         remove_stale_folders(&parent);
         let path = parent.join(format!("{FOLDER_PREFIX}{}", std::process::id()));
-        empty(&path)?;
+        image::folder::empty(&path).map_err(ImagesError::from)?;
         Ok(Self {
             path,
             announced: None,
@@ -265,13 +265,6 @@ fn remove_stale_folders(parent: &Path) {
             let _ = fs::remove_dir_all(entry.path());
         }
     }
-}
-
-fn empty(folder: &Path) -> Result<(), LabError> {
-    if folder.exists() {
-        fs::remove_dir_all(folder).map_err(at(folder))?;
-    }
-    fs::create_dir_all(folder).map_err(at(folder))
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> LabError + '_ {

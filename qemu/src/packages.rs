@@ -2,10 +2,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
+use image::{Error, debian};
 use object::Endianness;
 use object::elf::{DT_NEEDED, DT_STRTAB, FileHeader64, PT_INTERP, PT_LOAD, ProgramHeader64};
 use object::read::elf::{Dyn as _, FileHeader as _, ProgramHeader as _};
@@ -18,20 +17,8 @@ pub(crate) struct Packages {
 /// Why the programs can't be had.
 #[derive(Debug)]
 pub enum PackageError {
-    /// A file or folder.
-    Io {
-        /// Which one.
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
-    /// apt or dpkg failed.
-    Tool {
-        /// The command line.
-        command: String,
-        /// What it said.
-        said: String,
-    },
+    /// A file, apt or dpkg.
+    Image(Error),
     /// A program or library that no package has.
     Missing(String),
 }
@@ -54,17 +41,16 @@ impl Packages {
         };
         let key = versions(&names)?;
         if present.as_ref() != Some(&key) {
-            // The stamp is written last, so a folder with a stamp is whole.
             report(&format!(
                 "download and unpack {} packages for the guests ...",
                 names.len()
             ));
-            let work = folder.with_extension("new");
-            empty(&work)?;
-            download_and_unpack(&work, &names)?;
-            fs::write(work.join("versions"), &key).map_err(at(&work))?;
-            empty(folder)?;
-            fs::rename(&work, folder).map_err(at(folder))?;
+            image::folder::replace(folder, |work| {
+                let packages = work.join("packages");
+                debian::download(&names, &packages)?;
+                debian::unpack(&packages, &work.join("root"))?;
+                fs::write(work.join("versions"), &key).map_err(Error::io(work))
+            })?;
         }
         Ok(Self { root })
     }
@@ -88,7 +74,7 @@ impl Packages {
             todo.push(self.file(path));
         }
         while let Some(path) = todo.pop() {
-            let bytes = fs::read(&path).map_err(at(&path))?;
+            let bytes = fs::read(&path).map_err(Error::io(&path))?;
             let needs = needs(&bytes)
                 .map_err(|why| PackageError::Missing(format!("{}: {why}", path.display())))?;
             for name in needs {
@@ -115,8 +101,8 @@ impl Packages {
         let mut libraries = BTreeMap::new();
         for folder in ["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"] {
             let folder = self.root.join(folder);
-            for entry in fs::read_dir(&folder).map_err(at(&folder))? {
-                let entry = entry.map_err(at(&folder))?;
+            for entry in fs::read_dir(&folder).map_err(Error::io(&folder))? {
+                let entry = entry.map_err(Error::io(&folder))?;
                 libraries.insert(
                     entry.file_name().to_string_lossy().into_owned(),
                     entry.path(),
@@ -130,17 +116,17 @@ impl Packages {
 /// The packages and every library package that they depend on, directly or not. What else they depend on (init scripts,
 /// debconf, documentation) is for an installed system.
 fn closure(wanted: &[&str]) -> Result<Vec<String>, PackageError> {
-    let mut apt = Command::new("apt-cache");
-    apt.args([
+    let options = [
         "depends",
         "--recurse",
         "--no-recommends",
         "--no-suggests",
         "--no-conflicts",
         "--no-breaks",
-    ]);
-    apt.args(["--no-replaces", "--no-enhances"]).args(wanted);
-    let text = run(&mut apt)?;
+        "--no-replaces",
+        "--no-enhances",
+    ];
+    let text = debian::ask(&[&options, wanted].concat())?;
     // Packages stand at the start of a line, what they depend on is indented; virtual packages are in <>.
     let is_plain = |line: &&str| line.starts_with(|first: char| first.is_ascii_alphanumeric());
     let is_kept =
@@ -155,28 +141,16 @@ fn closure(wanted: &[&str]) -> Result<Vec<String>, PackageError> {
 
 /// One line for each package with its version.
 fn versions(names: &[String]) -> Result<String, PackageError> {
-    let mut apt = Command::new("apt-cache");
-    let text = run(apt.args(["show", "--no-all-versions"]).args(names))?;
+    let names = names.iter().map(String::as_str);
+    let words: Vec<&str> = ["show", "--no-all-versions"]
+        .into_iter()
+        .chain(names)
+        .collect();
+    let text = debian::ask(&words)?;
     let fields = text
         .lines()
         .filter(|line| line.starts_with("Package: ") || line.starts_with("Version: "));
     Ok(fields.map(|line| format!("{line}\n")).collect())
-}
-
-fn download_and_unpack(work: &Path, names: &[String]) -> Result<(), PackageError> {
-    let (debs, root) = (work.join("debs"), work.join("root"));
-    fs::create_dir_all(&debs).map_err(at(&debs))?;
-    // apt checks each package against the archive's signature. As root it would warn that it can't drop root.
-    let mut apt = Command::new("apt-get");
-    apt.args(["download", "-qq", "-o", "APT::Sandbox::User=root"])
-        .args(names)
-        .current_dir(&debs);
-    run(&mut apt)?;
-    for entry in fs::read_dir(&debs).map_err(at(&debs))? {
-        let deb = entry.map_err(at(&debs))?.path();
-        run(Command::new("dpkg-deb").arg("-x").args([&deb, &root]))?;
-    }
-    fs::remove_dir_all(&debs).map_err(at(&debs))
 }
 
 /// The libraries that an ELF file names, and the loader that it asks for.
@@ -237,49 +211,16 @@ fn c_string(strings: &[u8], offset: u64) -> Option<String> {
     Some(String::from_utf8_lossy(from.get(..end)?).into_owned())
 }
 
-fn run(command: &mut Command) -> Result<String, PackageError> {
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
-    let line = words
-        .take(8)
-        .map(|word| word.to_string_lossy())
-        .collect::<Vec<_>>()
-        .join(" ");
-    let failed = |said: String| PackageError::Tool {
-        command: line.clone(),
-        said,
-    };
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| failed(error.to_string()))?;
-    if output.status.success() {
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-    } else {
-        Err(failed(
-            String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-        ))
-    }
-}
-
-fn empty(folder: &Path) -> Result<(), PackageError> {
-    if folder.exists() {
-        fs::remove_dir_all(folder).map_err(at(folder))?;
-    }
-    fs::create_dir_all(folder).map_err(at(folder))
-}
-
-fn at(path: &Path) -> impl FnOnce(io::Error) -> PackageError + '_ {
-    |source| PackageError::Io {
-        path: path.to_owned(),
-        source,
+impl From<Error> for PackageError {
+    fn from(error: Error) -> Self {
+        Self::Image(error)
     }
 }
 
 impl fmt::Display for PackageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Io { path, source } => write!(f, "{}: {source}", path.display()),
-            Self::Tool { command, said } => write!(f, "{command} ..: {said}"),
+            Self::Image(error) => error.fmt(f),
             Self::Missing(what) => write!(f, "{what}: in none of the guests' packages"),
         }
     }

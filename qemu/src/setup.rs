@@ -16,12 +16,7 @@ pub enum SetupError {
         command: String,
     },
     /// apt failed.
-    Apt {
-        /// The command line.
-        command: String,
-        /// What it said.
-        said: String,
-    },
+    Apt(image::Error),
 }
 
 /// The packages that are needed here and not installed.
@@ -116,25 +111,13 @@ fn can_sudo() -> bool {
 }
 
 fn run(prefix: &[&str], words: &[&str]) -> Result<(), SetupError> {
-    let line: Vec<&str> = prefix.iter().chain(words).copied().collect();
-    let failed = |said: String| SetupError::Apt {
-        command: line.join(" "),
-        said,
-    };
-    let (program, arguments) = line
-        .split_first()
-        .ok_or_else(|| failed("nothing to run".to_owned()))?;
-    let output = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output();
-    let output = output.map_err(|error| failed(error.to_string()))?;
-    if output.status.success() {
+    let mut line = prefix.iter().chain(words);
+    let Some(program) = line.next() else {
         return Ok(());
-    }
-    Err(failed(
-        String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-    ))
+    };
+    image::process::output(Command::new(program).args(line), &["apt"])
+        .map(drop)
+        .map_err(SetupError::Apt)
 }
 
 impl fmt::Display for SetupError {
@@ -146,7 +129,7 @@ impl fmt::Display for SetupError {
                     "Debian packages are missing and this user may not install them. Run this once:\n\n    {command}\n"
                 )
             }
-            Self::Apt { command, said } => write!(f, "{command}: {said}"),
+            Self::Apt(error) => error.fmt(f),
         }
     }
 }
