@@ -8,12 +8,13 @@ use director_core::net::{Ifindex, Mac};
 use director_core::wire::arp;
 use socket2::{Domain, Socket, Type};
 
+use super::LastError;
+
 /// The sender.
 #[derive(Debug)]
 pub struct ArpSender {
     socket: Socket,
-    /// The errno of the last send, 0 when it went well: a lasting error is logged once.
-    send_error: i32,
+    last_error: LastError,
 }
 
 impl ArpSender {
@@ -26,25 +27,16 @@ impl ArpSender {
         let socket = Socket::new(Domain::PACKET, Type::DGRAM.nonblocking().cloexec(), None)?;
         Ok(Self {
             socket,
-            send_error: 0,
+            last_error: LastError::default(),
         })
     }
 
     /// Announces an address to everybody on an interface. An error is logged when it is another one than at the send
     /// before.
     pub fn announce(&mut self, ifindex: Ifindex, mac: Mac, address: Ipv4Addr) {
-        let errno = match self.send(ifindex, &arp::Repr::gratuitous(mac, address).emit()) {
-            Ok(()) => 0,
-            Err(error) => error.raw_os_error().unwrap_or(libc::EIO),
-        };
-        if errno != 0 && errno != self.send_error {
-            log::warn!(
-                "announcement of {address} on link {}: {}",
-                ifindex.0,
-                io::Error::from_raw_os_error(errno)
-            );
-        }
-        self.send_error = errno;
+        let sent = self.send(ifindex, &arp::Repr::gratuitous(mac, address).emit());
+        let what = format_args!("announcement of {address} on link {}", ifindex.0);
+        self.last_error.note(sent, what);
     }
 
     fn send(&self, ifindex: Ifindex, packet: &[u8]) -> io::Result<()> {

@@ -12,6 +12,8 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, Socket, Type};
 
+use super::LastError;
+
 /// IANA's number of VRRP (RFC 9568 section 5.1.1.4).
 const PROTOCOL: i32 = 112;
 /// Internetwork control, as routers mark what keeps the network alive.
@@ -31,8 +33,7 @@ pub struct VrrpSockets {
 struct VrrpSocket {
     socket: Socket,
     groups: BTreeSet<Ipv4Addr>,
-    /// The errno of the last send, 0 when it went well: a lasting error is logged once.
-    send_error: i32,
+    last_error: LastError,
 }
 
 impl VrrpSockets {
@@ -57,7 +58,7 @@ impl VrrpSockets {
                 entry.insert(VrrpSocket {
                     socket,
                     groups: BTreeSet::new(),
-                    send_error: 0,
+                    last_error: LastError::default(),
                 })
             }
         };
@@ -109,18 +110,9 @@ impl VrrpSockets {
         let header = ip_header(source, destination);
         let to = SockAddr::from(SocketAddrV4::new(destination, 0));
         let parts = [IoSlice::new(&header), IoSlice::new(payload)];
-        let errno = match entry.socket.send_to_vectored(&parts, &to) {
-            Ok(_) => 0,
-            Err(error) => error.raw_os_error().unwrap_or(libc::EIO),
-        };
-        if errno != 0 && errno != entry.send_error {
-            log::warn!(
-                "advert from {source} on link {}: {}",
-                ifindex.0,
-                io::Error::from_raw_os_error(errno)
-            );
-        }
-        entry.send_error = errno;
+        let sent = entry.socket.send_to_vectored(&parts, &to).map(drop);
+        let what = format_args!("advert from {source} on link {}", ifindex.0);
+        entry.last_error.note(sent, what);
     }
 }
 
