@@ -11,7 +11,7 @@ use crate::net::{Ifindex, Mac, Name};
 use crate::plan;
 use crate::time::{Instant, earliest};
 use crate::vrrp::{self, Fault, Received, Source, State, Transmit, Waits};
-use crate::wire::ipv4;
+use crate::wire::{self, ipv4};
 
 /// All virtual routers.
 #[derive(Debug, Default)]
@@ -20,8 +20,6 @@ pub(super) struct Routers {
     slots: Vec<Slot>,
     /// Groups that the shell was told to join.
     joined: BTreeSet<(Ifindex, Ipv4Addr)>,
-    /// Packets of protocol 112 that belong to no router of ours.
-    pub(super) unknown: u64,
 }
 
 /// One virtual router with its place on the network.
@@ -117,27 +115,23 @@ impl Routers {
         }
     }
 
-    /// Gives a packet to the routers of its interface and VRID.
+    /// Gives a packet to the routers of its interface and VRID; that of another pair on the network is nobody's.
     pub(super) fn handle_packet(&mut self, now: Instant, ifindex: Ifindex, packet: &[u8]) {
         let Ok((header, payload)) = ipv4::Repr::parse(packet) else {
-            self.unknown += 1;
             return;
         };
-        let vrid = payload.get(1).copied();
+        let vrid = wire::vrrp::vrid(payload);
         let received = Received {
             source: header.source,
             destination: header.destination,
             ttl: header.ttl,
             payload,
         };
-        let mut known = false;
         for slot in &mut self.slots {
             if slot.place == Some(ifindex) && Some(slot.config.vrid) == vrid {
-                known = true;
                 slot.machine.handle_advert(now, &received);
             }
         }
-        self.unknown += u64::from(!known);
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
