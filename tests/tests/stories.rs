@@ -206,15 +206,7 @@ fn a_restarted_director_remembers_by_the_kernel_who_was_out() -> Told {
     world.now(&Fault::Real { address, mood })?;
     world.run_for(10 * SECOND)?;
     assert_eq!(served(&world, 0), 1);
-    world.now(&Fault::Crash { node: 0 })?;
-    world.end(&Fault::Crash { node: 0 })?;
-    world
-        .run_until(5 * SECOND, |world| {
-            assert_eq!(served(world, 0), 1, "the dead server stays out");
-            false
-        })
-        .expect_err("it never serves");
-    Ok(())
+    restarted_serves(&mut world, 1, "the dead server stays out")
 }
 
 #[test]
@@ -230,15 +222,7 @@ fn a_restarted_director_leaves_alpha_servers_in_the_pool() -> Told {
         }
     }
     let mut world = settled(setup)?;
-    world.now(&Fault::Crash { node: 0 })?;
-    world.end(&Fault::Crash { node: 0 })?;
-    world
-        .run_until(5 * SECOND, |world| {
-            assert_eq!(served(world, 0), 2, "nothing has failed");
-            false
-        })
-        .expect_err("it always serves");
-    Ok(())
+    restarted_serves(&mut world, 2, "nothing has failed")
 }
 
 #[test]
@@ -310,6 +294,19 @@ fn a_device_that_comes_again_unseen_is_listened_to_again() -> Told {
     world.run_for(20 * SECOND)?;
     assert_eq!(world.active(), [0]);
     rest(&world)
+}
+
+/// Restarts the director of node 0; from then on it has so many servers in at every moment.
+fn restarted_serves(world: &mut World, count: usize, why: &str) -> Told {
+    world.now(&Fault::Crash { node: 0 })?;
+    world.end(&Fault::Crash { node: 0 })?;
+    world
+        .run_until(5 * SECOND, |world| {
+            assert_eq!(served(world, 0), count, "{why}");
+            false
+        })
+        .expect_err("it is so to the end");
+    Ok(())
 }
 
 /// A pair that has settled.

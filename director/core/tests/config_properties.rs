@@ -173,7 +173,9 @@ fn services(count: usize) -> String {
 
 /// What this thread has computed so far: neighbours on a busy machine do not count.
 fn processor_time() -> Duration {
-    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap().into()
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)
+        .unwrap()
+        .into()
 }
 
 fn seconds(text: &str) -> f64 {
