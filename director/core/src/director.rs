@@ -305,12 +305,17 @@ impl Director {
     }
 
     fn handle_applied(&mut self, id: OpId, result: Result<(), OpError>) {
-        let network = self.reconciler.in_flight(id).is_some_and(Op::is_network);
+        let address = match self.reconciler.in_flight(id) {
+            Some(Op::AddAddress(address) | Op::DelAddress(address)) => Some(*address),
+            _ => None,
+        };
         if let Some(finding) = self.reconciler.handle_applied(self.now, id, result) {
             self.note_finding(finding);
         }
-        if network {
-            self.follow_network();
+        if let Some(address) = address {
+            let actual = self.reconciler.actual();
+            self.routers
+                .follow_address(self.now, &self.config, actual, &address);
         }
     }
 
@@ -324,40 +329,32 @@ impl Director {
     }
 
     fn handle_kernel(&mut self, event: KernelEvent) {
-        let before = self.reconciler.actual();
+        let links = &self.reconciler.actual().links;
         let note = match &event {
-            KernelEvent::Link(link) => before.links.get(&link.ifindex) != Some(link),
-            KernelEvent::LinkGone(ifindex) => before.links.contains_key(ifindex),
-            KernelEvent::Overrun => true,
-            KernelEvent::Address(..) | KernelEvent::AddressGone(_) => false,
-        };
-        if note {
-            self.note_kernel(&event);
-        }
-        if event == KernelEvent::Overrun {
+            // A hint, which changes nothing that is known.
+            KernelEvent::Address(..) | KernelEvent::AddressGone(_) => {
+                return self.reconciler.handle_event(self.now, event);
+            }
             // Unseen, an interface may have gone and come again, and its memberships with it.
-            self.routers.forget_joined();
+            KernelEvent::Overrun => {
+                self.routers.forget_joined();
+                Some(Event::Overrun)
+            }
+            KernelEvent::Link(link) if links.get(&link.ifindex) == Some(link) => None,
+            KernelEvent::Link(link) => Some(Event::Link {
+                name: link.name.clone(),
+                up: link.up,
+                carrier: link.carrier,
+            }),
+            KernelEvent::LinkGone(ifindex) => links.get(ifindex).map(|link| Event::LinkGone {
+                name: link.name.clone(),
+            }),
+        };
+        if let Some(note) = note {
+            self.note(note);
         }
         self.reconciler.handle_event(self.now, event);
         self.follow_network();
-    }
-
-    fn note_kernel(&mut self, event: &KernelEvent) {
-        match event {
-            KernelEvent::Link(link) => {
-                let (name, up, carrier) = (link.name.clone(), link.up, link.carrier);
-                self.note(Event::Link { name, up, carrier });
-            }
-            KernelEvent::LinkGone(ifindex) => {
-                if let Some(link) = self.reconciler.actual().links.get(ifindex) {
-                    self.note(Event::LinkGone {
-                        name: link.name.clone(),
-                    });
-                }
-            }
-            KernelEvent::Overrun => self.note(Event::Overrun),
-            KernelEvent::Address(..) | KernelEvent::AddressGone(_) => {}
-        }
     }
 
     fn handle_snapshot(&mut self, snapshot: Snapshot) {
@@ -421,7 +418,7 @@ impl Director {
         self.dirty |= self.routers.forget_retired();
         self.checks_held = self.checks_held && !self.network_serves();
         let released = self.stop.is_some() && self.routers.all_stopped();
-        if core::mem::take(&mut self.dirty) || released {
+        if core::mem::take(&mut self.dirty) {
             let routers = self.routers.holders();
             let links = &self.reconciler.actual().links;
             let situation = Situation {

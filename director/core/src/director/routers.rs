@@ -100,6 +100,27 @@ impl Routers {
         }
     }
 
+    /// One address came or went. A takeover of many asks this for each of them: of a virtual address only its own
+    /// router is told.
+    pub(super) fn follow_address(
+        &mut self,
+        now: Instant,
+        config: &Config,
+        actual: &Actual,
+        id: &AddressId,
+    ) {
+        let mut is_virtual = false;
+        for slot in &mut self.slots {
+            if slot.carriers.iter().any(|carrier| carrier.id == *id) {
+                is_virtual = true;
+                slot.follow_addresses(now, actual);
+            }
+        }
+        if !is_virtual {
+            self.follow_kernel(now, config, actual);
+        }
+    }
+
     /// A restart finds the addresses that the director held when it died: such a router goes on being Active, and
     /// says so at once. A peer that has taken over meanwhile settles it with its next advert.
     pub(super) fn adopt(&mut self, now: Instant, actual: &Actual) {
