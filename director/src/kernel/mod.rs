@@ -39,8 +39,6 @@ pub struct Kernel {
     network_read_at: Option<Instant>,
     table_read_at: Option<Instant>,
     reader: TableReader,
-    /// The last reading of the table failed.
-    table_failed: bool,
     table_read_last: Option<Instant>,
 }
 
@@ -59,7 +57,6 @@ impl Kernel {
             network_read_at: None,
             table_read_at: None,
             reader: TableReader::default(),
-            table_failed: false,
             table_read_last: None,
         })
     }
@@ -90,15 +87,12 @@ impl Kernel {
         }
     }
 
-    /// IPVS timeouts of established TCP, TCP after FIN, and UDP, in seconds; 0 leaves one as it is. They are set now
-    /// and whenever IPVS was missing.
+    /// IPVS timeouts of established TCP, TCP after FIN, and UDP, in seconds; 0 leaves one as it is. They are set now,
+    /// or when IPVS is opened, and whenever it was missing.
     pub fn set_timeouts(&mut self, timeouts: [u32; 3]) {
         self.timeouts = timeouts;
-        if timeouts != [0; 3]
-            && let Some(ipvs) = self.ipvs()
-            && let Err(error) = ipvs.set_timeouts(timeouts)
-        {
-            log::warn!("IPVS timeouts: {error}");
+        if let Some(ipvs) = &mut self.ipvs {
+            push_timeouts(ipvs, timeouts);
         }
     }
 
@@ -123,7 +117,7 @@ impl Kernel {
     }
 
     /// Does a slice of what is to be read; returns a part when it has been read whole. A reading that fails is tried
-    /// again a little later; when that of the IPVS table fails again, the table counts as empty.
+    /// again a little later.
     pub fn read(&mut self, now: Instant) -> Option<Snapshot> {
         if self.network_read_at.is_some_and(|at| at <= now) {
             return self.read_network(now);
@@ -154,7 +148,6 @@ impl Kernel {
         let slice = self.ipvs().map_or(Ok(true), |ipvs| reader.slice(ipvs));
         match slice {
             Ok(true) => {
-                self.table_failed = false;
                 self.table_read_at = None;
                 self.table_read_last = Some(clock::now());
                 Some(reader.finish())
@@ -168,13 +161,7 @@ impl Kernel {
                 self.ipvs = None;
                 self.note_trouble(error.to_string());
                 self.table_read_at = Some(now + limits::KERNEL_RETRY);
-                if !core::mem::replace(&mut self.table_failed, true) {
-                    return None;
-                }
-                // The core waits for an answer before it does anything, and virtual addresses must not hang on IPVS.
-                // An empty table does no harm: nothing is deleted for it, and what is there already stays.
-                self.table_read_at = None;
-                Some(TableReader::default().finish())
+                None
             }
         }
     }
@@ -191,11 +178,7 @@ impl Kernel {
                     if !core::mem::take(&mut self.trouble).is_empty() {
                         log::info!("IPVS is there again");
                     }
-                    if self.timeouts != [0; 3]
-                        && let Err(error) = ipvs.set_timeouts(self.timeouts)
-                    {
-                        log::warn!("IPVS timeouts: {error}");
-                    }
+                    push_timeouts(&mut ipvs, self.timeouts);
                     self.ipvs = Some(ipvs);
                 }
                 Err(error) => self.note_trouble(error.to_string()),
@@ -209,5 +192,13 @@ impl Kernel {
             log::error!("{trouble}");
             self.trouble = trouble;
         }
+    }
+}
+
+fn push_timeouts(ipvs: &mut Ipvs, timeouts: [u32; 3]) {
+    if timeouts != [0; 3]
+        && let Err(error) = ipvs.set_timeouts(timeouts)
+    {
+        log::warn!("IPVS timeouts: {error}");
     }
 }
