@@ -28,4 +28,5 @@ pub mod signal;
 pub mod sock;
 mod token;
 
+pub use crate::process::HEARTBEAT;
 pub use crate::run::{Error, Options, run};

@@ -12,8 +12,8 @@ use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
 
 use crate::limits;
 
-/// The pipe into which the loop writes a byte about every second, by its number.
-pub(crate) const HEARTBEAT: &str = "KEELSON_HEARTBEAT_FD";
+/// Environment variable that names, by its number, the pipe into which the loop writes a byte about every second.
+pub const HEARTBEAT: &str = "KEELSON_HEARTBEAT_FD";
 
 /// Makes the process ready for its work; what is not permitted is logged once and left out.
 pub(crate) fn prepare() {

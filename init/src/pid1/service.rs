@@ -20,12 +20,6 @@ use super::{
 };
 use crate::sys;
 
-/// Environment variable that tells the director the number of the descriptor on which it shows that its loop turns: one
-/// byte, whatever it is, about every second.
-pub const HEARTBEAT_FD: &str = "KEELSON_HEARTBEAT_FD";
-/// Where the director answers the console.
-pub const SOCKET: &str = "/run/keelson/director.sock";
-
 /// One child.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Service {
@@ -70,7 +64,7 @@ impl Service {
         let (pid, voice) = match self {
             Self::Director => {
                 let (sender, voice) = pipe::new()?;
-                command.env(HEARTBEAT_FD, sender.as_raw_fd().to_string());
+                command.env(director::HEARTBEAT, sender.as_raw_fd().to_string());
                 // Only this child may inherit the descriptor: PID 1 has one thread, so nothing else starts meanwhile.
                 // It stays non-blocking: a PID 1 that is late must not stop the director's loop.
                 fcntl(sender.as_fd(), FcntlArg::F_SETFD(FdFlag::empty()))?;
@@ -108,7 +102,7 @@ impl Service {
                     "--router",
                     ROUTER_CONF,
                     "--socket",
-                    SOCKET,
+                    director::proto::SOCKET,
                 ]
             }
             Self::Devices => vec!["devices"],
