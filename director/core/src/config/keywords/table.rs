@@ -1,0 +1,362 @@
+//! The words themselves.
+
+use super::{Block, Mark};
+
+use Block::{
+    Authentication, Console, GlobalDefs, HttpGet, Interface, Keepalived, Match, RealServer, Route,
+    RouterConf, System, TcpCheck, Url, VirtualServer, VrrpInstance,
+};
+use Mark::{Accepted, Acts, Dead, NotYet, Refused};
+
+const MAIL: &str = "no mail is sent; what happens stands in the log and in the status";
+const SNMP: &str = "there is no SNMP agent; the status and the metrics have the numbers";
+const DBUS: &str = "there is no D-Bus here; the status and the log have what it would tell";
+const PROCESS: &str = "the director is one process, which the node itself schedules and supervises";
+const BUFFERS: &str = "buffers are sized by the node itself";
+const FILES: &str = "nothing is written to files; ask for the status";
+const LOG: &str = "the log has every change with its reason";
+const RELOAD: &str =
+    "a reload is always checked first, and a wrong file leaves the running one in place";
+const FIREWALL: &str = "it only matters with no_accept or use_vmac";
+const SCRIPTS: &str = "no scripts are run";
+const LINK: &str = "the kernel's link state is used";
+const PROGRAM: &str = "the node has no shell and no programs to run";
+const ONLY_TLS: &str = "it only matters with TLS";
+
+/// The table, a row for each matter. Words carry marks: `{}` opens a block, `{?}` may open one, `=x` is another name for `x`, `*` may be
+/// repeated in its block.
+pub(super) const TEXT: &[(Block, Mark, &str)] = &[
+    (
+        Keepalived,
+        Acts,
+        "global_defs{}* vrrp_instance{}* virtual_server{}*",
+    ),
+    (
+        Keepalived,
+        NotYet,
+        "static_ipaddress{}* static_routes{}* static_rules{}* track_group{}*",
+    ),
+    (
+        Keepalived,
+        NotYet,
+        "interface_up_down_delays{}* garp_group{}*",
+    ),
+    (
+        Keepalived,
+        NotYet,
+        "vrrp_script{}* track_file{}* vrrp_track_file{}*",
+    ),
+    (Keepalived, NotYet, "vrrp_sync_group{}*"),
+    (Keepalived, NotYet, "virtual_server_group{}*"),
+    (Keepalived, NotYet, "SSL{}*"),
+    (Keepalived, NotYet, "net_namespace_ipvs"),
+    (
+        Keepalived,
+        Accepted(PROCESS),
+        "namespace_with_ipsets use_pid_dir instance child_wait_time",
+    ),
+    (
+        Keepalived,
+        Accepted(LINK),
+        "linkbeat_use_polling linkbeat_interfaces{}*",
+    ),
+    (
+        Keepalived,
+        Refused("the node has one network namespace"),
+        "net_namespace",
+    ),
+    (
+        Keepalived,
+        Refused(
+            "process tracking is not built: let `track_interface` or a check of the service decide",
+        ),
+        "vrrp_track_process{}*",
+    ),
+    (
+        Keepalived,
+        Refused("BFD is not built: VRRP version 3 with short advert intervals is as fast"),
+        "bfd_instance{}*",
+    ),
+    (
+        GlobalDefs,
+        Acts,
+        "router_id default_interface dynamic_interfaces lvs_sync_daemon lvs_timeouts \
+        vrrp_mcast_group4 vrrp_version vrrp_garp_master_delay vrrp_garp_master_repeat \
+        vrrp_garp_master_refresh vrrp_garp_master_refresh_repeat vrrp_garp_lower_prio_delay \
+        vrrp_garp_lower_prio_repeat vrrp_garp_interval vrrp_min_garp vrrp_down_timer_adverts \
+        vrrp_lower_prio_no_advert vrrp_higher_prio_send_advert vrrp_skip_check_adv_addr \
+        v3_checksum_as_v2 vrrp_startup_delay",
+    ),
+    (
+        GlobalDefs,
+        NotYet,
+        "vrrp_strict vrrp_owner_ignore_adverts vrrp_delay_after_boot",
+    ),
+    (GlobalDefs, NotYet, "vrrp_garp_extra_if"),
+    (
+        GlobalDefs,
+        NotYet,
+        "nftables_ipvs nftables_ipvs_priority nftables_ipvs_start_fwmark",
+    ),
+    (
+        GlobalDefs,
+        NotYet,
+        "notify_fifo vrrp_notify_fifo lvs_notify_fifo notify_fifo_script vrrp_notify_fifo_script lvs_notify_fifo_script",
+    ),
+    (GlobalDefs, NotYet, "include_check"),
+    (
+        GlobalDefs,
+        Accepted(MAIL),
+        "notification_email{} notification_email_from smtp_server smtp_helo_name \
+        smtp_connect_timeout smtp_alert smtp_alert_vrrp smtp_alert_checker no_email_faults \
+        no_checker_emails rs_init_notifies",
+    ),
+    (
+        GlobalDefs,
+        Accepted(LOG),
+        "checker_log_all_failures log_unknown_vrids vrrp_notify_priority_changes",
+    ),
+    (
+        GlobalDefs,
+        Accepted("the table is brought to what this file says, and connections live on"),
+        "lvs_flush",
+    ),
+    (
+        GlobalDefs,
+        Accepted("a stop always takes the services out of the table"),
+        "lvs_flush_on_stop",
+    ),
+    (
+        GlobalDefs,
+        Accepted("it is for IPv6 virtual routers, which are not yet supported"),
+        "vrrp_gna_interval vrrp_mcast_group6",
+    ),
+    (
+        GlobalDefs,
+        Accepted("it is for unicast peers, which are not yet supported"),
+        "vrrp_check_unicast_src",
+    ),
+    (
+        GlobalDefs,
+        Accepted(BUFFERS),
+        "vrrp_rx_bufs_policy vrrp_rx_bufs_multiplier vrrp_netlink_cmd_rcv_bufs \
+        vrrp_netlink_cmd_rcv_bufs_force vrrp_netlink_monitor_rcv_bufs \
+        vrrp_netlink_monitor_rcv_bufs_force lvs_netlink_cmd_rcv_bufs lvs_netlink_cmd_rcv_bufs_force \
+        lvs_netlink_monitor_rcv_bufs lvs_netlink_monitor_rcv_bufs_force process_monitor_rcv_bufs \
+        process_monitor_rcv_bufs_force",
+    ),
+    (
+        GlobalDefs,
+        Accepted(PROCESS),
+        "vrrp_priority checker_priority bfd_priority vrrp_no_swap \
+        checker_no_swap bfd_no_swap vrrp_rt_priority checker_rt_priority bfd_rt_priority \
+        vrrp_cpu_affinity checker_cpu_affinity bfd_cpu_affinity vrrp_rlimit_rttime \
+        checker_rlimit_rttime bfd_rlimit_rttime vrrp_rlimit_rtime checker_rlimit_rtime \
+        bfd_rlimit_rtime max_auto_priority min_auto_priority_delay process_name vrrp_process_name \
+        checker_process_name bfd_process_name process_names umask disable_local_igmp random_seed \
+        iproute_usr_dir iproute_etc_dir tmp_config_directory config_save_dir",
+    ),
+    (
+        GlobalDefs,
+        Accepted(FIREWALL),
+        "vrrp_iptables vrrp_ipsets nftables nftables_priority nftables_counters \
+        nftables_ifindex vmac_prefix vmac_addr_prefix",
+    ),
+    (
+        GlobalDefs,
+        Accepted(SCRIPTS),
+        "script_user enable_script_security set_supplementary_groups \
+        use_symlink_paths startup_script_timeout shutdown_script_timeout",
+    ),
+    (
+        GlobalDefs,
+        Refused(PROGRAM),
+        "startup_script shutdown_script",
+    ),
+    (
+        GlobalDefs,
+        Accepted(RELOAD),
+        "reload_check_config reload_time_file reload_repeat reload_file",
+    ),
+    (
+        GlobalDefs,
+        Accepted(SNMP),
+        "snmp_socket enable_snmp_keepalived enable_snmp_vrrp enable_snmp_checker \
+        enable_snmp_rfc enable_snmp_rfcv2 enable_snmp_rfcv3 enable_traps snmp_vs_stats_update_interval \
+        snmp_rs_stats_update_interval",
+    ),
+    (
+        GlobalDefs,
+        Accepted(DBUS),
+        "enable_dbus dbus_service_name dbus_no_interface_name",
+    ),
+    (
+        GlobalDefs,
+        Accepted(FILES),
+        "data_use_instance json_version state_dump_file stats_dump_file \
+        json_dump_file fifo_write_vrrp_states_on_reload",
+    ),
+    (
+        GlobalDefs,
+        Dead("it was the old name of `router_id`; nothing follows from it"),
+        "lvs_id",
+    ),
+    (
+        VrrpInstance,
+        Acts,
+        "state interface virtual_router_id priority advert_int version \
+        virtual_ipaddress{}* virtual_ipaddress_excluded{}* authentication{} mcast_src_ip \
+        dont_track_primary track_interface{}* preempt nopreempt preempt_delay garp_master_delay \
+        garp_master_repeat garp_master_refresh garp_master_refresh_repeat garp_lower_prio_delay \
+        garp_lower_prio_repeat lower_prio_no_advert higher_prio_send_advert down_timer_adverts \
+        v3_checksum_as_v2 skip_check_adv_addr accept lvs_sync_daemon_interface",
+    ),
+    (
+        VrrpInstance,
+        NotYet,
+        "no_virtual_ipaddress owner_ignore_adverts strict_mode timer_expired_backup thread_timer_expired=timer_expired_backup",
+    ),
+    (VrrpInstance, NotYet, "auth_hmac{}"),
+    (
+        VrrpInstance,
+        NotYet,
+        "unicast_src_ip unicast_peer{} unicast_fault_no_peer check_unicast_src unicast_ttl mcast_dst_ip track_src_ip",
+    ),
+    (
+        VrrpInstance,
+        NotYet,
+        "use_vmac use_vmac_addr vmac_xmit_base no_accept",
+    ),
+    (VrrpInstance, NotYet, "track_script{} track_file{}"),
+    (VrrpInstance, NotYet, "garp_extra_if"),
+    (
+        VrrpInstance,
+        NotYet,
+        "virtual_routes{} virtual_rules{} promote_secondaries",
+    ),
+    (
+        VrrpInstance,
+        NotYet,
+        "notify notify_master notify_backup notify_fault notify_stop notify_deleted notify_master_rx_lower_pri",
+    ),
+    (VrrpInstance, Accepted(MAIL), "smtp_alert"),
+    (VrrpInstance, Accepted(LOG), "notify_priority_changes debug"),
+    (VrrpInstance, Accepted(BUFFERS), "kernel_rx_buf_size"),
+    (VrrpInstance, Accepted(LINK), "linkbeat_use_polling"),
+    (
+        VrrpInstance,
+        Accepted("the family follows from the addresses"),
+        "native_ipv6",
+    ),
+    (
+        VrrpInstance,
+        Refused("it is for peers older than keepalived 1.3.6"),
+        "old_unicast_checksum",
+    ),
+    (VrrpInstance, Refused("VRFs are not built"), "vrf"),
+    (
+        VrrpInstance,
+        Refused("ipvlan is not built: the interface's own address and MAC are used"),
+        "use_ipvlan",
+    ),
+    (
+        VrrpInstance,
+        Refused("process tracking is not built"),
+        "track_process{}",
+    ),
+    (VrrpInstance, Refused("BFD is not built"), "track_bfd{}"),
+    (
+        VrrpInstance,
+        Dead("a typo of `.._interface`; connections are not synchronised"),
+        "lvs_sync_daemon_inteface",
+    ),
+    (Authentication, Acts, "auth_type auth_pass"),
+    (
+        VirtualServer,
+        Acts,
+        "protocol lb_algo lvs_sched=lb_algo lb_kind lvs_method=lb_kind sh-port \
+        sh-fallback mh-port mh-fallback flag-1 flag-2 flag-3 ops persistence_timeout \
+        persistence_granularity delay_loop retry delay_before_retry warmup connect_timeout weight \
+        quorum hysteresis alpha inhibit_on_failure sorry_server sorry_server_inhibit \
+        sorry_server_lvs_method virtualhost ip_family real_server{}*",
+    ),
+    (VirtualServer, NotYet, "persistence_engine"),
+    (
+        VirtualServer,
+        NotYet,
+        "quorum_up quorum_down omega ha_suspend",
+    ),
+    (VirtualServer, Accepted(MAIL), "smtp_alert"),
+    (VirtualServer, Accepted(SNMP), "snmp_name"),
+    (
+        VirtualServer,
+        Accepted("the kernel hashes all services"),
+        "hashed",
+    ),
+    (
+        VirtualServer,
+        Dead("it belongs to the ipchains of Linux 2.2; NAT knows single addresses"),
+        "nat_mask",
+    ),
+    (
+        RealServer,
+        Acts,
+        "weight uthreshold lthreshold inhibit_on_failure alpha lvs_method \
+        retry delay_before_retry warmup connect_timeout delay_loop virtualhost \
+        TCP_CHECK{}* HTTP_GET{}*",
+    ),
+    (RealServer, NotYet, "SSL_GET{}*"),
+    (RealServer, NotYet, "SMTP_CHECK{}*"),
+    (RealServer, NotYet, "DNS_CHECK{}*"),
+    (RealServer, NotYet, "UDP_CHECK{}* PING_CHECK{}*"),
+    (RealServer, NotYet, "MISC_CHECK{}* FILE_CHECK{}*"),
+    (RealServer, NotYet, "notify_up notify_down"),
+    (RealServer, Refused("BFD is not built"), "BFD_CHECK{}*"),
+    (RealServer, Accepted(MAIL), "smtp_alert"),
+    (RealServer, Accepted(SNMP), "snmp_name"),
+    (
+        TcpCheck,
+        Acts,
+        "connect_ip connect_port connect_timeout retry delay_before_retry warmup delay_loop alpha",
+    ),
+    (TcpCheck, NotYet, "bindto bind_port bind_if fwmark"),
+    (TcpCheck, Accepted(LOG), "log_all_failures"),
+    (
+        TcpCheck,
+        Dead("it belongs to HTTP_GET; `retry` is what TCP_CHECK has"),
+        "nb_get_retry",
+    ),
+    (
+        HttpGet,
+        Acts,
+        "connect_ip connect_port connect_timeout retry nb_get_retry=retry delay_before_retry \
+        warmup delay_loop alpha url{}* http_protocol virtualhost fast_recovery",
+    ),
+    (HttpGet, NotYet, "bindto bind_port bind_if fwmark"),
+    (HttpGet, Accepted(LOG), "log_all_failures"),
+    (
+        HttpGet,
+        Accepted(ONLY_TLS),
+        "enable_sni sni_name tls_compliant",
+    ),
+    (Url, Acts, "path status_code* digest virtualhost"),
+    (
+        Url,
+        NotYet,
+        "regex regex_no_match regex_options regex_stack regex_min_offset regex_max_offset",
+    ),
+    (Url, Accepted(ONLY_TLS), "tls_compliant"),
+    (RouterConf, Acts, "system{} interface{}* route{?}*"),
+    (RouterConf, NotYet, "control{}"),
+    (RouterConf, NotYet, "metrics{}"),
+    (RouterConf, NotYet, "config"),
+    (System, Acts, "hostname console{}"),
+    (System, NotYet, "syslog"),
+    (System, NotYet, "ntp watchdog"),
+    (Console, Acts, "secret"),
+    (Interface, Acts, "match{} address* mtu"),
+    (Interface, NotYet, "vlan bond"),
+    (Match, Acts, "mac"),
+    (Match, NotYet, "driver path"),
+    (Route, Acts, "via dev source metric"),
+];
