@@ -80,9 +80,10 @@ fn describe(text: &mut String, entries: &[Found<'_>]) {
     let newest = record::newest(a, b);
     line(text, format_args!("  {newest}"));
     for file in newest.chosen().iter().flat_map(|(_, record)| &record.files) {
+        let mark = if file.executable { " *" } else { "" };
         line(
             text,
-            format_args!("    {:>9} {}", file.bytes.len(), file.name),
+            format_args!("    {:>9} {}{mark}", file.bytes.len(), file.name),
         );
     }
 }

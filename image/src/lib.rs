@@ -45,7 +45,7 @@ pub use error::Error;
 pub use inspect::inspect;
 pub use kernel::Kernel;
 pub use manifest::{Manifest, Member};
-pub use overlay::{Configuration, overlay};
+pub use overlay::{Configuration, FurtherFile, overlay};
 pub use progress::{Report, silent, to_stderr};
 pub use toolchain::required_debian_packages;
 pub use workspace::Workspace;

@@ -3,12 +3,14 @@
 #![forbid(unsafe_code)]
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use director_core::config::{Source, parse};
-use image::{Compression, Configuration, Error, Manifest, Options, Set};
+use director_core::record;
+use image::{Compression, Configuration, Error, FurtherFile, Manifest, Options, Set};
 
 /// Builds what a Keelson node boots.
 #[derive(Parser)]
@@ -43,6 +45,10 @@ enum Command {
         /// What the machine is: host name, interfaces, routes, console
         #[arg(long)]
         router: Option<PathBuf>,
+        /// A further file, which the first includes or runs: its path beside keepalived.conf on the node, and where it
+        /// is here. What may be executed here is a program there
+        #[arg(long = "file", value_name = "NAME=PATH", value_parser = further)]
+        files: Vec<(String, PathBuf)>,
         /// File to write
         #[arg(long)]
         out: PathBuf,
@@ -76,9 +82,10 @@ fn main() -> ExitCode {
         Command::Overlay {
             keepalived,
             router,
+            files,
             out,
             force,
-        } => overlay(&keepalived, router.as_deref(), &out, force),
+        } => overlay(&keepalived, router.as_deref(), &files, &out, force),
         Command::Inspect { file } => image::inspect(&file).map(|text| print!("{text}")),
     };
     match done {
@@ -121,16 +128,36 @@ fn print_summary(out: &Path, manifest: &Manifest) {
     }
 }
 
-fn overlay(keepalived: &Path, router: Option<&Path>, out: &Path, force: bool) -> Result<(), Error> {
-    let read = |path: &Path| {
-        fs::read(path).map_err(|source| Error::Io {
-            path: path.to_owned(),
-            source,
+/// Reads `NAME=PATH`.
+fn further(text: &str) -> Result<(String, PathBuf), String> {
+    let (name, path) = text.split_once('=').ok_or("not NAME=PATH")?;
+    if record::is_usable(name) {
+        Ok((name.to_owned(), path.into()))
+    } else {
+        Err(format!("`{name}` is no relative path of plain letters"))
+    }
+}
+
+fn overlay(
+    keepalived: &Path,
+    router: Option<&Path>,
+    files: &[(String, PathBuf)],
+    out: &Path,
+    force: bool,
+) -> Result<(), Error> {
+    let read = |path: &Path| fs::read(path).map_err(Error::io(path));
+    let further = files.iter().map(|(name, path)| {
+        let mode = fs::metadata(path).map_err(Error::io(path))?.permissions();
+        Ok(FurtherFile {
+            name: name.clone(),
+            bytes: read(path)?,
+            executable: mode.mode() & 0o111 != 0,
         })
-    };
+    });
     let configuration = Configuration {
         keepalived: Some(read(keepalived)?),
         router: router.map(read).transpose()?,
+        files: further.collect::<Result<_, Error>>()?,
     };
     if !fits(&configuration, keepalived, router) && !force {
         return Err(Error::Configuration(
@@ -138,10 +165,7 @@ fn overlay(keepalived: &Path, router: Option<&Path>, out: &Path, force: bool) ->
         ));
     }
     let segment = image::overlay(&configuration)?;
-    fs::write(out, segment).map_err(|source| Error::Io {
-        path: out.to_owned(),
-        source,
-    })
+    fs::write(out, segment).map_err(Error::io(out))
 }
 
 /// Prints every problem of a configuration; false when a node would refuse it.

@@ -23,6 +23,19 @@ pub struct Configuration {
     pub keepalived: Option<Vec<u8>>,
     /// `router.conf`.
     pub router: Option<Vec<u8>>,
+    /// What `keepalived.conf` includes or runs.
+    pub files: Vec<FurtherFile>,
+}
+
+/// A file beside `keepalived.conf`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FurtherFile {
+    /// Its path from there, as [`record::is_usable`] has it.
+    pub name: String,
+    /// What is in it.
+    pub bytes: Vec<u8>,
+    /// It is a program.
+    pub executable: bool,
 }
 
 /// The segment that holds `configuration` as record 1, in `config.a`; `config.b` is empty. The areas have the length
@@ -33,19 +46,22 @@ pub fn overlay(configuration: &Configuration) -> Result<Vec<u8>, Error> {
         ("keepalived.conf", &configuration.keepalived),
         ("router.conf", &configuration.router),
     ];
-    let files = files
-        .iter()
-        .filter_map(|(name, bytes)| {
-            Some(File {
-                name,
-                bytes: bytes.as_deref()?,
-            })
+    let files = files.iter().filter_map(|(name, bytes)| {
+        Some(File {
+            name,
+            bytes: bytes.as_deref()?,
+            executable: false,
         })
-        .collect();
+    });
+    let further = configuration.files.iter().map(|file| File {
+        name: &file.name,
+        bytes: &file.bytes,
+        executable: file.executable,
+    });
     let record = Record {
         sequence: 1,
         trial: Trial::Good,
-        files,
+        files: files.chain(further).collect(),
     };
     let mut area = Vec::new();
     record::encode(&record, &mut area)
@@ -67,6 +83,11 @@ mod tests {
         let configuration = Configuration {
             keepalived: Some(b"vrrp_instance VI_1 { }".to_vec()),
             router: Some(b"system { }".to_vec()),
+            files: vec![FurtherFile {
+                name: "bin/check".to_owned(),
+                bytes: b"\x7fELF".to_vec(),
+                executable: true,
+            }],
         };
         let segment = overlay(&configuration).unwrap();
         assert_eq!(segment.len(), 3 * SECTOR + 2 * AREA_LEN);
@@ -96,6 +117,11 @@ mod tests {
             configuration.keepalived.as_deref()
         );
         assert_eq!(record.file("router.conf"), configuration.router.as_deref());
+        let program = record.files.last().unwrap();
+        assert_eq!(
+            (program.name, program.bytes, program.executable),
+            ("bin/check", &b"\x7fELF"[..], true)
+        );
     }
 
     #[test]
@@ -103,7 +129,7 @@ mod tests {
         let empty = overlay(&Configuration::default()).unwrap();
         let other = overlay(&Configuration {
             keepalived: Some(vec![b'#'; 1000]),
-            router: None,
+            ..Configuration::default()
         })
         .unwrap();
         let skeleton = |segment: &[u8]| {
@@ -122,13 +148,13 @@ mod tests {
     fn a_long_configuration_gets_longer_areas_and_an_endless_one_is_refused() {
         let configuration = Configuration {
             keepalived: Some(vec![b'#'; AREA_LEN]),
-            router: None,
+            ..Configuration::default()
         };
         let segment = overlay(&configuration).unwrap();
         assert_eq!(segment.len(), 3 * SECTOR + 2 * (AREA_LEN + SECTOR));
         let configuration = Configuration {
             keepalived: Some(vec![b'#'; record::MAX_PAYLOAD_LEN]),
-            router: None,
+            ..Configuration::default()
         };
         assert!(matches!(
             overlay(&configuration),

@@ -133,7 +133,7 @@ fn an_initrd_with_a_configuration_behind_it_shows_both() {
     let keepalived = Some(b"vrrp_instance web { }\n".to_vec());
     let overlay = image::overlay(&image::Configuration {
         keepalived,
-        router: None,
+        ..image::Configuration::default()
     })
     .unwrap();
     let path = options.out.join("node.initrd");

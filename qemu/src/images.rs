@@ -74,11 +74,16 @@ impl Images {
     /// Writes a node's own initrd and says how to boot it.
     pub fn boot(&self, node: &Node, paths: &Paths) -> Result<Boot, ImagesError> {
         let (base, segment, cmdline) = match &node.role {
-            Role::Director { keepalived, router } => {
+            Role::Director {
+                keepalived,
+                router,
+                files,
+            } => {
                 let some = |text: &str| (!text.is_empty()).then(|| text.as_bytes().to_vec());
                 let configuration = Configuration {
                     keepalived: some(keepalived),
                     router: some(router),
+                    files: files.clone(),
                 };
                 let product = self.product.as_ref().ok_or(ImagesError::NoProduct)?;
                 let cmdline = product.manifest.cmdline.clone();

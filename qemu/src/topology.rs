@@ -1,6 +1,8 @@
 //! Labs as data: which machines there are, what they are for, and which segments they are on.
 use std::net::Ipv4Addr;
 
+use image::FurtherFile;
+
 use crate::frame::Mac;
 
 /// A lab to be.
@@ -49,6 +51,8 @@ pub enum Role {
         keepalived: String,
         /// Its router.conf; empty for none.
         router: String,
+        /// What its keepalived.conf includes or runs.
+        files: Vec<FurtherFile>,
     },
     /// A real server: nginx, which answers `GET /` with the hostname.
     Server {
@@ -192,6 +196,17 @@ impl Topology {
         self
     }
 
+    /// Gives every director this file beside its keepalived.conf.
+    #[must_use]
+    pub fn with_file(mut self, file: &FurtherFile) -> Self {
+        for node in &mut self.nodes {
+            if let Role::Director { files, .. } = &mut node.role {
+                files.push(file.clone());
+            }
+        }
+        self
+    }
+
     /// The segments, each once, in the order in which they are first named.
     pub fn segments(&self) -> Vec<&str> {
         let mut segments: Vec<&str> = Vec::new();
@@ -227,6 +242,7 @@ fn director(
     let role = Role::Director {
         keepalived: keepalived.to_owned(),
         router,
+        files: Vec::new(),
     };
     Node {
         name: name.to_owned(),
@@ -328,7 +344,9 @@ mod tests {
 
     fn conf(topology: &Topology, name: &str) -> (String, String) {
         match &topology.node(name).unwrap().role {
-            Role::Director { keepalived, router } => (keepalived.clone(), router.clone()),
+            Role::Director {
+                keepalived, router, ..
+            } => (keepalived.clone(), router.clone()),
             _ => panic!("no director"),
         }
     }

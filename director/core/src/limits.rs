@@ -51,8 +51,15 @@ pub const SERVICES_MAX: usize = 20_000;
 /// Dests of all services together.
 pub const DESTS_MAX: usize = 200_000;
 
-/// Configuration text, both files together: ten thousand services with ten real servers each are 10 MB.
+/// Configuration text, all files together: ten thousand services with ten real servers each are 10 MB.
 pub const CONFIG_BYTES_MAX: usize = 64 << 20;
+
+/// Files of one configuration: keepalived.conf, router.conf, a file for each of several hundred services that the
+/// first includes, and the programs that it runs.
+pub const CONFIG_FILES_MAX: usize = 1000;
+
+/// Bytes of such a file's name, with its folders.
+pub const CONFIG_NAME_MAX: usize = 128;
 
 /// Diagnostics kept of one parse; a file that is no configuration at all must not fill the memory.
 pub const DIAGNOSTICS_MAX: usize = 1000;
@@ -111,5 +118,7 @@ pub const HTTP_HEADERS_MAX: usize = 128;
 pub const HTTP_BODY_MAX: u64 = 16 << 20;
 
 const _: () = assert!(CHECKS_MAX < u32::MAX as usize);
+const _: () = assert!(CONFIG_BYTES_MAX < i32::MAX as usize);
+const _: () = assert!(CONFIG_NAME_MAX <= u8::MAX as usize);
 const _: () = assert!(OP_BACKOFF_MIN.as_micros() < OP_BACKOFF_MAX.as_micros());
 const _: () = assert!(ADVERT_BYTES_MAX < 1500 - 20);

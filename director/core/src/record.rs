@@ -9,14 +9,13 @@
 //!  8  format version, u16         24  payload length, u32
 //! 10  flags, u16: bit 0 pending   28  CRC-32 (IEEE) of bytes 0..28 and the payload
 //! 12  number of files, u32        32  payload: for each file
-//!                                       name length u8, name, length u32, bytes
+//!                                       name length u8, name, length u32 (bit 31: executable), bytes
 //! ```
 
+use std::collections::BTreeSet;
 use std::fmt;
 
-use heapless::Vec as Fixed;
-
-use crate::limits;
+use crate::limits::{CONFIG_BYTES_MAX, CONFIG_FILES_MAX, CONFIG_NAME_MAX};
 
 /// Length of an area on a disk. Two of them, their cpio headers and the trailer fit the configuration partition of
 /// 1 MiB, and it is a multiple of a disk's sector. Behind an initrd, a longer configuration has a longer area.
@@ -24,15 +23,12 @@ pub const AREA_LEN: usize = 480 * 1024;
 /// The header before the payload.
 pub const HEADER_LEN: usize = 32;
 /// The longest configuration that is read, with the names of its files.
-pub const MAX_PAYLOAD_LEN: usize = limits::CONFIG_BYTES_MAX + MAX_FILES * (1 + MAX_NAME_LEN + 4);
-/// keepalived.conf, router.conf and two to spare.
-pub const MAX_FILES: usize = 4;
-/// Names are file names such as `keepalived.conf`.
-pub const MAX_NAME_LEN: usize = 64;
+pub const MAX_PAYLOAD_LEN: usize = CONFIG_BYTES_MAX + CONFIG_FILES_MAX * (1 + CONFIG_NAME_MAX + 4);
 
 const MAGIC: [u8; 8] = *b"KEELCONF";
 const FORMAT_VERSION: u16 = 1;
 const FLAG_PENDING: u16 = 1;
+const FLAG_EXECUTABLE: u32 = 1 << 31;
 const CRC_AT: usize = 28;
 
 /// One configuration.
@@ -42,8 +38,9 @@ pub struct Record<'a> {
     pub sequence: u64,
     /// Whether the node has run well with it.
     pub trial: Trial,
-    /// The files of the configuration, each with another name.
-    pub files: Fixed<File<'a>, MAX_FILES>,
+    /// The files of the configuration, at most [`CONFIG_FILES_MAX`], each with another name: `keepalived.conf`,
+    /// `router.conf`, and what the first includes or runs.
+    pub files: Vec<File<'a>>,
 }
 
 /// Whether a node has run well with a configuration.
@@ -58,10 +55,12 @@ pub enum Trial {
 /// One file of a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct File<'a> {
-    /// Its name: letters, digits, `.`, `_` and `-`.
+    /// Its name, a relative path: see [`is_usable`].
     pub name: &'a str,
     /// What is in it; may be anything, the configuration parser judges it.
     pub bytes: &'a [u8],
+    /// It is a program.
+    pub executable: bool,
 }
 
 /// Why bytes are no record, or a record can't be written.
@@ -109,6 +108,15 @@ impl<'a> Record<'a> {
     }
 }
 
+/// Whether a file of a configuration may have this name: parts of letters, digits, `.`, `_` and `-`, with `/` between
+/// them; none is `.` or `..`, so that it stays below the folder of the configuration.
+#[must_use]
+pub fn is_usable(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    let good = |part: &str| !matches!(part, "" | "." | "..") && part.bytes().all(plain);
+    name.len() <= CONFIG_NAME_MAX && name.split('/').all(good)
+}
+
 /// Appends `record` to `out`. Fails with [`RecordError::Length`] when it is too long, and with
 /// [`RecordError::Content`] when [`decode`] would refuse a file; then `out` is as it was.
 pub fn encode(record: &Record<'_>, out: &mut Vec<u8>) -> Result<(), RecordError> {
@@ -120,9 +128,8 @@ pub fn encode(record: &Record<'_>, out: &mut Vec<u8>) -> Result<(), RecordError>
     if payload_len > MAX_PAYLOAD_LEN {
         return Err(RecordError::Length);
     }
-    let mut seen: Fixed<File<'_>, MAX_FILES> = Fixed::new();
-    for file in &record.files {
-        push(&mut seen, *file)?;
+    if !are_usable(&record.files) {
+        return Err(RecordError::Content);
     }
     let flags = if record.trial == Trial::Pending {
         FLAG_PENDING
@@ -140,7 +147,8 @@ pub fn encode(record: &Record<'_>, out: &mut Vec<u8>) -> Result<(), RecordError>
     for file in &record.files {
         out.push(file.name.len() as u8);
         out.extend_from_slice(file.name.as_bytes());
-        out.extend_from_slice(&(file.bytes.len() as u32).to_le_bytes());
+        let flag = if file.executable { FLAG_EXECUTABLE } else { 0 };
+        out.extend_from_slice(&(file.bytes.len() as u32 | flag).to_le_bytes());
         out.extend_from_slice(file.bytes);
     }
     let (header, payload) = out[start..].split_at(HEADER_LEN);
@@ -284,34 +292,37 @@ fn checksum(header: &[u8], payload: &[u8]) -> u32 {
     crc.finalize()
 }
 
-fn files(count: u32, mut payload: &[u8]) -> Option<Fixed<File<'_>, MAX_FILES>> {
-    let mut files = Fixed::new();
+fn files(count: u32, mut payload: &[u8]) -> Option<Vec<File<'_>>> {
+    let mut files = Vec::new();
+    // A count that lies ends with the payload.
     for _ in 0..count {
         let (name_len, rest) = payload.split_first()?;
         let (name, rest) = rest.split_at_checked(usize::from(*name_len))?;
         let (len, rest) = rest.split_first_chunk()?;
-        let (bytes, rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
-        // A count that lies is caught here: `push` refuses one file too many.
-        push(
-            &mut files,
-            File {
-                name: str::from_utf8(name).ok()?,
-                bytes,
-            },
-        )
-        .ok()?;
+        let len = u32::from_le_bytes(*len);
+        let (bytes, rest) = rest.split_at_checked((len & !FLAG_EXECUTABLE) as usize)?;
+        files.push(File {
+            name: str::from_utf8(name).ok()?,
+            bytes,
+            executable: len & FLAG_EXECUTABLE != 0,
+        });
         payload = rest;
     }
-    payload.is_empty().then_some(files)
+    (payload.is_empty() && are_usable(&files)).then_some(files)
 }
 
-fn push<'a>(files: &mut Fixed<File<'a>, MAX_FILES>, file: File<'a>) -> Result<(), RecordError> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    let usable = (1..=MAX_NAME_LEN).contains(&file.name.len()) && file.name.bytes().all(plain);
-    if !usable || files.iter().any(|other| other.name == file.name) {
-        return Err(RecordError::Content);
-    }
-    files.push(file).map_err(|_| RecordError::Content)
+/// No name twice, and none that is also the folder of another.
+fn are_usable(files: &[File<'_>]) -> bool {
+    let names: BTreeSet<&str> = files.iter().map(|file| file.name).collect();
+    let in_a_file = |name: &str| {
+        let mut folders = name
+            .match_indices('/')
+            .filter_map(|(end, _)| name.get(..end));
+        folders.any(|folder| names.contains(folder))
+    };
+    files.len() <= CONFIG_FILES_MAX
+        && names.len() == files.len()
+        && names.iter().all(|name| is_usable(name) && !in_a_file(name))
 }
 
 #[cfg(test)]
@@ -339,9 +350,17 @@ mod tests {
             for files in [
                 &[][..],
                 &[("keepalived.conf", &b"\xff\0"[..])],
-                &[("a", b""), ("b", b"2"), ("c", b"3"), ("d", b"4")],
+                &[
+                    ("a", b""),
+                    ("b/c", b"2"),
+                    ("b/d.d/e_1-2", b"3"),
+                    ("b.d", b"4"),
+                ],
             ] {
-                let record = record(u64::MAX, trial, files);
+                let mut record = record(u64::MAX, trial, files);
+                if let Some(last) = record.files.last_mut() {
+                    last.executable = true;
+                }
                 let mut area = Vec::new();
                 encode(&record, &mut area).unwrap();
                 area.extend_from_slice(b"what was here before");
@@ -439,16 +458,26 @@ mod tests {
             Err(RecordError::Length)
         );
         for files in [
-            &[("a/b", &b""[..])][..],
+            &[("/a", &b""[..])][..],
             &[("", b"")],
+            &[("../a", b"")],
+            &[("a/./b", b"")],
+            &[("a//b", b"")],
+            &[("a/", b"")],
+            &[("a b", b"")],
             &[("a", b""), ("a", b"")],
-            &[(&"n".repeat(65), b"")],
+            &[("a/b/c", b""), ("a/b", b"")],
+            &[(&"n".repeat(CONFIG_NAME_MAX + 1), b"")],
         ] {
             assert_eq!(
                 encode(&record(1, Trial::Good, files), &mut out),
                 Err(RecordError::Content)
             );
         }
+        let names: Vec<String> = (0..=CONFIG_FILES_MAX).map(|n| n.to_string()).collect();
+        let many: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), &b""[..])).collect();
+        let too_many = record(1, Trial::Good, &many);
+        assert_eq!(encode(&too_many, &mut out), Err(RecordError::Content));
         assert_eq!(out, [1]);
         let fits = &long[..MAX_PAYLOAD_LEN - 6];
         encode(&record(1, Trial::Good, &[("a", fits)]), &mut out).unwrap();
@@ -514,7 +543,11 @@ mod tests {
     fn record<'a>(sequence: u64, trial: Trial, files: &[(&'a str, &'a [u8])]) -> Record<'a> {
         let files = files
             .iter()
-            .map(|&(name, bytes)| File { name, bytes })
+            .map(|&(name, bytes)| File {
+                name,
+                bytes,
+                executable: false,
+            })
             .collect();
         Record {
             sequence,

@@ -197,7 +197,10 @@ fn configuration(_: &mut Node) -> io::Result<String> {
         .complaints
         .iter()
         .for_each(|line| log::error!("configuration: {line}"));
-    found.write(Path::new(config::RUN_DIRECTORY))?;
+    found.write(
+        Path::new(config::CONFIG_DIRECTORY),
+        Path::new(config::RUN_DIRECTORY),
+    )?;
     Ok(found.source)
 }
 

@@ -18,29 +18,39 @@ use director_core::record::{self, Record};
 
 use super::limits;
 
-/// Directory of everything that lives as long as the boot: the configuration in force and the director's socket.
+/// Directory of what lives as long as the boot: the director's socket, and where the configuration came from.
 pub(super) const RUN_DIRECTORY: &str = "/run/keelson";
-/// The configuration in force, as keepalived writes it.
-pub(super) const KEEPALIVED_CONF: &str = "/run/keelson/keepalived.conf";
-/// The configuration in force of the machine itself.
-pub(super) const ROUTER_CONF: &str = "/run/keelson/router.conf";
-/// One line that says where the two came from.
+/// One line that says where the configuration came from.
 pub(super) const SOURCE: &str = "/run/keelson/source";
+/// Directory of the configuration in force, and of it alone: where keepalived has it, so that the paths of files that
+/// it includes and of programs that it runs hold here as they did there.
+pub(super) const CONFIG_DIRECTORY: &str = "/etc/keepalived";
+/// The configuration in force, as keepalived writes it.
+pub(super) const KEEPALIVED_CONF: &str = "/etc/keepalived/keepalived.conf";
+/// The configuration in force of the machine itself.
+pub(super) const ROUTER_CONF: &str = "/etc/keepalived/router.conf";
 
 const FIRMWARE_ITEM: &str = "sys/firmware/qemu_fw_cfg/by_name/opt/keelson/config/raw";
 const KEEPALIVED_BUILT_IN: &str = "! No configuration was found: this node serves nothing.\n";
 const ROUTER_BUILT_IN: &str =
     "! No configuration was found: this node has a console and no address.\n";
 
-/// The two files and where they came from.
+/// The files and where they came from.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Configuration {
     /// Where it came from, in words.
     pub source: String,
     /// What was wrong with places that come first in the order.
     pub complaints: Vec<String>,
-    keepalived: Vec<u8>,
-    router: Vec<u8>,
+    files: Vec<Owned>,
+}
+
+/// One file.
+#[derive(Debug, PartialEq, Eq)]
+struct Owned {
+    name: String,
+    bytes: Vec<u8>,
+    executable: bool,
 }
 
 impl Configuration {
@@ -52,36 +62,26 @@ impl Configuration {
             .unwrap_or_else(|| Self {
                 source: "built in: no address".to_owned(),
                 complaints: Vec::new(),
-                keepalived: KEEPALIVED_BUILT_IN.into(),
-                router: ROUTER_BUILT_IN.into(),
+                files: vec![
+                    Owned::text("keepalived.conf", KEEPALIVED_BUILT_IN),
+                    Owned::text("router.conf", ROUTER_BUILT_IN),
+                ],
             })
             .with(complaints)
     }
 
-    /// Writes the files into `directory`, readable by root alone: they hold secrets.
+    /// Writes the files below `directory` and their source into `run`. Texts are readable by root alone, for they hold
+    /// secrets; programs are run by others, too, who may pass through the directories but not look around.
     ///
     /// # Errors
     /// What the filesystem says.
-    pub(super) fn write(&self, directory: &Path) -> io::Result<()> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)?;
-        for (path, bytes) in [
-            (KEEPALIVED_CONF, self.keepalived.as_slice()),
-            (ROUTER_CONF, self.router.as_slice()),
-            (SOURCE, self.source.as_bytes()),
-        ] {
-            let name = Path::new(path).file_name().unwrap_or_default();
-            let mut file = OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(directory.join(name))?;
-            file.write_all(bytes)?;
+    pub(super) fn write(&self, directory: &Path, run: &Path) -> io::Result<()> {
+        for file in &self.files {
+            let mode = if file.executable { 0o755 } else { 0o600 };
+            write(&directory.join(&file.name), &file.bytes, mode)?;
         }
-        Ok(())
+        let source = Path::new(SOURCE).file_name().unwrap_or_default();
+        write(&run.join(source), self.source.as_bytes(), 0o600)
     }
 
     fn from_root(root: &Path, complaints: &mut Vec<String>) -> Option<Self> {
@@ -115,18 +115,50 @@ impl Configuration {
         }
     }
 
+    /// The files of a record; the two that each node has are there, if only empty.
     fn from_record(source: String, record: &Record<'_>) -> Self {
+        let files = record.files.iter().map(|file| Owned {
+            name: file.name.to_owned(),
+            bytes: file.bytes.to_vec(),
+            executable: file.executable,
+        });
+        let needed = ["keepalived.conf", "router.conf"].into_iter();
+        let absent = needed.filter(|name| record.file(name).is_none());
         Self {
             source,
             complaints: Vec::new(),
-            keepalived: record.file("keepalived.conf").unwrap_or_default().to_vec(),
-            router: record.file("router.conf").unwrap_or_default().to_vec(),
+            files: files
+                .chain(absent.map(|name| Owned::text(name, "")))
+                .collect(),
         }
     }
 
     fn with(self, complaints: Vec<String>) -> Self {
         Self { complaints, ..self }
     }
+}
+
+impl Owned {
+    fn text(name: &str, text: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            bytes: text.into(),
+            executable: false,
+        }
+    }
+}
+
+/// Writes a file, and the directories that it stands in.
+fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    if let Some(directory) = path.parent() {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o711)
+            .create(directory)?;
+    }
+    let mut options = OpenOptions::new();
+    let options = options.write(true).create(true).truncate(true).mode(mode);
+    options.open(path)?.write_all(bytes)
 }
 
 /// A file's bytes, at most [`limits::RECORD_BYTES_MAX`].
@@ -140,7 +172,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, path::PathBuf};
+    use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
 
     use director_core::record::{File, Trial, encode};
 
@@ -153,7 +185,7 @@ mod tests {
         place.put("config.b", &encoded(8, "new"));
         place.put(FIRMWARE_ITEM, &encoded(9, "firmware"));
         let found = Configuration::find(&place.0);
-        assert_eq!(found.keepalived, b"new");
+        assert_eq!(keepalived(&found), b"new");
         assert!(
             found.source.starts_with("configuration area"),
             "{}",
@@ -166,7 +198,7 @@ mod tests {
     fn a_single_record_is_enough() {
         let place = Place::new("single");
         place.put("config.b", &encoded(1, "only"));
-        assert_eq!(Configuration::find(&place.0).keepalived, b"only");
+        assert_eq!(keepalived(&Configuration::find(&place.0)), b"only");
     }
 
     #[test]
@@ -178,7 +210,7 @@ mod tests {
         place.put(FIRMWARE_ITEM, &encoded(2, "firmware"));
         let found = Configuration::find(&place.0);
         assert_eq!(
-            (found.source.as_str(), found.keepalived.as_slice()),
+            (found.source.as_str(), keepalived(&found)),
             ("fw_cfg: record 2", b"firmware".as_slice())
         );
         assert_eq!(found.complaints.len(), 1);
@@ -188,47 +220,70 @@ mod tests {
     fn with_nothing_at_all_there_is_the_built_in_configuration() {
         let found = Configuration::find(&Place::new("nothing").0);
         assert_eq!(found.source, "built in: no address");
-        assert_eq!(found.keepalived, KEEPALIVED_BUILT_IN.as_bytes());
+        assert_eq!(keepalived(&found), KEEPALIVED_BUILT_IN.as_bytes());
     }
 
     #[test]
-    fn the_files_are_written_for_root_alone() {
-        use std::os::unix::fs::PermissionsExt;
+    fn texts_are_written_for_root_alone_and_programs_for_who_runs_them() {
         let place = Place::new("written");
-        place.put("config.a", &encoded(1, "text"));
-        let directory = place.0.join("run");
-        Configuration::find(&place.0).write(&directory).unwrap();
-        let file = directory.join("keepalived.conf");
-        assert_eq!(fs::read_to_string(&file).unwrap(), "text");
-        assert_eq!(
-            fs::metadata(&file).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
-        assert_eq!(
-            fs::metadata(&directory).unwrap().permissions().mode() & 0o777,
-            0o700
-        );
-        assert_eq!(
-            fs::read_to_string(directory.join("router.conf")).unwrap(),
-            ""
-        );
+        let file = |name, executable| File {
+            name,
+            bytes: b"text",
+            executable,
+        };
+        let files = [
+            file("keepalived.conf", false),
+            file("conf.d/more.conf", false),
+            file("bin/check", true),
+        ];
+        place.put("config.a", &record(1, &files));
+        let (directory, run) = (place.0.join("etc"), place.0.join("run"));
+        Configuration::find(&place.0)
+            .write(&directory, &run)
+            .unwrap();
+        let mode = |name: &str| {
+            let metadata = fs::metadata(directory.join(name)).unwrap();
+            metadata.permissions().mode() & 0o777
+        };
+        for (name, expected) in [
+            ("keepalived.conf", 0o600),
+            ("router.conf", 0o600),
+            ("conf.d/more.conf", 0o600),
+            ("bin/check", 0o755),
+            ("bin", 0o711),
+            (".", 0o711),
+        ] {
+            assert_eq!(mode(name), expected, "{name}");
+        }
+        let text = |path: PathBuf| fs::read_to_string(path).unwrap();
+        assert_eq!(text(directory.join("bin/check")), "text");
+        assert_eq!(text(directory.join("router.conf")), "");
+        assert!(text(run.join("source")).starts_with("configuration area"));
+    }
+
+    fn keepalived(found: &Configuration) -> &[u8] {
+        let mut files = found.files.iter();
+        let file = files.find(|file| file.name == "keepalived.conf").unwrap();
+        &file.bytes
     }
 
     fn encoded(sequence: u64, text: &str) -> Vec<u8> {
         let file = File {
             name: "keepalived.conf",
             bytes: text.as_bytes(),
+            executable: false,
+        };
+        record(sequence, &[file])
+    }
+
+    fn record(sequence: u64, files: &[File<'_>]) -> Vec<u8> {
+        let record = Record {
+            sequence,
+            trial: Trial::Good,
+            files: files.to_vec(),
         };
         let mut bytes = Vec::new();
-        encode(
-            &Record {
-                sequence,
-                trial: Trial::Good,
-                files: [file].into_iter().collect(),
-            },
-            &mut bytes,
-        )
-        .unwrap();
+        encode(&record, &mut bytes).unwrap();
         bytes
     }
 
