@@ -23,8 +23,8 @@ const LINK: &str = "the kernel's link state is used";
 const PROGRAM: &str = "the node has no shell and no programs to run";
 const ONLY_TLS: &str = "it only matters with TLS";
 
-/// The table, a row for each matter. Words carry marks: `{}` opens a block, `{?}` may open one, `=x` is another name for `x`, `*` may be
-/// repeated in its block.
+/// The table, a row for each matter. Words carry marks: `{}` opens a block, `{?}` may open one, `=x` is another name
+/// for `x`, `*` may be repeated in its block.
 pub(super) const TEXT: &[(Block, Mark, &str)] = &[
     (
         Keepalived,
@@ -101,7 +101,8 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
     (
         GlobalDefs,
         NotYet,
-        "notify_fifo vrrp_notify_fifo lvs_notify_fifo notify_fifo_script vrrp_notify_fifo_script lvs_notify_fifo_script",
+        "notify_fifo vrrp_notify_fifo lvs_notify_fifo notify_fifo_script \
+        vrrp_notify_fifo_script lvs_notify_fifo_script",
     ),
     (GlobalDefs, NotYet, "include_check"),
     (
@@ -214,7 +215,8 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
     (
         VrrpInstance,
         NotYet,
-        "no_virtual_ipaddress owner_ignore_adverts strict_mode timer_expired_backup thread_timer_expired=timer_expired_backup",
+        "no_virtual_ipaddress owner_ignore_adverts strict_mode timer_expired_backup \
+        thread_timer_expired=timer_expired_backup",
     ),
     (VrrpInstance, NotYet, "auth_hmac{}"),
     (
