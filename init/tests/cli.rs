@@ -91,6 +91,40 @@ fn check_tells_the_two_files_apart() {
 }
 
 #[test]
+fn realserver_says_what_each_real_server_needs() {
+    let place = Place::new();
+    let good = place.file(
+        "keepalived.conf",
+        "virtual_server 10.77.0.100 80 {\n  lb_algo rr\n  lb_kind DR\n  protocol TCP\n\
+         real_server 10.77.0.21 80 {\n}\n  real_server 10.77.0.22 80 {\n}\n}\n",
+    );
+    let (status, text, _) = run(&["realserver", &good]);
+    assert_eq!(
+        (status, text.matches("# Real server").count()),
+        (0, 2),
+        "{text}"
+    );
+    let (status, text, _) = run(&[
+        "realserver",
+        &good,
+        "--server",
+        "10.77.0.22",
+        "--form",
+        "ifupdown",
+    ]);
+    assert_eq!(status, 0);
+    assert!(text.starts_with("# Real server 10.77.0.22\n"), "{text}");
+    assert!(text.contains("\niface lo inet manual\n"), "{text}");
+    let (status, text, error) = run(&["realserver", &good, "--server", "10.77.0.29"]);
+    assert_eq!((status, text.as_str()), (1, ""));
+    assert!(error.contains("10.77.0.29 is no real server"), "{error}");
+    let bad = place.file("bad.conf", "virtual_server 10.77.0.100 80 {\n}\n");
+    let (status, _, error) = run(&["realserver", &bad]);
+    assert_eq!(status, 1);
+    assert!(error.contains("keelson check"), "{error}");
+}
+
+#[test]
 fn check_of_what_can_not_be_read_is_another_failure() {
     let place = Place::new();
     let (status, text, error) = run(&["check", &place.path("missing.conf")]);

@@ -22,7 +22,7 @@ const PACKAGES: &[&str] = &[
     "ipvsadm",
     "iproute2",
 ];
-const SERVER_PROGRAMS: &[&str] = &["usr/sbin/nginx"];
+const SERVER_PROGRAMS: &[&str] = &["usr/sbin/nginx", "bin/ip"];
 const PEER_PROGRAMS: &[&str] = &[
     "usr/sbin/nginx",
     "usr/sbin/keepalived",

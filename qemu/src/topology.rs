@@ -1,5 +1,8 @@
 //! Labs as data: which machines there are, what they are for, and which segments they are on.
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
+
+use director_core::config::{Source, parse};
+use director_core::moving::realserver::{Form, servers};
 
 use image::FurtherFile;
 
@@ -56,8 +59,8 @@ pub enum Role {
     },
     /// A real server: nginx, which answers `GET /` with the hostname.
     Server {
-        /// Virtual addresses that it takes as its own without answering ARP for them, as direct routing wants.
-        virtual_addresses: Vec<Ipv4Addr>,
+        /// Sets it up for its director, as `keelson realserver` says for the director's configuration.
+        commands: String,
         /// Its default route.
         gateway: Option<Ipv4Addr>,
     },
@@ -135,10 +138,11 @@ pub fn interop(director_keepalived: &str, peer_keepalived: &str) -> Topology {
         server("s3", "server3", 21),
         client(),
     ];
-    Topology {
+    let interop = Topology {
         name: "interop".to_owned(),
         nodes,
-    }
+    };
+    interop.with_servers_for(director_keepalived)
 }
 
 /// Two directors between two segments, for network address translation: the client on `lan` (interface `lan0`), the
@@ -147,13 +151,10 @@ pub fn interop(director_keepalived: &str, peer_keepalived: &str) -> Topology {
 pub fn nat(keepalived: &str) -> Topology {
     let gateway = Some(Ipv4Addr::new(10, 77, 1, 1));
     let inside = |name: &str, hostname: &str, host: u8| {
-        let role = Role::Server {
-            virtual_addresses: Vec::new(),
-            gateway,
-        };
+        let commands = String::new();
         Node {
             ports: vec![port(1, host, true)],
-            ..guest(name, hostname, host, role)
+            ..guest(name, hostname, host, Role::Server { commands, gateway })
         }
     };
     let between = |name: &str, hostname: &str, host: u8| {
@@ -168,10 +169,11 @@ pub fn nat(keepalived: &str) -> Topology {
         inside("s4", "server4", 22),
         client(),
     ];
-    Topology {
+    let nat = Topology {
         name: "nat".to_owned(),
         nodes,
-    }
+    };
+    nat.with_servers_for(keepalived)
 }
 
 impl Topology {
@@ -185,12 +187,33 @@ impl Topology {
         self.nodes.iter_mut().find(|node| node.name == name)
     }
 
-    /// Gives every director this keepalived.conf.
+    /// Gives every director this keepalived.conf, and sets the real servers in it up for it.
     #[must_use]
     pub fn with_keepalived(mut self, text: &str) -> Self {
         for node in &mut self.nodes {
             if let Role::Director { keepalived, .. } = &mut node.role {
                 *keepalived = text.to_owned();
+            }
+        }
+        self.with_servers_for(text)
+    }
+
+    /// Sets the real servers that this keepalived.conf has up for it. The others stay as they are, and so do all when
+    /// it has errors.
+    #[must_use]
+    pub fn with_servers_for(mut self, keepalived: &str) -> Self {
+        let router = self.nodes.iter().find_map(|node| match &node.role {
+            Role::Director { router, .. } => Some(router.clone()),
+            _ => None,
+        });
+        let router = router.unwrap_or_default();
+        for node in &mut self.nodes {
+            let addresses = node.ports.iter().filter_map(|port| port.address);
+            let wanted: String = addresses
+                .filter_map(|(address, _)| settings(keepalived, &router, address))
+                .collect();
+            if let (Role::Server { commands, .. }, false) = (&mut node.role, wanted.is_empty()) {
+                *commands = wanted;
             }
         }
         self
@@ -268,15 +291,26 @@ pub fn router_conf(hostname: &str, host: u8, ports: &[Port]) -> String {
 
 /// A real server of the pair's virtual address, on `lan` at 10.77.0.`host`.
 pub fn server(name: &str, hostname: &str, host: u8) -> Node {
-    guest(
-        name,
-        hostname,
-        host,
-        Role::Server {
-            virtual_addresses: vec![VIRTUAL_ADDRESS],
-            gateway: None,
-        },
-    )
+    let address = Ipv4Addr::new(10, 77, 0, host);
+    let role = Role::Server {
+        commands: settings(PAIR_KEEPALIVED, PAIR_ROUTER[0], address).unwrap_or_default(),
+        gateway: None,
+    };
+    guest(name, hostname, host, role)
+}
+
+/// What the real server at `address` must be told when a director has these files; none when it is not in them.
+fn settings(keepalived: &str, router: &str, address: Ipv4Addr) -> Option<String> {
+    fn source<'a>(name: &'a str, text: &'a str) -> Source<'a> {
+        let bytes = text.as_bytes();
+        Source { name, bytes }
+    }
+    let keepalived = source("keepalived.conf", keepalived);
+    let router = source("router.conf", router);
+    let config = parse(Some(keepalived), Some(router)).config?;
+    let address = IpAddr::V4(address);
+    let settings = servers(&config).remove(&address)?;
+    Some(settings.render(address, Form::Commands))
 }
 
 /// The client, on `lan` at 10.77.0.50.
@@ -316,16 +350,8 @@ impl Node {
         }
         match &self.role {
             Role::Director { .. } => {}
-            Role::Server {
-                virtual_addresses,
-                gateway,
-            } => {
-                lines.push("direct_routing".to_owned());
-                lines.extend(
-                    virtual_addresses
-                        .iter()
-                        .map(|address| format!("virtual_address {address}")),
-                );
+            Role::Server { commands, gateway } => {
+                lines.extend(commands.lines().map(str::to_owned));
                 lines.extend(gateway.iter().map(|address| format!("gateway {address}")));
                 lines.push("serve_http".to_owned());
             }
@@ -378,9 +404,16 @@ mod tests {
     #[test]
     fn a_server_takes_the_virtual_address_without_announcing_it() {
         let script = pair().node("s3").unwrap().guest_script();
-        let expected = "hostname server3\nport 52:54:00:4d:00:15 10.77.0.21/24\ndirect_routing\n\
-                        virtual_address 10.77.0.100\nserve_http\n";
-        assert_eq!(script, expected);
+        for line in [
+            "port 52:54:00:4d:00:15 10.77.0.21/24",
+            "sysctl -w net.ipv4.conf.all.arp_ignore=1",
+            "ip address replace 10.77.0.100/32 dev lo",
+        ] {
+            assert!(
+                script.lines().any(|is| is == line),
+                "no {line} in\n{script}"
+            );
+        }
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //! answered by exactly one `Input::Applied`.
 //!
 //! Imports run one way: `time, limits, net <- record, wire, ipvs <- {vrrp, check} <- config <-
-//! kernel <- {plan, diff, pool} <- reconcile <- status <- event <- director`. Siblings do not import each other.
+//! kernel <- {plan, diff, pool} <- reconcile <- status <- event <- director <- moving`. Siblings do not import each
+//! other.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -18,6 +19,7 @@ pub mod event;
 pub mod ipvs;
 pub mod kernel;
 pub mod limits;
+pub mod moving;
 pub mod net;
 pub mod plan;
 pub mod pool;

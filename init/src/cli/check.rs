@@ -32,13 +32,13 @@ pub(super) struct Check {
 }
 
 /// One file with its bytes.
-struct Text {
-    name: String,
-    bytes: Vec<u8>,
+pub(super) struct Text {
+    pub(super) name: String,
+    pub(super) bytes: Vec<u8>,
 }
 
 impl Text {
-    fn source(&self) -> Source<'_> {
+    pub(super) fn source(&self) -> Source<'_> {
         Source {
             name: &self.name,
             bytes: &self.bytes,
@@ -107,29 +107,40 @@ impl Check {
     }
 
     /// keepalived.conf and router.conf, as far as they are given.
-    fn read(&self) -> Result<(Option<Text>, Option<Text>), String> {
-        let mut keepalived = self.keepalived.as_deref().map(read).transpose()?;
-        let mut router = self.router.as_deref().map(read).transpose()?;
-        for path in &self.files {
-            let text = read(path)?;
-            let place = if is_router_conf(path, &text.bytes) {
-                &mut router
-            } else {
-                &mut keepalived
-            };
-            if let Some(first) = place {
-                return Err(format!(
-                    "{} and {} are of the same kind; say which is which by --keepalived FILE --router FILE",
-                    first.name, text.name
-                ));
-            }
-            *place = Some(text);
-        }
-        Ok((keepalived, router))
+    fn read(&self) -> Result<Pair, String> {
+        let keepalived = self.keepalived.as_deref().map(read).transpose()?;
+        let router = self.router.as_deref().map(read).transpose()?;
+        sorted(&self.files, (keepalived, router))
     }
 }
 
-fn read(path: &Path) -> Result<Text, String> {
+/// keepalived.conf and router.conf, as far as they are given.
+pub(super) type Pair = (Option<Text>, Option<Text>);
+
+/// Reads files and puts each where it belongs.
+pub(super) fn sorted(
+    files: &[PathBuf],
+    (mut keepalived, mut router): Pair,
+) -> Result<Pair, String> {
+    for path in files {
+        let text = read(path)?;
+        let place = if is_router_conf(path, &text.bytes) {
+            &mut router
+        } else {
+            &mut keepalived
+        };
+        if let Some(first) = place {
+            return Err(format!(
+                "{} and {} are of the same kind; say which is which by --keepalived FILE --router FILE",
+                first.name, text.name
+            ));
+        }
+        *place = Some(text);
+    }
+    Ok((keepalived, router))
+}
+
+pub(super) fn read(path: &Path) -> Result<Text, String> {
     let name = path.display().to_string();
     let mut bytes = Vec::new();
     // One byte more than allowed, so that the reading itself finds what is too long.

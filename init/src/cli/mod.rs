@@ -2,6 +2,7 @@
 
 mod ask;
 mod check;
+mod realserver;
 mod serial;
 mod transport;
 
@@ -35,6 +36,7 @@ struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   keelson check keepalived.conf router.conf     what is wrong with these files
+  keelson realserver keepalived.conf            what its real servers need
   keelson status                                the node this runs on
   keelson status --serial /dev/ttyUSB0 --json   a node behind a serial cable
   keelson status services --serial unix:/tmp/node1.serial
@@ -68,6 +70,9 @@ enum Role {
     /// Say everything that is wrong with configuration files
     #[command(after_help = CHECK_EXAMPLES)]
     Check(check::Check),
+    /// Print what the real servers of a configuration must be told for DR and TUN
+    #[command(after_help = realserver::EXAMPLES)]
+    Realserver(realserver::RealServer),
     /// Show a node's state
     #[command(after_help = STATUS_EXAMPLES)]
     Status(Status),
@@ -216,6 +221,7 @@ pub fn run() -> ExitCode {
         Role::Console(options) => console(options),
         Role::Devices => crate::devices::run(),
         Role::Check(options) => options.run().into(),
+        Role::Realserver(options) => options.run().into(),
         Role::Status(options) => ask::status(&options).into(),
         Role::Log(options) => ask::log(&options).into(),
         Role::Config(options) => ask::config(&options).into(),
