@@ -84,6 +84,17 @@ impl ServiceId {
     }
 }
 
+impl ServiceId {
+    /// Its port; 0 for a firewall mark.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        match self {
+            Self::Address { port, .. } => *port,
+            Self::Fwmark { .. } => 0,
+        }
+    }
+}
+
 impl fmt::Display for ServiceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -195,6 +206,21 @@ pub struct DestId {
     pub address: IpAddr,
     /// Port on the real server; 0 with fwmark services in DR and TUN.
     pub port: u16,
+}
+
+impl DestId {
+    /// The identity that a dest has in one service: only NAT rewrites the port of a packet, and it keeps that too
+    /// where the dest names none.
+    #[must_use]
+    pub const fn within(self, service: &ServiceId, forwarding: Forwarding) -> Self {
+        match forwarding {
+            Forwarding::Nat if self.port != 0 => self,
+            _ => Self {
+                address: self.address,
+                port: service.port(),
+            },
+        }
+    }
 }
 
 impl fmt::Display for DestId {

@@ -199,6 +199,15 @@ impl Family {
             IpAddr::V6(_) => Self::V6,
         }
     }
+
+    /// Bits of an address.
+    #[must_use]
+    pub const fn bits(self) -> u8 {
+        match self {
+            Self::V4 => 32,
+            Self::V6 => 128,
+        }
+    }
 }
 
 impl fmt::Display for Family {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::{Config, Interface, Router, VirtualAddress};
+use crate::config::{Config, Interface, Router, VirtualAddress, VirtualServer};
 use crate::ipvs::{Dest, DestId, Pool, ServiceId, SyncDaemon, SyncRole, Table};
 use crate::kernel::{AddressId, Desired, Link, Route};
 use crate::net::{IfName, Ifindex};
@@ -120,20 +120,18 @@ fn virtual_addresses(config: &Config, situation: &Situation<'_>, desired: &mut D
 
 fn table(config: &Config, situation: &Situation<'_>) -> Table<Dest> {
     let pools = config.services.iter().zip(situation.pools);
-    let entry = |(server, dests): (&crate::config::VirtualServer, &BTreeMap<DestId, Dest>)| {
-        (
-            server.id,
+    let members = |(server, dests): (&'_ VirtualServer, &'_ BTreeMap<DestId, Dest>)| {
+        let pool = |id: ServiceId| {
+            let dests = dests.iter();
+            let dests = dests.map(|(dest, to)| (dest.within(&id, to.forwarding), *to));
             Pool {
-                service: server.service.clone(),
-                dests: dests.clone(),
-            },
-        )
+                service: server.service(id.family()),
+                dests: dests.collect(),
+            }
+        };
+        server.ids().map(|id| (id, pool(id))).collect::<Vec<_>>()
     };
-    Table(
-        pools
-            .map(entry)
-            .collect::<BTreeMap<ServiceId, Pool<Dest>>>(),
-    )
+    Table(pools.flat_map(members).collect())
 }
 
 /// The Active node sends its connections, the others receive; without a virtual router both run everywhere.

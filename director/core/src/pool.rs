@@ -124,6 +124,8 @@ mod tests {
             checks: Vec::new(),
         };
         VirtualServer {
+            group: None,
+            others: Vec::new(),
             id: ServiceId::Address {
                 protocol: Protocol::Tcp,
                 address: [10, 0, 0, 100].into(),

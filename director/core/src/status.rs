@@ -102,6 +102,10 @@ pub struct Count {
 /// One service with its pool.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ServiceStatus {
+    /// Name of the group; empty without.
+    pub group: String,
+    /// Services of the kernel that share the pool: more than 1 only for a group, whose first member is named here.
+    pub members: u32,
     /// `TCP`, `UDP`, `SCTP` or `FWM`.
     pub protocol: String,
     /// Virtual address; empty for a firewall mark.
@@ -114,11 +118,11 @@ pub struct ServiceStatus {
     pub scheduler: String,
     /// Persistence in seconds; 0 without.
     pub persistence_s: u32,
-    /// Whether the kernel has the service.
+    /// Whether the kernel has the service, all members of a group.
     pub in_kernel: bool,
     /// Whether the pool has its quorum; without it the sorry server serves.
     pub quorum: bool,
-    /// Sums over the dests, of the kernel's counters.
+    /// Sums over the dests, and over the members of a group, of the kernel's counters.
     pub totals: Totals,
     /// The pool, in the order of the configuration; the sorry server last.
     pub dests: Vec<DestStatus>,
@@ -154,7 +158,7 @@ pub struct DestStatus {
     pub forwarding: String,
     /// Configured weight.
     pub weight: u32,
-    /// Weight in the kernel; none while it is not in the pool.
+    /// Weight in the kernel; none while it is not in the pool. The least of all members of a group.
     pub kernel_weight: Option<u32>,
     /// `up`, `down`, or `sorry` for a sorry server.
     pub state: String,

@@ -85,7 +85,10 @@ fn around(block: Block, word: &str) -> (String, String) {
             let via = if word == "via" { "" } else { "via 10.0.0.1\n" };
             (format!("route default {{\n{via}"), "}\n")
         }
-        Block::VirtualIpaddress | Block::VirtualIpaddressExcluded | Block::TrackInterface => {
+        Block::VirtualIpaddress
+        | Block::VirtualIpaddressExcluded
+        | Block::TrackInterface
+        | Block::VirtualServerGroup => {
             unreachable!("lists")
         }
     };
@@ -101,6 +104,7 @@ fn statement(keyword: &Keyword) -> String {
         (Block::Keepalived, "virtual_server") => {
             " 10.0.0.1 80 {\nlb_algo rr\nlb_kind NAT\nprotocol TCP\nreal_server 10.0.0.2 80 {\n}\n}"
         }
+        (Block::Keepalived, "virtual_server_group") => " G {\n10.0.0.1 80\n}",
         (_, "virtual_ipaddress" | "virtual_ipaddress_excluded") => " {\n10.0.0.1\n}",
         (_, "authentication") => " {\nauth_type PASS\nauth_pass x\n}",
         (_, "track_interface") => " {\neth1\n}",

@@ -393,6 +393,47 @@ fn a_firewall_mark_has_a_family_and_its_dests_no_port() {
 }
 
 #[test]
+fn a_group_is_many_services_with_one_pool() {
+    let text = "virtual_server group G {\nlb_algo rr\nlb_kind DR\nprotocol UDP\n\
+        real_server 10.0.0.9 53 {\nTCP_CHECK {\n}\n}\n\
+        real_server 10.0.0.8 {\nlvs_method NAT\nTCP_CHECK {\nconnect_port 99\n}\n}\n}\n\
+        virtual_server_group G {\n10.0.0.1-2 53\n10.0.1.0/31 54\n10.0.2.1-10.0.2.2 53\nfwmark 7\n}\n";
+    let server = config(text).services.remove(0);
+    let names: Vec<String> = server.ids().map(|id| id.to_string()).collect();
+    let expected = [
+        "UDP 10.0.0.1:53",
+        "UDP 10.0.0.2:53",
+        "UDP 10.0.1.0:54",
+        "UDP 10.0.1.1:54",
+        "UDP 10.0.2.1:53",
+        "UDP 10.0.2.2:53",
+        "FWM 7 IPv4",
+    ];
+    assert_eq!(names, expected);
+    // What the checks ask is what the file says; what the kernel is told follows from each member.
+    assert_eq!(server.real_servers[0].checks[0].target.port(), 53);
+    let ports = |real: usize| -> Vec<u16> {
+        let real = &server.real_servers[real];
+        let within = server
+            .ids()
+            .map(|id| real.id.within(&id, real.dest.forwarding));
+        within.map(|dest| dest.port).collect()
+    };
+    assert_eq!(ports(0), [53, 53, 54, 54, 53, 53, 0]);
+    assert_eq!(
+        ports(1),
+        [53, 53, 54, 54, 53, 53, 0],
+        "NAT keeps what it is not told"
+    );
+    let text = "virtual_server group G {\nlb_algo rr\nlb_kind NAT\nprotocol TCP\nreal_server 2001:db8::9 8080 {\n}\n}\n\
+        virtual_server_group G {\n2001:db8::ff-101 80\nfwmark 7\nfwmark 8 inet6\n}\n";
+    let server = config(text).services.remove(0);
+    assert!(server.ids().all(|id| id.family() == Family::V6));
+    assert_eq!(server.ids().count(), 5);
+    assert_eq!(server.real_servers[0].id.port, 8080);
+}
+
+#[test]
 fn a_real_server_takes_over_from_its_service() {
     let server = real_server("weight 7\nalpha\ninhibit_on_failure", "");
     assert_eq!(

@@ -4,7 +4,7 @@ use core::fmt;
 use core::net::{IpAddr, Ipv4Addr};
 use std::collections::{BTreeMap, BTreeSet};
 
-use director_core::config::{Router, VirtualAddress};
+use director_core::config::{Router, VirtualAddress, VirtualServer};
 use director_core::director::Reason;
 use director_core::ipvs::{ActualDest, DestId, ServiceId, Table};
 use director_core::kernel::{Op, OpError};
@@ -434,31 +434,38 @@ pub fn pools(nodes: &[Node], reals: &Reals) -> Result<(), Violation> {
             .director
             .iter()
             .flat_map(|director| &director.config().services);
-        for service in services {
-            let serving = serving(&node.kernel.state.table, &service.id);
-            let broken = |what: &str, dest: &DestId| {
-                Err(Violation(format!(
-                    "{index} at rest: {dest} of {} {what}",
-                    service.id
-                )))
-            };
-            for real in &service.real_servers {
-                let well = real.checks.iter().all(|check| reals.passes(check));
-                if !well && serving.contains(&real.id) {
-                    return broken("fails and serves", &real.id);
-                }
-                if well && !serving.contains(&real.id) && service.sorry.is_none() {
-                    return broken("is well and does not serve", &real.id);
-                }
-            }
-            if let Some((sorry, _)) = service.sorry
-                && serving.is_empty()
-            {
-                return broken("does not serve, and nobody else does", &sorry);
-            }
+        for (service, id) in services.flat_map(|of| of.ids().map(move |id| (of, id))) {
+            let serving = serving(&node.kernel.state.table, &id);
+            pool(service, &id, &serving, reals)
+                .map_err(|what| Violation(format!("{index} at rest: {id}: {what}")))?;
         }
     }
     Ok(())
+}
+
+/// What is wrong with one pool.
+fn pool(
+    server: &VirtualServer,
+    id: &ServiceId,
+    serving: &[DestId],
+    reals: &Reals,
+) -> Result<(), String> {
+    for real in &server.real_servers {
+        let serves = serving.contains(&real.id.within(id, real.dest.forwarding));
+        let well = real.checks.iter().all(|check| reals.passes(check));
+        if !well && serves {
+            return Err(format!("{} fails and serves", real.id));
+        }
+        if well && !serves && server.sorry.is_none() {
+            return Err(format!("{} is well and does not serve", real.id));
+        }
+    }
+    match server.sorry {
+        Some((sorry, _)) if serving.is_empty() => {
+            Err(format!("{sorry} does not serve, and nobody else does"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Which dests of a pool take new connections.

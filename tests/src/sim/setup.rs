@@ -46,6 +46,7 @@ impl Setup {
             .map(|number| {
                 let mut real = real(1 + number % 9, false);
                 real.id.port = 8000 + u16::from(number);
+                real.dest.forwarding = Forwarding::Nat;
                 real.checks[0].interval = Duration::from_secs(60);
                 real
             })
@@ -238,6 +239,12 @@ fn random_services(random: &mut Random) -> Vec<VirtualServer> {
             service.sorry_inhibit = random.chance(30);
         }
         if random.chance(20) {
+            service.group = Some("G".parse().expect("a short name"));
+            service.others = (0..1 + random.below(3) as u16)
+                .map(|member| service_id(1000 + 100 * index + member))
+                .collect();
+        }
+        if random.chance(20) {
             (service.quorum, service.hysteresis) = (2, random.below(2) as u32);
         }
         services.push(service);
@@ -287,11 +294,9 @@ fn variant(configs: &mut [Vec<Config>], random: &mut Random) {
 
 fn service(port: u16, reals: &[RealServer]) -> VirtualServer {
     VirtualServer {
-        id: ServiceId::Address {
-            protocol: Protocol::Tcp,
-            address: virtual_address(51, 0).cidr.address,
-            port,
-        },
+        group: None,
+        others: Vec::new(),
+        id: service_id(port),
         service: Service {
             scheduler: "wlc".parse().expect("a short name"),
             flags: 0,
@@ -303,6 +308,14 @@ fn service(port: u16, reals: &[RealServer]) -> VirtualServer {
         sorry_inhibit: false,
         quorum: 1,
         hysteresis: 0,
+    }
+}
+
+fn service_id(port: u16) -> ServiceId {
+    ServiceId::Address {
+        protocol: Protocol::Tcp,
+        address: virtual_address(51, 0).cidr.address,
+        port,
     }
 }
 

@@ -99,9 +99,14 @@ fn is_of_a_machine(address: IpAddr) -> bool {
     !(address.is_unspecified() || address.is_multicast() || address.is_loopback() || broadcast)
 }
 
-/// The lines of a block that is a list.
+/// The lines of a block that is a list and has no name.
 pub(super) fn lines<'t>(reader: &mut Reader<'_, '_>, block: Statement<'t>) -> Vec<Statement<'t>> {
     reader.no_more(block.arguments());
+    list(reader, block)
+}
+
+/// The lines of a block that is a list.
+pub(super) fn list<'t>(reader: &mut Reader<'_, '_>, block: Statement<'t>) -> Vec<Statement<'t>> {
     let mut lines = Vec::new();
     for line in block.children() {
         if reader.sink.is_full() {

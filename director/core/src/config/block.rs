@@ -17,6 +17,8 @@ pub enum Block {
     VirtualIpaddressExcluded,
     /// `track_interface`: one interface a line.
     TrackInterface,
+    /// `virtual_server_group NAME`: one address, range, network or mark a line.
+    VirtualServerGroup,
     /// `virtual_server ..`
     VirtualServer,
     /// `real_server ..`
@@ -43,7 +45,7 @@ pub enum Block {
 
 impl Block {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Keepalived,
         Self::GlobalDefs,
         Self::VrrpInstance,
@@ -51,6 +53,7 @@ impl Block {
         Self::VirtualIpaddress,
         Self::VirtualIpaddressExcluded,
         Self::TrackInterface,
+        Self::VirtualServerGroup,
         Self::VirtualServer,
         Self::RealServer,
         Self::TcpCheck,
@@ -75,6 +78,7 @@ impl Block {
             Self::VirtualIpaddress => "virtual_ipaddress",
             Self::VirtualIpaddressExcluded => "virtual_ipaddress_excluded",
             Self::TrackInterface => "track_interface",
+            Self::VirtualServerGroup => "virtual_server_group",
             Self::VirtualServer => "virtual_server",
             Self::RealServer => "real_server",
             Self::TcpCheck => "TCP_CHECK",

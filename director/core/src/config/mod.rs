@@ -4,7 +4,7 @@
 //! what a distribution would have configured. Everything is resolved here: defaults are filled in, references
 //! checked, bounds held. The rest of the core takes [`Config`] as it is.
 //!
-//! The way: bytes -> tokens (`lex`) -> statements (`tree`) -> values, block by block (`global`, `instance`,
+//! The way: bytes -> tokens (`lex`) -> statements (`tree`) -> values, block by block (`global`, `instance`, `group`,
 //! `service`, `check`, `node`), all driven by the one table of [`keywords`] -> what must be unique (`parse`). All
 //! problems are found in one pass; see [`Diagnostic`].
 //!
@@ -48,6 +48,7 @@ mod block;
 mod check;
 mod diagnostic;
 mod global;
+mod group;
 mod instance;
 pub mod keywords;
 mod lex;
@@ -65,7 +66,7 @@ pub use parse::{Parsed, Source, parse};
 
 pub use crate::check::{Kind as CheckKind, Settings as Check, Url};
 use crate::ipvs::{Dest, DestId, Service, ServiceId};
-use crate::net::{Cidr, IfName, Mac, Name};
+use crate::net::{Cidr, Family, IfName, Mac, Name};
 use crate::time::Duration;
 pub use crate::vrrp::GarpSettings as Garp;
 pub use crate::wire::vrrp::Version;
@@ -206,8 +207,12 @@ impl Router {
 /// One `virtual_server`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VirtualServer {
-    /// Identity.
+    /// The `virtual_server_group` it serves, if any.
+    pub group: Option<Name>,
+    /// Identity; that of the first member, where it serves a group.
     pub id: ServiceId,
+    /// The further members of its group: each is a service of the kernel, all have one pool and one quorum.
+    pub others: Vec<ServiceId>,
     /// What the kernel is told of it.
     pub service: Service,
     /// Real servers, in the order of the file; identities are unique.
@@ -222,10 +227,27 @@ pub struct VirtualServer {
     pub hysteresis: u32,
 }
 
+impl VirtualServer {
+    /// The kernel's services.
+    pub fn ids(&self) -> impl Iterator<Item = ServiceId> {
+        core::iter::once(self.id).chain(self.others.iter().copied())
+    }
+
+    /// What the kernel is told of a service of this family: where a group has both, each client is persistent alone.
+    #[must_use]
+    pub fn service(&self, family: Family) -> Service {
+        let mut service = self.service.clone();
+        if family != self.id.family() {
+            service.granularity = family.bits();
+        }
+        service
+    }
+}
+
 /// One `real_server`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RealServer {
-    /// Identity in the pool.
+    /// Identity in the pool; a service of the kernel has it [`DestId::within`] itself.
     pub id: DestId,
     /// What the kernel is told of it while it is healthy.
     pub dest: Dest,

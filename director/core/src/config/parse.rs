@@ -8,9 +8,9 @@ use super::instance::{self, Instance};
 use super::keywords::{Block, nearest};
 use super::lex::lex;
 use super::read::Reader;
-use super::service;
+use super::service::{self, Groups};
 use super::tree::{Statement, Tree};
-use super::{Config, Node, Router, SyncDaemon, VirtualServer, node};
+use super::{Config, Node, Router, SyncDaemon, VirtualServer, group, node};
 use crate::limits;
 
 /// One file.
@@ -110,7 +110,9 @@ struct Assembly {
     names: BTreeMap<crate::net::Name, (Place, Option<u8>)>,
     vrids: BTreeMap<(crate::net::IfName, u8), Place>,
     addresses: BTreeMap<core::net::IpAddr, Place>,
+    groups: Groups,
     ids: BTreeMap<crate::ipvs::ServiceId, Place>,
+    kernel_services: usize,
     dests: usize,
 }
 
@@ -124,6 +126,7 @@ impl Assembly {
             |reader, word, statement| match word {
                 "global_defs" => self.global.read(reader, statement),
                 "vrrp_instance" => instances.push(statement),
+                "virtual_server_group" => self.group(reader, statement),
                 _ => servers.push(statement),
             },
         );
@@ -251,30 +254,42 @@ impl Assembly {
         if reader.sink.is_full() {
             return;
         }
-        let found = service::read(reader, statement);
-        if let Some(id) = found.id {
-            match self.ids.get(&id) {
-                Some(first) => reader.twice(found.at, &format!("the service {id}"), *first),
-                None => drop(self.ids.insert(id, found.at)),
-            }
+        let found = service::read(reader, statement, &self.groups);
+        let twice = found.ids.iter().find_map(|id| {
+            let first = *self.ids.entry(*id).or_insert(found.at);
+            (first != found.at).then_some((*id, first))
+        });
+        if let Some((id, first)) = twice {
+            reader.twice(found.at, &format!("the service {id}"), first);
         }
         let Some(server) = found.server else { return };
-        if self.services.len() == limits::SERVICES_MAX {
+        let before = (self.kernel_services, self.dests);
+        let pool = server.real_servers.len() + usize::from(server.sorry.is_some());
+        self.kernel_services += found.ids.len();
+        self.dests += pool * found.ids.len();
+        if before.0 <= limits::SERVICES_MAX && self.kernel_services > limits::SERVICES_MAX {
             let message = format!("more than {} services", limits::SERVICES_MAX);
             reader.sink.error(found.at, message);
         }
-        let dests = server.real_servers.len() + usize::from(server.sorry.is_some());
-        let before = self.dests;
-        self.dests += dests;
-        if before <= limits::DESTS_MAX && self.dests > limits::DESTS_MAX {
+        if before.1 <= limits::DESTS_MAX && self.dests > limits::DESTS_MAX {
             let message = format!(
                 "more than {} real servers in all services together",
                 limits::DESTS_MAX
             );
             reader.sink.error(found.at, message);
         }
-        if self.services.len() <= limits::SERVICES_MAX {
+        if self.kernel_services <= limits::SERVICES_MAX {
             self.services.push(server);
+        }
+    }
+
+    fn group(&mut self, reader: &mut Reader<'_, '_>, statement: Statement<'_>) {
+        let Some(group) = group::read(reader, statement) else {
+            return;
+        };
+        match self.groups.get(&group.name) {
+            Some(first) => reader.twice(group.at, &statement.title(), first.at),
+            None => drop(self.groups.insert(group.name.clone(), group)),
         }
     }
 }

@@ -17,7 +17,9 @@ use crate::net::Family;
 /// What the real servers of a service take over from it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pool<'v> {
-    pub(super) id: Option<ServiceId>,
+    /// The services; none when what they are is not known.
+    pub(super) ids: &'v [ServiceId],
+    pub(super) is_group: bool,
     pub(super) forwarding: Forwarding,
     pub(super) weight: Option<u32>,
     pub(super) inhibit_on_failure: bool,
@@ -40,9 +42,14 @@ impl Pool<'_> {
                 continue;
             };
             let at = block.keyword().at;
-            match places.get(&server.id) {
+            // What is one dest in one service of a group must not be two real servers of it.
+            let key = match self.ids.first() {
+                Some(id) => server.id.within(id, server.dest.forwarding),
+                None => server.id,
+            };
+            match places.get(&key) {
                 Some(first) => reader.twice(at, &block.title(), *first),
-                None => drop(places.insert(server.id, at)),
+                None => drop(places.insert(key, at)),
             }
             servers.push(server);
         }
@@ -93,7 +100,8 @@ impl Pool<'_> {
             port: id
                 .map(|id| id.port)
                 .filter(|port| *port != 0)
-                .or_else(|| place.and_then(|(_, port)| port)),
+                .or_else(|| place.and_then(|(_, port)| port))
+                .or_else(|| self.port().filter(|port| *port != 0)),
             timers: timers.or(self.timers),
             virtualhost: virtualhost.as_deref().or(self.virtualhost),
         };
@@ -155,14 +163,17 @@ impl Pool<'_> {
             None => None,
         };
         reader.no_more(words);
-        if self.id.is_some_and(|id| id.family() != Family::of(address)) {
-            reader.wrong(word, "not of the service's address family");
-            return None;
-        }
         Some((address, port))
     }
 
-    /// The identity of a dest: DR sends the packet as it is, so that its port is the service's.
+    /// The port that all services have.
+    fn port(&self) -> Option<u16> {
+        let port = self.ids.first()?.port();
+        self.ids.iter().all(|id| id.port() == port).then_some(port)
+    }
+
+    /// The identity of a dest: only NAT rewrites the port of a packet, so that with other methods it is the
+    /// service's. With a group it is left to each member.
     fn dest(
         &self,
         reader: &mut Reader<'_, '_>,
@@ -171,24 +182,34 @@ impl Pool<'_> {
         address: IpAddr,
         port: Option<u16>,
     ) -> Option<DestId> {
-        let (service_port, is_mark) = match self.id? {
-            ServiceId::Address { port, .. } => (port, false),
-            ServiceId::Fwmark { .. } => (0, true),
-        };
-        let port = port.unwrap_or(service_port);
-        if forwarding == Forwarding::Nat || port == service_port {
-            return Some(DestId { address, port });
+        let first = self.ids.first()?;
+        let at = statement
+            .arguments()
+            .next()
+            .unwrap_or_else(|| statement.keyword());
+        if self.ids.iter().any(|id| id.family() != Family::of(address)) {
+            reader.wrong(at, "not of the service's address family");
+            return None;
         }
+        let id = DestId {
+            address,
+            port: port.unwrap_or(0),
+        };
+        let is_address = |id: &&ServiceId| matches!(id, ServiceId::Address { .. });
+        let mut addresses = self.ids.iter().filter(is_address);
         // With a mark the port only says where the checks go.
-        if !is_mark {
+        let changed = addresses.find(|service| id.within(service, forwarding).port != id.port);
+        if let (Some(service), Some(port)) = (changed, port) {
             let message = format!(
-                "{forwarding} keeps the port of a packet: {service_port} is used, not {port}"
+                "{forwarding} keeps the port of a packet: {} is used, not {port}",
+                service.port()
             );
             reader.sink.warning(statement.keyword().at, message);
         }
-        Some(DestId {
-            address,
-            port: service_port,
+        Some(if self.is_group {
+            id
+        } else {
+            id.within(first, forwarding)
         })
     }
 }

@@ -2,33 +2,38 @@
 
 use core::net::IpAddr;
 use core::str::FromStr;
+use std::collections::BTreeMap;
 
 use super::VirtualServer;
 use super::check::{self, Timers};
 use super::diagnostic::Place;
 use super::global::{LVS_TIMEOUT_MAX, address, byte, required};
-use super::keywords::Block;
+use super::group::{Group, Member};
+use super::keywords::{Block, nearest};
 use super::pool::{Pool, forwarding};
 use super::read::{Reader, decimal};
 use super::tree::{Statement, Word};
 use crate::ipvs::{self, Forwarding, Protocol, Scheduler, Service, ServiceId};
-use crate::net::Family;
+use crate::net::{Family, Name};
 
 /// One `virtual_server` as far as it could be read.
 #[derive(Debug)]
 pub(super) struct Found {
-    /// Its identity and the block.
-    pub(super) id: Option<ServiceId>,
+    /// The identities of its services and the block.
+    pub(super) ids: Vec<ServiceId>,
     pub(super) at: Place,
     /// The whole; none when something is missing, or when it has no real server.
     pub(super) server: Option<VirtualServer>,
 }
 
-/// What a service is known by, before its protocol is.
-#[derive(Clone, Copy, Debug)]
-enum Header {
-    Address(IpAddr, u16),
-    Fwmark(u32),
+/// All groups of the file.
+pub(super) type Groups = BTreeMap<Name, Group>;
+
+/// What a `virtual_server` serves.
+#[derive(Clone, Debug)]
+struct Header<'g> {
+    group: Option<&'g Name>,
+    members: Vec<Member>,
 }
 
 /// The words of a service.
@@ -61,8 +66,9 @@ struct Draft<'t> {
 pub(super) const WEIGHT_MAX: u32 = i32::MAX as u32;
 
 /// Reads one `virtual_server`.
-pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>) -> Found {
-    let header = header(reader, block);
+pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>, groups: &Groups) -> Found {
+    let header = header(reader, block, groups);
+    let group = header.as_ref().and_then(|header| header.group);
     let mut draft = Draft::default();
     reader.each(
         Block::VirtualServer,
@@ -71,10 +77,11 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>) -> Found {
             draft.read(reader, word, statement);
         },
     );
-    let id = draft.id(reader, block, header);
+    let ids = draft.ids(reader, block, header);
     let forwarding = draft.forwarding.unwrap_or(Forwarding::Nat);
     let pool = Pool {
-        id,
+        ids: &ids,
+        is_group: group.is_some(),
         forwarding,
         weight: draft.weight,
         inhibit_on_failure: draft.inhibit_on_failure,
@@ -92,55 +99,75 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>) -> Found {
         .map(|server| u64::from(server.dest.weight))
         .sum();
     let (quorum, hysteresis) = draft.quorum(reader, sum);
-    let service = draft.service(reader, block, id);
+    let service = draft.service(reader, block, &ids);
     let has_pool = !draft.real_servers.is_empty();
-    if !has_pool && id.is_some() {
+    if !has_pool && !ids.is_empty() {
         let message = format!("{} has no `real_server` and is left out", block.title());
         reader.sink.warning(block.keyword().at, message);
     }
-    let server = id
-        .zip(service)
-        .filter(|_| has_pool)
-        .map(|(id, service)| VirtualServer {
-            id,
-            service,
-            real_servers,
-            sorry,
-            sorry_inhibit: draft.sorry_inhibit,
-            quorum,
-            hysteresis,
-        });
+    let server =
+        ids.split_first()
+            .zip(service)
+            .filter(|_| has_pool)
+            .map(|((id, others), service)| VirtualServer {
+                group: group.cloned(),
+                id: *id,
+                others: others.to_vec(),
+                service,
+                real_servers,
+                sorry,
+                sorry_inhibit: draft.sorry_inhibit,
+                quorum,
+                hysteresis,
+            });
     Found {
-        id,
+        ids,
         at: block.keyword().at,
         server,
     }
 }
 
-/// `ADDR [PORT]` or `fwmark N`
-fn header(reader: &mut Reader<'_, '_>, block: Statement<'_>) -> Option<Header> {
+/// `ADDR [PORT]`, `fwmark N` or `group NAME`
+fn header<'g>(
+    reader: &mut Reader<'_, '_>,
+    block: Statement<'_>,
+    groups: &'g Groups,
+) -> Option<Header<'g>> {
     let mut words = block.arguments();
     let Some(first) = words.next() else {
         reader.value(block);
         return None;
     };
-    let header = match first.bytes {
+    let mut group = None;
+    let members = match first.bytes {
         b"fwmark" => {
             let mark = required(reader, first, words.next())?;
-            Header::Fwmark(reader.number_word(mark, b"fwmark", 1..=u32::MAX)?)
+            let mark = reader.number_word(mark, b"fwmark", 1..=u32::MAX)?;
+            vec![Member::Fwmark(mark, None)]
         }
         b"group" => {
-            reader.wrong(first, "groups of virtual servers are not yet supported");
-            return None;
+            let word = required(reader, first, words.next())?;
+            let name: Name = reader.parse_word(word)?;
+            let Some((name, found)) = groups.get_key_value(&name) else {
+                let near = nearest(name.as_str(), groups.keys().map(Name::as_str));
+                let message = format!("there is no `virtual_server_group {name}`");
+                let report = reader.sink.error(word.at, message);
+                if let Some(near) = near {
+                    report.hint(format!("did you mean `{near}`?"));
+                }
+                return None;
+            };
+            group = Some(name);
+            found.members.clone()
         }
         _ => {
             let address = address(reader, first)?;
             let port = words.next().map_or(Some(0), |word| port(reader, word))?;
-            Header::Address(address, port)
+            vec![Member::Address(address, port)]
         }
     };
     reader.no_more(words);
-    Some(header)
+    Some(Header { group, members })
 }
 
 pub(super) fn port(reader: &mut Reader<'_, '_>, word: Word<'_>) -> Option<u16> {
@@ -190,7 +217,10 @@ impl<'t> Draft<'t> {
             }
             "sorry_server_lvs_method" => self.sorry_forwarding = forwarding(reader, statement),
             "virtualhost" => self.virtualhost = check::virtualhost(reader, statement),
-            "ip_family" => self.family = family(reader, statement),
+            "ip_family" => {
+                let word = reader.value(statement);
+                self.family = word.and_then(|word| family(reader, word));
+            }
             "real_server" => self.real_servers.push(statement),
             _ => self.timers.read(reader, word, statement),
         }
@@ -222,59 +252,65 @@ impl<'t> Draft<'t> {
         }
     }
 
-    fn id(
+    /// The identities of the services, in the order of the members.
+    fn ids(
         &self,
         reader: &mut Reader<'_, '_>,
         block: Statement<'_>,
-        header: Option<Header>,
-    ) -> Option<ServiceId> {
-        let at = block.keyword().at;
-        match header? {
-            Header::Fwmark(mark) => {
-                let servers = self
-                    .real_servers
-                    .iter()
-                    .filter_map(|server| server.arguments().next());
-                let text = servers.filter_map(|word| word.text()).next();
-                let family = text
-                    .and_then(|text| IpAddr::from_str(&text).ok())
-                    .map(Family::of);
-                let family = self.family.or(family).unwrap_or(Family::V4);
-                Some(ServiceId::Fwmark { family, mark })
-            }
-            Header::Address(address, port) => {
-                if self
-                    .family
-                    .is_some_and(|family| family != Family::of(address))
-                {
-                    reader
-                        .sink
-                        .error(at, format!("`ip_family` contradicts {}", block.title()));
-                }
-                if port == 0 && !self.is_persistent() {
-                    let message = format!(
-                        "{} has no port, which needs `persistence_timeout`",
-                        block.title()
-                    );
-                    reader
-                        .sink
-                        .error(at, message)
-                        .hint("keepalived would take 360 seconds");
-                }
-                if block.lacks("protocol") {
-                    let message = format!("{} has no `protocol`", block.title());
-                    reader
-                        .sink
-                        .error(at, message)
-                        .hint("keepalived would take UDP");
-                }
-                Some(ServiceId::Address {
+        header: Option<Header<'_>>,
+    ) -> Vec<ServiceId> {
+        let Some(Header { members, .. }) = header else {
+            return Vec::new();
+        };
+        let mut error = |message: &str, hint: &'static str| {
+            let message = format!("{} {message}", block.title());
+            reader.sink.error(block.keyword().at, message).hint(hint);
+        };
+        let addresses = members.iter().filter_map(|member| match member {
+            Member::Address(address, port) => Some((Family::of(*address), *port)),
+            Member::Fwmark(..) => None,
+        });
+        let addresses: Vec<_> = addresses.collect();
+        if let Some(family) = self.family
+            && addresses.iter().any(|(of, _)| *of != family)
+        {
+            error(
+                "has addresses that `ip_family` contradicts",
+                "`ip_family` is for firewall marks",
+            );
+        }
+        if addresses.iter().any(|(_, port)| *port == 0) && !self.is_persistent() {
+            error(
+                "has no port, which needs `persistence_timeout`",
+                "keepalived would take 360 seconds",
+            );
+        }
+        if !addresses.is_empty() && block.lacks("protocol") {
+            error("has no `protocol`", "keepalived would take UDP");
+        }
+        let mark_family = self.family.or_else(|| self.family_of_pool());
+        let id = |member: &Member| {
+            Some(match *member {
+                Member::Fwmark(mark, family) => ServiceId::Fwmark {
+                    family: family.or(mark_family).unwrap_or(Family::V4),
+                    mark,
+                },
+                Member::Address(address, port) => ServiceId::Address {
                     protocol: self.protocol?,
                     address,
                     port,
-                })
-            }
-        }
+                },
+            })
+        };
+        members.iter().filter_map(id).collect()
+    }
+
+    /// The address family of the real servers.
+    fn family_of_pool(&self) -> Option<Family> {
+        let servers = self.real_servers.iter();
+        let words = servers.filter_map(|server| server.arguments().next());
+        let text = words.filter_map(|word| word.text()).next()?;
+        IpAddr::from_str(&text).ok().map(Family::of)
     }
 
     fn is_persistent(&self) -> bool {
@@ -288,7 +324,7 @@ impl<'t> Draft<'t> {
         &self,
         reader: &mut Reader<'_, '_>,
         block: Statement<'_>,
-        id: Option<ServiceId>,
+        ids: &[ServiceId],
     ) -> Option<Service> {
         let at = block.keyword().at;
         for (word, default) in [("lb_algo", "wlc"), ("lb_kind", "NAT")] {
@@ -309,17 +345,28 @@ impl<'t> Draft<'t> {
                 );
             }
         }
-        let id = id?;
+        let first = ids.first()?;
         let mut flags = self.flags;
         if let Some(at) = self.ops {
-            if matches!(id, ServiceId::Address { protocol, .. } if protocol != Protocol::Udp) {
+            let schedules_packets = |id: &ServiceId| match id {
+                ServiceId::Address { protocol, .. } => *protocol == Protocol::Udp,
+                ServiceId::Fwmark { .. } => true,
+            };
+            if !ids.iter().all(schedules_packets) {
                 reader.sink.error(at, "`ops` is for UDP and firewall marks");
             }
             flags |= ipvs::FLAG_ONE_PACKET;
         }
-        let granularity = self
-            .granularity
-            .map(|word| granularity(reader, word, id.family()));
+        let family = first.family();
+        let granularity = self.granularity.map(|word| {
+            if ids.iter().any(|id| id.family() != family) {
+                reader.wrong(
+                    word,
+                    "a group of both address families has no one granularity",
+                );
+            }
+            granularity(reader, word, family)
+        });
         let timeout_s = if self.is_persistent() {
             self.timeout_s.unwrap_or(PERSISTENCE_DEFAULT_S)
         } else {
@@ -328,12 +375,11 @@ impl<'t> Draft<'t> {
         if timeout_s > 0 {
             flags |= ipvs::FLAG_PERSISTENT;
         }
-        let single = if id.family() == Family::V4 { 32 } else { 128 };
         Some(Service {
             scheduler,
             flags,
             timeout_s,
-            granularity: granularity.flatten().unwrap_or(single),
+            granularity: granularity.flatten().unwrap_or_else(|| family.bits()),
         })
     }
 
@@ -401,8 +447,8 @@ fn scheduler(reader: &mut Reader<'_, '_>, statement: Statement<'_>) -> Option<Sc
     Scheduler::from_str(known).ok()
 }
 
-fn family(reader: &mut Reader<'_, '_>, statement: Statement<'_>) -> Option<Family> {
-    let word = reader.value(statement)?;
+/// `inet` or `inet6`
+pub(super) fn family(reader: &mut Reader<'_, '_>, word: Word<'_>) -> Option<Family> {
     match word.bytes {
         b"inet" => Some(Family::V4),
         b"inet6" => Some(Family::V6),
@@ -415,10 +461,10 @@ fn family(reader: &mut Reader<'_, '_>, statement: Statement<'_>) -> Option<Famil
 
 /// A netmask or the length of a prefix.
 fn granularity(reader: &mut Reader<'_, '_>, word: Word<'_>, family: Family) -> Option<u8> {
-    let longest = if family == Family::V4 { 32 } else { 128 };
+    let longest = family.bits();
     if decimal(word.bytes).is_some() {
         return reader
-            .number_word(word, b"persistence_granularity", 1..=longest)
+            .number_word(word, b"persistence_granularity", 1..=longest.into())
             .map(byte);
     }
     let mask = word

@@ -4,7 +4,7 @@ use super::services::{self, State};
 use super::{Director, Slot};
 use crate::check::{self, Health};
 use crate::config::{RealServer, VirtualServer};
-use crate::ipvs::{ActualDest, Counters, DestId, ServiceId};
+use crate::ipvs::{ActualDest, Counters, Dest, DestId, Forwarding, Pool, ServiceId};
 use crate::kernel::Actual;
 use crate::net::Family;
 use crate::status::{
@@ -102,24 +102,26 @@ fn router(slot: &Slot, now: Instant) -> RouterStatus {
 }
 
 fn service(server: &VirtualServer, state: &State, director: &Director) -> ServiceStatus {
-    let actual = director.reconciler.actual().table.0.get(&server.id);
-    let kernel = |id: &DestId| actual.and_then(|pool| pool.dests.get(id));
+    let table = &director.reconciler.actual().table;
+    let pools: Vec<_> = server.ids().map(|id| (id, table.0.get(&id))).collect();
+    let kernel = |id: &DestId, to: &Dest| in_kernel(&pools, *id, to.forwarding);
     let mut dests: Vec<DestStatus> = server
         .real_servers
         .iter()
         .zip(&state.reals)
         .map(|(real, (health, since))| {
-            dest(server, real, *health, *since, kernel(&real.id), director)
+            let had = kernel(&real.id, &real.dest);
+            dest(server, real, *health, *since, had, director)
         })
         .collect();
     if let Some((id, to)) = &server.sorry {
-        let had = kernel(id);
+        let had = kernel(id, to);
         dests.push(DestStatus {
             address: id.address.to_string(),
             port: id.port,
             forwarding: to.forwarding.to_string(),
             weight: to.weight,
-            kernel_weight: had.map(|had| had.dest.weight),
+            kernel_weight: had.weight,
             state: "sorry".to_string(),
             since_us: 0,
             reason: if state.quorum.held() {
@@ -127,23 +129,61 @@ fn service(server: &VirtualServer, state: &State, director: &Director) -> Servic
             } else {
                 "serves: quorum lost".to_string()
             },
-            totals: totals(had.map(|had| had.counters).unwrap_or_default()),
+            totals: had.totals,
         });
     }
     let (protocol, address, port, mark) = identity(&server.id);
     let sum = |sum: Totals, dest: &DestStatus| add(sum, dest.totals);
     ServiceStatus {
+        group: server
+            .group
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        members: u32::try_from(pools.len()).unwrap_or(u32::MAX),
         protocol,
         address,
         port,
         mark,
         scheduler: server.service.scheduler.to_string(),
         persistence_s: server.service.timeout_s,
-        in_kernel: actual.is_some(),
+        in_kernel: pools.iter().all(|(_, pool)| pool.is_some()),
         quorum: state.quorum.held(),
         totals: dests.iter().fold(Totals::default(), sum),
         dests,
     }
+}
+
+/// One dest as the kernel has it in all services of a `virtual_server`.
+#[derive(Clone, Copy, Default)]
+struct InKernel {
+    weight: Option<u32>,
+    totals: Totals,
+}
+
+fn in_kernel(
+    pools: &[(ServiceId, Option<&Pool<ActualDest>>)],
+    dest: DestId,
+    forwarding: Forwarding,
+) -> InKernel {
+    let had = pools
+        .iter()
+        .map(|(id, pool)| pool.and_then(|pool| pool.dests.get(&dest.within(id, forwarding))));
+    let mut all = InKernel::default();
+    for (index, had) in had.enumerate() {
+        let weight = had.map(|had| had.dest.weight);
+        // Where a member lacks it, the others have it in vain.
+        all.weight = if index == 0 {
+            weight
+        } else {
+            all.weight.min(weight)
+        };
+        all.totals = add(
+            all.totals,
+            totals(had.map(|had| had.counters).unwrap_or_default()),
+        );
+    }
+    all
 }
 
 fn dest(
@@ -151,7 +191,7 @@ fn dest(
     real: &RealServer,
     health: Health,
     since: Instant,
-    had: Option<&ActualDest>,
+    had: InKernel,
     director: &Director,
 ) -> DestStatus {
     let checks = &director.services.checks;
@@ -172,11 +212,11 @@ fn dest(
         port: real.id.port,
         forwarding: real.dest.forwarding.to_string(),
         weight: real.dest.weight,
-        kernel_weight: had.map(|had| had.dest.weight),
+        kernel_weight: had.weight,
         state: health.to_string(),
         since_us: since.micros(),
         reason,
-        totals: totals(had.map(|had| had.counters).unwrap_or_default()),
+        totals: had.totals,
     }
 }
 

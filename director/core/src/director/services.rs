@@ -88,10 +88,8 @@ impl Services {
     pub(super) fn adopt(&mut self, now: Instant, table: &Table<ActualDest>) {
         let known = |server: &VirtualServer, real: &RealServer| {
             let pool = table.0.get(&server.id)?;
-            let served = pool
-                .dests
-                .get(&real.id)
-                .is_some_and(|had| had.dest.weight > 0);
+            let id = real.id.within(&server.id, real.dest.forwarding);
+            let served = pool.dests.get(&id).is_some_and(|had| had.dest.weight > 0);
             // A configured weight of 0 tells nothing.
             (real.dest.weight > 0).then_some(if served { Health::Up } else { Health::Down })
         };

@@ -256,8 +256,11 @@ fn more(table: &mut Table, all: usize, shown: usize, what: &str, command: &str) 
     }
 }
 
-/// A service by its identity: `TCP 192.0.2.1:80`, `FWM 7`.
+/// A service by its identity: `TCP 192.0.2.1:80`, `FWM 7`, `TCP group WEB`.
 pub(super) fn name(service: &ServiceStatus) -> String {
+    if !service.group.is_empty() {
+        return format!("{} group {}", service.protocol, service.group);
+    }
     match service.mark {
         0 => format!(
             "{} {}",

@@ -84,6 +84,9 @@ pub(super) fn services(status: &Status) -> String {
 
 fn service_text(service: &ServiceStatus, now_us: u64) -> String {
     let mut facts = vec![service.scheduler.clone()];
+    if service.members > 1 {
+        facts.push(format!("{} services", service.members));
+    }
     if service.persistence_s > 0 {
         facts.push(format!("persistent {} s", service.persistence_s));
     }

@@ -183,6 +183,9 @@ fn stretched(status: &Status, word: &str) -> Status {
     }
     for service in &mut status.services {
         service.address.clone_from(&word);
+        if service.mark == 0 && !service.dests.is_empty() {
+            service.group.clone_from(&word);
+        }
         service.scheduler.clone_from(&word);
         for dest in &mut service.dests {
             *dest = DestStatus {

@@ -47,7 +47,7 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
         "vrrp_script{}* track_file{}* vrrp_track_file{}*",
     ),
     (Keepalived, NotYet, "vrrp_sync_group{}*"),
-    (Keepalived, NotYet, "virtual_server_group{}*"),
+    (Keepalived, Acts, "virtual_server_group{}*"),
     (Keepalived, NotYet, "SSL{}*"),
     (Keepalived, NotYet, "net_namespace_ipvs"),
     (
