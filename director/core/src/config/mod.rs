@@ -57,6 +57,7 @@ mod parse;
 mod pool;
 mod read;
 mod service;
+mod strings;
 mod tree;
 
 use core::net::{IpAddr, Ipv4Addr};

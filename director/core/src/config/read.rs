@@ -1,16 +1,13 @@
-//! Statements to values: the verdict of the keyword table, and the kinds of values that keywords take.
+//! Statements to values: the verdict of the keyword table, and the kinds of values that keywords take (`values`).
 //!
 //! What is wrong is reported where it is found; a reader that answers `None` has said why.
 
-use core::ops::RangeInclusive;
-use core::str::FromStr;
-use std::borrow::Cow;
+mod values;
 
-use super::diagnostic::{Place, Sink, hides, quote};
+use super::diagnostic::{Place, Sink};
 use super::keywords::{self, Block, Braces, Keyword, Mark};
 use super::tree::{Statement, Statements, Word};
-use crate::net::ParseError;
-use crate::time::Duration;
+pub(super) use values::decimal;
 
 /// Reads the statements of both files into the same list of problems.
 pub(super) struct Reader<'r, 'a> {
@@ -214,177 +211,6 @@ impl<'r, 'a> Reader<'r, 'a> {
         is_variable
     }
 
-    /// The keyword's value: the first word after it. Further words are reported.
-    pub(super) fn value<'t>(&mut self, statement: Statement<'t>) -> Option<Word<'t>> {
-        let mut arguments = statement.arguments();
-        let value = arguments.next();
-        if value.is_none() {
-            let word = statement.keyword();
-            self.sink
-                .error(word.at, format!("{} needs a value", word.quoted()));
-        }
-        if keywords::is_secret(statement.keyword().bytes) {
-            self.one_secret(statement, arguments.next());
-        } else {
-            self.no_more(arguments);
-        }
-        value
-    }
-
-    /// A second word after a secret, which is not quoted in the message: it may well be a part of it.
-    fn one_secret(&mut self, statement: Statement<'_>, second: Option<Word<'_>>) {
-        let Some(word) = second else { return };
-        let name = statement.keyword().quoted();
-        if keywords::find(self.block, word.bytes).is_some() {
-            self.no_more(core::iter::once(word));
-        } else {
-            let message = format!("{name} is one word; what follows it is ignored");
-            self.sink
-                .warning(word.at, message)
-                .hint("put a text with blanks in quotes");
-        }
-    }
-
-    /// Reports the first word that a statement has too many.
-    pub(super) fn no_more<'t>(&mut self, mut arguments: impl Iterator<Item = Word<'t>>) {
-        let Some(word) = arguments.next() else { return };
-        let name = word.quoted();
-        if keywords::find(self.block, word.bytes).is_some() {
-            let message =
-                format!("{name} is on the line of another statement and would be ignored");
-            self.sink.error(word.at, message).hint(ONE_LINE);
-        } else {
-            let message = format!("{name} is one word too many and ignored");
-            let report = self.sink.warning(word.at, message);
-            if word.bytes.starts_with(b"//") {
-                report.hint(COMMENTS);
-            }
-        }
-    }
-
-    /// A value as text.
-    pub(super) fn text<'t>(&mut self, statement: Statement<'t>) -> Option<Cow<'t, str>> {
-        let word = self.value(statement)?;
-        self.utf8(word)
-    }
-
-    /// A word as text.
-    pub(super) fn utf8<'t>(&mut self, word: Word<'t>) -> Option<Cow<'t, str>> {
-        let text = word.text();
-        if text.is_none() {
-            self.wrong(word, "not UTF-8 text");
-        }
-        text
-    }
-
-    /// A value of a type that can be read from text.
-    pub(super) fn parse<T: FromStr<Err = ParseError>>(
-        &mut self,
-        statement: Statement<'_>,
-    ) -> Option<T> {
-        let word = self.value(statement)?;
-        self.parse_word(word)
-    }
-
-    /// A word of a type that can be read from text.
-    pub(super) fn parse_word<T: FromStr<Err = ParseError>>(&mut self, word: Word<'_>) -> Option<T> {
-        let text = self.utf8(word)?;
-        // Names end up in the log and on consoles.
-        if text.chars().any(hides) {
-            self.wrong(word, "it has characters that can't be seen");
-            return None;
-        }
-        text.parse()
-            .map_err(|error: ParseError| self.wrong(word, error))
-            .ok()
-    }
-
-    /// A decimal number in a range.
-    pub(super) fn number(
-        &mut self,
-        statement: Statement<'_>,
-        range: RangeInclusive<u32>,
-    ) -> Option<u32> {
-        let word = self.value(statement)?;
-        let name = statement.keyword();
-        self.number_word(word, name.bytes, range)
-    }
-
-    /// A word that is a decimal number in a range; `name` is what it is the number of.
-    pub(super) fn number_word(
-        &mut self,
-        word: Word<'_>,
-        name: &[u8],
-        range: RangeInclusive<u32>,
-    ) -> Option<u32> {
-        let value = decimal(word.bytes).and_then(|value| u32::try_from(value).ok());
-        let value = value.filter(|value| range.contains(value));
-        if value.is_none() {
-            let (low, high) = (range.start(), range.end());
-            self.wrong(
-                word,
-                format!("{} is a number from {low} to {high}", quote(name)),
-            );
-        }
-        value
-    }
-
-    /// Seconds with at most six decimals, in a range.
-    pub(super) fn timer(
-        &mut self,
-        statement: Statement<'_>,
-        range: RangeInclusive<Duration>,
-    ) -> Option<Duration> {
-        let word = self.value(statement)?;
-        let name = statement.keyword().quoted();
-        let Some((value, exact)) = seconds(word.bytes) else {
-            self.wrong(
-                word,
-                format!("{name} is a time in seconds, such as 5 or 0.5"),
-            );
-            return None;
-        };
-        if !range.contains(&value) {
-            let (low, high) = (range.start().as_secs_f64(), range.end().as_secs_f64());
-            self.wrong(
-                word,
-                format!("{name} is a time from {low} to {high} seconds"),
-            );
-            return None;
-        }
-        if !exact {
-            self.sink.warning(
-                word.at,
-                "a time has at most six decimals; the rest is left out",
-            );
-        }
-        Some(value)
-    }
-
-    /// A flag with an optional value; without one it is true.
-    pub(super) fn flag(&mut self, statement: Statement<'_>) -> Option<bool> {
-        statement.arguments().next().map_or(Some(true), |_| {
-            let word = self.value(statement)?;
-            match word.bytes {
-                b"on" | b"true" | b"yes" => Some(true),
-                b"off" | b"false" | b"no" => Some(false),
-                _ => {
-                    self.wrong(word, "not one of on, off, true, false, yes, no");
-                    None
-                }
-            }
-        })
-    }
-
-    /// A flag without a value. Keepalived takes it as set whatever follows, so a value is pointed out.
-    pub(super) fn bare(&mut self, statement: Statement<'_>) {
-        if let Some(word) = statement.arguments().next() {
-            let name = statement.keyword().quoted();
-            let message = format!("{name} takes no value: it is on, whatever follows");
-            self.sink.warning(word.at, message);
-        }
-    }
-
     /// Reports that something was already there.
     pub(super) fn twice(&mut self, at: Place, what: &str, first: Place) {
         let line = self.sink.line(first);
@@ -413,34 +239,4 @@ fn belongs(block: Block, word: &[u8]) -> Option<String> {
     } else {
         format!("it belongs in `{}`", home.word())
     })
-}
-
-/// A decimal number without sign.
-pub(super) fn decimal(bytes: &[u8]) -> Option<u64> {
-    if bytes.is_empty() || !bytes.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    core::str::from_utf8(bytes).ok()?.parse().ok()
-}
-
-/// Seconds with decimals, and whether six decimals were enough to hold them.
-fn seconds(bytes: &[u8]) -> Option<(Duration, bool)> {
-    let mut parts = bytes.splitn(2, |byte| *byte == b'.');
-    let (whole, fraction) = (parts.next()?, parts.next());
-    let digits = fraction.unwrap_or_default();
-    if whole.is_empty() && digits.is_empty() {
-        return None;
-    }
-    let whole = if whole.is_empty() { 0 } else { decimal(whole)? };
-    if !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let mut micros = 0;
-    for place in 0..6 {
-        let digit = digits.get(place).map_or(0, |digit| u64::from(digit - b'0'));
-        micros = micros * 10 + digit;
-    }
-    let exact = digits.iter().skip(6).all(|digit| *digit == b'0');
-    let whole = whole.checked_mul(1_000_000)?;
-    Some((Duration::from_micros(whole.checked_add(micros)?), exact))
 }

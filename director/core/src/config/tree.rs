@@ -4,11 +4,12 @@
 //! that neither reading nor dropping it recurses, however deep a hostile file nests. A missing or superfluous `}` is
 //! found where the keywords stop to fit, said once, and repaired, so that one mistake is one message.
 
-use std::borrow::Cow;
+mod statement;
 
 use super::diagnostic::{Place, Sink, quote};
-use super::keywords::{self, Block, Braces, Keyword, keywords};
+use super::keywords::{self, Block, Braces, keywords};
 use super::lex::{Kind, Token};
+pub(super) use statement::{Statement, Statements, Word};
 
 /// The statements of one source.
 #[derive(Debug)]
@@ -32,147 +33,6 @@ struct Node {
     block: bool,
     /// The file ends before the block does.
     cut: bool,
-}
-
-/// One word with its place.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Word<'t> {
-    /// As written, without quotes.
-    pub(super) bytes: &'t [u8],
-    /// Its first byte.
-    pub(super) at: Place,
-    escaped: bool,
-}
-
-impl<'t> Word<'t> {
-    /// The word without the backslashes of `\#` and `\!`.
-    pub(super) fn unescaped(&self) -> Cow<'t, [u8]> {
-        if !self.escaped {
-            return Cow::Borrowed(self.bytes);
-        }
-        let next = self.bytes.iter().skip(1).map(Some).chain([None]);
-        let kept = self.bytes.iter().zip(next);
-        let kept =
-            kept.filter(|(byte, next)| **byte != b'\\' || !matches!(next, Some(b'#' | b'!')));
-        Cow::Owned(kept.map(|(byte, _)| *byte).collect())
-    }
-
-    /// The same as text; none when it is not UTF-8.
-    pub(super) fn text(&self) -> Option<Cow<'t, str>> {
-        match self.unescaped() {
-            Cow::Borrowed(bytes) => core::str::from_utf8(bytes).ok().map(Cow::Borrowed),
-            Cow::Owned(bytes) => String::from_utf8(bytes).ok().map(Cow::Owned),
-        }
-    }
-
-    /// In backquotes, for a message.
-    pub(super) fn quoted(&self) -> String {
-        quote(self.bytes)
-    }
-}
-
-/// One statement of a tree.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Statement<'t> {
-    tree: &'t Tree<'t>,
-    index: usize,
-    node: Node,
-}
-
-impl<'t> Statement<'t> {
-    /// The keyword; the opening brace when there is none.
-    pub(super) fn keyword(&self) -> Word<'t> {
-        self.tree.word(to_usize(self.node.first))
-    }
-
-    /// A block without a keyword.
-    pub(super) fn is_anonymous(&self) -> bool {
-        self.node.words == 0
-    }
-
-    /// The keyword's entry, when it belongs into the block that it stands in.
-    pub(super) fn entry(&self) -> Option<(usize, &'static Keyword)> {
-        let index = usize::from(self.node.keyword.checked_sub(1)?);
-        Some((index, keywords().get(index)?))
-    }
-
-    /// The words after the keyword.
-    pub(super) fn arguments(&self) -> impl Iterator<Item = Word<'t>> + use<'t> {
-        let tree = self.tree;
-        let first = to_usize(self.node.first);
-        (first + 1..first + to_usize(self.node.words)).map(move |index| tree.word(index))
-    }
-
-    /// All words.
-    pub(super) fn words(&self) -> impl Iterator<Item = Word<'t>> + use<'t> {
-        core::iter::once(self.keyword()).chain(self.arguments())
-    }
-
-    /// Has `{ .. }`.
-    pub(super) fn has_block(&self) -> bool {
-        self.node.block
-    }
-
-    /// The statements of its block.
-    pub(super) fn children(&self) -> Statements<'t> {
-        Statements {
-            tree: self.tree,
-            next: self.index + 1,
-            end: to_usize(self.node.end),
-        }
-    }
-
-    /// The file ends before the block does: it is not known what it lacks.
-    pub(super) fn is_cut(&self) -> bool {
-        self.node.cut
-    }
-
-    /// The block is whole and has no such keyword.
-    pub(super) fn lacks(&self, canonical: &str) -> bool {
-        let mut entries = self.children().filter_map(|child| child.entry());
-        !self.is_cut() && !entries.any(|(_, keyword)| keyword.canonical == canonical)
-    }
-
-    /// Its words in backquotes, for a message.
-    pub(super) fn title(&self) -> String {
-        let mut title = Vec::new();
-        for word in self.words() {
-            if !title.is_empty() {
-                title.push(b' ');
-            }
-            title.extend_from_slice(word.bytes.get(..200).unwrap_or(word.bytes));
-            if title.len() > 200 {
-                break;
-            }
-        }
-        quote(&title)
-    }
-}
-
-/// Statements of one block.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Statements<'t> {
-    tree: &'t Tree<'t>,
-    next: usize,
-    end: usize,
-}
-
-impl<'t> Iterator for Statements<'t> {
-    type Item = Statement<'t>;
-
-    fn next(&mut self) -> Option<Statement<'t>> {
-        if self.next >= self.end {
-            return None;
-        }
-        let index = self.next;
-        let node = *self.tree.nodes.get(index)?;
-        self.next = to_usize(node.end).max(index + 1);
-        Some(Statement {
-            tree: self.tree,
-            index,
-            node,
-        })
-    }
 }
 
 impl<'a> Tree<'a> {
