@@ -1,6 +1,7 @@
 //! What the core wants done, done.
 
 use core::net::Ipv4Addr;
+use std::io;
 
 use director_core::check;
 use director_core::director::{Input, OpId, Output};
@@ -93,19 +94,44 @@ impl Shell {
         match action {
             check::Action::Connect { target } => {
                 let token = Key::Probe(id).token();
-                if let Err(error) = self.probes.connect(self.poll.registry(), token, id, target) {
-                    let errno = error.raw_os_error().unwrap_or(libc::EIO);
-                    self.core.handle(
-                        self.now,
-                        Input::Probe {
-                            id,
-                            io: check::Io::Failed(errno),
-                        },
-                    );
-                }
+                let begun = self.probes.connect(self.poll.registry(), token, id, target);
+                self.note_failure(id, begun);
             }
             check::Action::Send { bytes } => self.probes.send(id, bytes),
-            check::Action::Close => self.probes.close(id),
+            check::Action::Run(program) => {
+                let begun = self.programs.run(id, &program);
+                self.note_failure(id, begun);
+            }
+            check::Action::Close => {
+                self.probes.close(id);
+                self.programs.close(self.now, id);
+            }
+        }
+    }
+
+    /// Tells the core of an attempt that this node could not even begin.
+    fn note_failure(&mut self, id: check::Id, begun: io::Result<()>) {
+        if let Err(error) = begun {
+            let io = check::Io::Failed(error.raw_os_error().unwrap_or(libc::EIO));
+            self.core.handle(self.now, Input::Probe { id, io });
+        }
+    }
+
+    /// A program may have ended.
+    pub(crate) fn serve_program(&mut self, id: check::Id) {
+        if let Some(exit) = self.programs.progress(id) {
+            let io = check::Io::Exited(exit);
+            self.feed(Input::Probe { id, io });
+        }
+    }
+
+    /// Programs have been started, or could not be.
+    pub(crate) fn collect_programs(&mut self) {
+        let token = |id| Key::Program(id).token();
+        let failed = self.programs.collect(self.now, self.poll.registry(), token);
+        for (id, errno) in failed {
+            let io = check::Io::Failed(errno);
+            self.feed(Input::Probe { id, io });
         }
     }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use director_core::config::{Config, Parsed, Severity, Source, parse};
 use director_core::limits::CONFIG_BYTES_MAX;
 
+use crate::exec;
 use crate::proto::{CHECKED_LINES_MAX, Checked, File};
 
 /// Where the files are.
@@ -144,6 +145,11 @@ impl Files {
         fs::rename(&new, path)
     }
 
+    /// Where further files of the configuration are.
+    pub(crate) fn folder(&self) -> &Path {
+        self.keepalived.parent().unwrap_or_else(|| Path::new("/"))
+    }
+
     fn path(&self, file: File) -> &Path {
         match file {
             File::Keepalived => &self.keepalived,
@@ -166,7 +172,7 @@ impl Files {
             self.path(File::Keepalived).to_string_lossy(),
             self.path(File::Router).to_string_lossy(),
         );
-        let parsed = parse(
+        let mut parsed = parse(
             keepalived.as_deref().map(|bytes| Source {
                 name: &first,
                 bytes,
@@ -176,6 +182,7 @@ impl Files {
                 bytes,
             }),
         );
+        parsed.require(|path| exec::absent(self.folder(), path));
         Loaded { parsed, unreadable }
     }
 

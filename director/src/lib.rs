@@ -9,6 +9,7 @@
 //! | [`run`](mod@run), `effects`, `answer` | the loop, the core's outputs, the requests of operators |
 //! | [`kernel`] | links, addresses, routes (rtnetlink), services and dests (generic netlink) |
 //! | [`sock`] | adverts, announcements, the checks' connections |
+//! | [`exec`] | programs of the operator's |
 //! | `ctl`, [`frame`], [`proto`] | the control socket and what is said there |
 //! | `files`, `process`, [`signal`], [`clock`] | configuration files, priority and figures, signals, time |
 #![warn(missing_docs)]
@@ -17,6 +18,7 @@ mod answer;
 pub mod clock;
 mod ctl;
 mod effects;
+pub mod exec;
 mod files;
 pub mod frame;
 pub mod kernel;

@@ -53,3 +53,10 @@ pub const FILES_MAX: u64 = director_core::limits::PROBES_OPEN_MAX as u64 + 1024;
 /// Real-time priority (1..=99): above ordinary programs, below the kernel's own interrupt threads at 50. A loop that
 /// spins leaves the others what the kernel keeps for them (sched_rt_runtime_us), and PID 1 misses its beat.
 pub const PRIORITY: i32 = 40;
+
+/// Programs that run, those that were told to end included; the core lets fewer run, so that one that takes its time
+/// to end keeps nobody out.
+pub const PROGRAMS_MAX: usize = 2 * director_core::limits::PROGRAMS_MAX;
+
+/// How long a program that was told to end (SIGTERM) may take.
+pub const PROGRAM_KILL_AFTER: Duration = Duration::from_secs(2);

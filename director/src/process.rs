@@ -75,6 +75,23 @@ fn take_priority() -> io::Result<()> {
     }
 }
 
+/// Makes this thread an ordinary one: it must never go before the loop, and what it starts inherits that.
+pub(crate) fn give_up_priority() {
+    let parameter = zeroed();
+    // SAFETY: the kernel reads one sched_param, which outlives the call; 0 is this thread.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_sched_setscheduler,
+            0,
+            libc::SCHED_OTHER,
+            &raw const parameter,
+        )
+    };
+    if result < 0 {
+        log::warn!("priority of a thread: {}", io::Error::last_os_error());
+    }
+}
+
 /// musl's structure has more fields than glibc's; all of them are numbers.
 fn zeroed() -> libc::sched_param {
     // SAFETY: a sched_param is made of integers, for which zero is a value.

@@ -15,6 +15,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::ops::Bound;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use director_core::config::Config;
 use director_core::director::{Command, Director, Input};
@@ -22,10 +23,11 @@ use director_core::event::Level;
 use director_core::net::Ifindex;
 use director_core::time::{Duration, Instant, earliest};
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll};
+use mio::{Events, Interest, Poll, Waker};
 use signal_hook_mio::v1_0::Signals;
 
 use crate::ctl::{Ctl, Received};
+use crate::exec::Programs;
 use crate::files::{Files, Loaded};
 use crate::kernel::Kernel;
 use crate::kernel::monitor::Monitor;
@@ -46,6 +48,8 @@ pub struct Options {
     pub router: PathBuf,
     /// Where the control socket is made.
     pub socket: PathBuf,
+    /// A binary that has the role [`crate::exec::launch::ROLE`]: this one, for all but tests.
+    pub launcher: PathBuf,
 }
 
 /// Why a director could not start, or go on.
@@ -96,6 +100,7 @@ pub(crate) struct Shell {
     pub(crate) vrrp: VrrpSockets,
     pub(crate) arp: ArpSender,
     pub(crate) probes: Probes,
+    pub(crate) programs: Programs,
     signals: Signals,
     pub(crate) ctl: Ctl,
     pub(crate) files: Files,
@@ -146,6 +151,9 @@ impl Shell {
             node,
             ..Config::default()
         });
+        let waker = on("epoll", Waker::new(registry, Key::Worker.token()))?;
+        let folder = files.folder().to_path_buf();
+        let programs = Programs::new(options.launcher.clone(), folder, Arc::new(waker));
         let mut kernel = on("rtnetlink", Kernel::open())?;
         kernel.set_timeouts(config.timeouts);
         process::name_node(config.node.hostname.as_deref());
@@ -159,6 +167,7 @@ impl Shell {
             vrrp: VrrpSockets::default(),
             arp: on("packet socket", ArpSender::open())?,
             probes: Probes::default(),
+            programs,
             signals,
             ctl,
             files,
@@ -192,6 +201,7 @@ impl Shell {
         self.serve_ready(started)?;
         // 7: each input above was followed by all that the core wanted, and its events went to the log.
         self.ctl.drop_stalled(self.now);
+        self.programs.handle_timeout(self.now);
         self.process.end_turn(started, clock::now()); // 8: figures, and the beat for PID 1
         Ok(())
     }
@@ -206,6 +216,7 @@ impl Shell {
             self.kernel.next_read(),
             self.ctl.next_timeout(),
             self.process.next_beat(),
+            self.programs.next_timeout(),
         ];
         let next = others.into_iter().fold(core, earliest)?;
         Some(next.since(clock::now()))
@@ -305,6 +316,8 @@ impl Shell {
         match key {
             Key::Vrrp(ifindex) => return Ok(self.read_adverts_of(ifindex)),
             Key::Probe(id) => return Ok(self.serve_probe(id)),
+            Key::Program(id) => self.serve_program(id),
+            Key::Worker => self.collect_programs(),
             Key::Client(number) => return Ok(self.serve_client(number)),
             Key::Listener => self.ctl.accept(self.poll.registry(), self.now),
             Key::Monitor => self.serve_monitor()?,

@@ -19,6 +19,10 @@ pub(crate) enum Key {
     Client(u32),
     /// The socket of a check.
     Probe(check::Id),
+    /// The program of a check.
+    Program(check::Id),
+    /// The thread that starts programs.
+    Worker,
 }
 
 const VRRP: usize = 1;
@@ -27,6 +31,8 @@ const SIGNALS: usize = 3;
 const LISTENER: usize = 4;
 const CLIENT: usize = 5;
 const PROBE: usize = 6;
+const PROGRAM: usize = 7;
+const WORKER: usize = 8;
 
 /// The kind stands in the upper four bits, a check's generation in the 32 below, its index in the rest.
 const KIND_SHIFT: u32 = 60;
@@ -44,10 +50,9 @@ impl Key {
             Self::Signals => (SIGNALS, 0),
             Self::Listener => (LISTENER, 0),
             Self::Client(number) => (CLIENT, number as usize),
-            Self::Probe(id) => (
-                PROBE,
-                (id.generation as usize) << GENERATION_SHIFT | id.index as usize,
-            ),
+            Self::Probe(id) => (PROBE, number_of(id)),
+            Self::Program(id) => (PROGRAM, number_of(id)),
+            Self::Worker => (WORKER, 0),
         };
         Token(kind << KIND_SHIFT | number)
     }
@@ -60,12 +65,22 @@ impl Key {
             SIGNALS => Self::Signals,
             LISTENER => Self::Listener,
             CLIENT => Self::Client(number as u32),
-            PROBE => Self::Probe(check::Id {
-                index: (number & INDEX_MASK) as u32,
-                generation: (number >> GENERATION_SHIFT) as u32,
-            }),
+            PROBE => Self::Probe(id_of(number)),
+            PROGRAM => Self::Program(id_of(number)),
+            WORKER => Self::Worker,
             _ => return None,
         })
+    }
+}
+
+const fn number_of(id: check::Id) -> usize {
+    (id.generation as usize) << GENERATION_SHIFT | id.index as usize
+}
+
+const fn id_of(number: usize) -> check::Id {
+    check::Id {
+        index: (number & INDEX_MASK) as u32,
+        generation: (number >> GENERATION_SHIFT) as u32,
     }
 }
 
@@ -86,6 +101,8 @@ mod tests {
             Key::Listener,
             Key::Client(u32::MAX),
             Key::Probe(id),
+            Key::Program(id),
+            Key::Worker,
         ] {
             assert_eq!(Key::of(key.token()), Some(key));
         }

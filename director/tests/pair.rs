@@ -33,6 +33,7 @@ fn as_a_director() {
         keepalived: folder.join("keepalived.conf"),
         router: folder.join("router.conf"),
         socket: folder.join("socket"),
+        launcher: PathBuf::from("/proc/self/exe"),
     };
     let log = File::create(folder.join("log")).unwrap();
     let target = env_logger::Target::Pipe(Box::new(log));

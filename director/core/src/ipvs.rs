@@ -52,6 +52,9 @@ impl fmt::Display for Protocol {
     }
 }
 
+/// Weights as the kernel takes them: a positive `int`.
+pub const WEIGHT_MAX: u32 = i32::MAX as u32;
+
 /// What identifies a service to the kernel: AF+PROTOCOL+ADDR+PORT or AF+FWMARK.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum ServiceId {

@@ -95,6 +95,16 @@ pub const CHECKS_MAX: usize = DESTS_MAX;
 /// (INR_OPEN_MAX, 4096). Further checks wait their turn, the longest waiting first.
 pub const PROBES_OPEN_MAX: usize = 2048;
 
+/// Programs of the operator's that run at once; further ones wait their turn, the longest waiting first. Each is a
+/// process: more of them would take the processor from the director.
+pub const PROGRAMS_MAX: usize = 32;
+
+/// Programs and other files that a configuration names: one for each check of the largest pools that use them.
+pub const NEEDS_MAX: usize = 10_000;
+
+/// Arguments of such a program.
+pub const PROGRAM_ARGUMENTS_MAX: usize = 64;
+
 /// Shortest interval and timeout of a check: anything faster is load, not a check.
 pub const CHECK_STEP_MIN: Duration = Duration::from_millis(10);
 

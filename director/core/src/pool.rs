@@ -14,17 +14,21 @@ pub struct Quorum {
 impl Quorum {
     /// The quorum at the start: held only when it could be gained.
     #[must_use]
-    pub fn new(server: &VirtualServer, healthy: impl Fn(usize) -> bool) -> Self {
+    pub fn new(server: &VirtualServer, standing: impl Fn(usize) -> Option<u32>) -> Self {
         Self {
-            held: weight(server, healthy) >= gain(server),
+            held: weight(server, standing) >= gain(server),
         }
     }
 
     /// Judges again after a change; says whether it turned.
     ///
     /// Lost when the healthy weight is 0 or below `quorum - hysteresis`, gained at `quorum + hysteresis`.
-    pub fn judge(&mut self, server: &VirtualServer, healthy: impl Fn(usize) -> bool) -> bool {
-        let weight = weight(server, healthy);
+    pub fn judge(
+        &mut self,
+        server: &VirtualServer,
+        standing: impl Fn(usize) -> Option<u32>,
+    ) -> bool {
+        let weight = weight(server, standing);
         let keep = u64::from(server.quorum.saturating_sub(server.hysteresis));
         let held = if self.held {
             weight > 0 && weight >= keep
@@ -46,14 +50,11 @@ fn gain(server: &VirtualServer) -> u64 {
     (u64::from(server.quorum) + u64::from(server.hysteresis)).max(1)
 }
 
-/// Sum of the weights of the healthy real servers; `healthy` takes their index.
-pub fn weight(server: &VirtualServer, healthy: impl Fn(usize) -> bool) -> u64 {
-    let alive = server
-        .real_servers
-        .iter()
-        .enumerate()
-        .filter(|(index, _)| healthy(*index));
-    alive.map(|(_, real)| u64::from(real.dest.weight)).sum()
+/// Sum of the weights of the healthy real servers; `standing` takes their index and tells the weight that is in force,
+/// or none for one that is not healthy.
+pub fn weight(server: &VirtualServer, standing: impl Fn(usize) -> Option<u32>) -> u64 {
+    let alive = (0..server.real_servers.len()).filter_map(standing);
+    alive.map(u64::from).sum()
 }
 
 /// The dests that the kernel is to have for one service.
@@ -64,12 +65,12 @@ pub fn weight(server: &VirtualServer, healthy: impl Fn(usize) -> bool) -> u64 {
 pub fn dests(
     server: &VirtualServer,
     quorum: Quorum,
-    healthy: impl Fn(usize) -> bool,
+    standing: impl Fn(usize) -> Option<u32>,
 ) -> BTreeMap<DestId, Dest> {
     let sorry_serves = server.sorry.is_some() && !quorum.held();
     let mut dests = BTreeMap::new();
     for (index, real) in server.real_servers.iter().enumerate() {
-        if let Some(dest) = dest(real, healthy(index) && !sorry_serves) {
+        if let Some(dest) = dest(real, standing(index).filter(|_| !sorry_serves)) {
             dests.insert(real.id, dest);
         }
     }
@@ -83,15 +84,12 @@ pub fn dests(
     dests
 }
 
-fn dest(real: &RealServer, serves: bool) -> Option<Dest> {
-    if serves {
-        Some(real.dest)
-    } else {
-        real.inhibit_on_failure.then_some(Dest {
-            weight: 0,
-            ..real.dest
-        })
-    }
+fn dest(real: &RealServer, serves: Option<u32>) -> Option<Dest> {
+    let weight = serves.or_else(|| real.inhibit_on_failure.then_some(0))?;
+    Some(Dest {
+        weight,
+        ..real.dest
+    })
 }
 
 #[cfg(test)]
@@ -145,17 +143,30 @@ mod tests {
         }
     }
 
+    /// Up are those that the function says, with their configured weights.
+    fn up(server: &VirtualServer, up: impl Fn(usize) -> bool) -> impl Fn(usize) -> Option<u32> {
+        let weights: Vec<u32> = server
+            .real_servers
+            .iter()
+            .map(|real| real.dest.weight)
+            .collect();
+        move |index| up(index).then(|| weights[index])
+    }
+
     #[test]
     fn a_failed_server_leaves_and_an_inhibited_one_stays_at_weight_0() {
         let mut server = server(&[1, 2]);
-        let quorum = Quorum::new(&server, |_| true);
+        let quorum = Quorum::new(&server, up(&server, |_| true));
         assert_eq!(
-            dests(&server, quorum, |index| index == 0),
+            dests(&server, quorum, up(&server, |index| index == 0)),
             BTreeMap::from([(id(0), to(1))])
         );
         server.real_servers[1].inhibit_on_failure = true;
         let expected = BTreeMap::from([(id(0), to(1)), (id(1), to(0))]);
-        assert_eq!(dests(&server, quorum, |index| index == 0), expected);
+        assert_eq!(
+            dests(&server, quorum, up(&server, |index| index == 0)),
+            expected
+        );
     }
 
     #[test]
@@ -163,36 +174,51 @@ mod tests {
         let mut server = server(&[1, 1]);
         server.quorum = 2;
         server.sorry = Some((id(9), to(1)));
-        let mut quorum = Quorum::new(&server, |_| true);
+        let mut quorum = Quorum::new(&server, up(&server, |_| true));
         assert!(quorum.held());
-        assert!(quorum.judge(&server, |index| index == 0));
+        assert!(quorum.judge(&server, up(&server, |index| index == 0)));
         assert_eq!(
-            dests(&server, quorum, |index| index == 0),
+            dests(&server, quorum, up(&server, |index| index == 0)),
             BTreeMap::from([(id(9), to(1))])
         );
-        assert!(quorum.judge(&server, |_| true));
-        assert_eq!(dests(&server, quorum, |_| true).len(), 2);
+        assert!(quorum.judge(&server, up(&server, |_| true)));
+        assert_eq!(dests(&server, quorum, up(&server, |_| true)).len(), 2);
         server.sorry_inhibit = true;
-        assert_eq!(dests(&server, quorum, |_| true)[&id(9)].weight, 0);
+        assert_eq!(
+            dests(&server, quorum, up(&server, |_| true))[&id(9)].weight,
+            0
+        );
     }
 
     #[test]
     fn without_a_sorry_server_the_healthy_ones_serve_below_the_quorum() {
         let mut server = server(&[1, 1]);
         server.quorum = 2;
-        let quorum = Quorum::new(&server, |index| index == 1);
+        let quorum = Quorum::new(&server, up(&server, |index| index == 1));
         assert!(!quorum.held());
         assert_eq!(
-            dests(&server, quorum, |index| index == 1),
+            dests(&server, quorum, up(&server, |index| index == 1)),
             BTreeMap::from([(id(1), to(1))])
         );
+    }
+
+    #[test]
+    fn the_weight_in_force_is_what_counts() {
+        let mut server = server(&[1, 2]);
+        server.quorum = 9;
+        let told = |index| Some(if index == 0 { 8 } else { 0 });
+        assert_eq!(weight(&server, told), 8);
+        let quorum = Quorum::new(&server, told);
+        assert!(!quorum.held());
+        let expected = BTreeMap::from([(id(0), to(8)), (id(1), to(0))]);
+        assert_eq!(dests(&server, quorum, told), expected);
     }
 
     #[test]
     fn hysteresis_keeps_a_quorum_longer_than_it_lets_it_be_gained() {
         let mut server = server(&[1, 1, 1, 1]);
         (server.quorum, server.hysteresis) = (3, 1);
-        let up = |count: usize| move |index: usize| index < count;
+        let up = |count: usize| up(&server, move |index| index < count);
         let mut quorum = Quorum::new(&server, up(3));
         assert!(!quorum.held(), "gained only at 4");
         assert!(quorum.judge(&server, up(4)) && quorum.held());

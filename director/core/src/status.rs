@@ -173,7 +173,7 @@ pub struct DestStatus {
 /// One check.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CheckStatus {
-    /// `TCP` or `HTTP`.
+    /// As `TCP` or `MISC`: the keyword of keepalived.conf without its ending.
     pub kind: String,
     /// Address and port that are asked.
     pub target: String,
@@ -199,6 +199,14 @@ pub struct CheckStatus {
     pub interval_ms: u32,
     /// Longest run, in milliseconds.
     pub timeout_ms: u32,
+    /// Successes in a row that bring a server back.
+    pub rise: u32,
+    /// Failures in a row that take a server out.
+    pub fall: u32,
+    /// Longest time from the moment that a server falls silent until it is out, in milliseconds.
+    pub detection_ms: u32,
+    /// The number that the server's weight follows, of a check that tells one.
+    pub value: Option<i64>,
 }
 
 /// One interface.

@@ -70,6 +70,14 @@ fn around(block: Block, word: &str) -> (String, String) {
             };
             (format!("{server}HTTP_GET {{\n{url}"), "}\n}\n}\n")
         }
+        Block::MiscCheck => {
+            let path = if word == "misc_path" {
+                ""
+            } else {
+                "misc_path /bin/true\n"
+            };
+            (format!("{server}MISC_CHECK {{\n{path}"), "}\n}\n}\n")
+        }
         Block::Url => {
             let path = if word == "path" { "" } else { "path /\n" };
             (
@@ -109,6 +117,7 @@ fn statement(keyword: &Keyword) -> String {
         (_, "authentication") => " {\nauth_type PASS\nauth_pass x\n}",
         (_, "track_interface") => " {\neth1\n}",
         (_, "HTTP_GET") => " {\nurl {\npath /\n}\n}",
+        (_, "MISC_CHECK") => " {\nmisc_path look\n}",
         (_, "url") => " {\npath /\n}",
         (_, "real_server") => " 10.0.0.3 80 {\n}",
         (Block::RouterConf, "interface") => " lan {\n}",
@@ -138,6 +147,7 @@ fn statement(keyword: &Keyword) -> String {
         "ip_family" => "inet",
         "http_protocol" => "1.1",
         "path" => "/",
+        "misc_path" => "/bin/true",
         "status_code" => "200-299",
         "digest" => "640205b7b0fc66c1ea91c463fac6334d",
         "mac" => "52:54:00:00:00:01",
@@ -161,6 +171,7 @@ fn statement(keyword: &Keyword) -> String {
         | "inhibit_on_failure"
         | "sorry_server_inhibit"
         | "fast_recovery"
+        | "misc_dynamic"
         | "vrrp_min_garp"
         | "v3_checksum_as_v2"
         | "vrrp_skip_check_adv_addr"

@@ -65,10 +65,16 @@ impl Check {
                 return FAILED;
             }
         };
-        let parsed = parse(
+        let mut parsed = parse(
             keepalived.as_ref().map(Text::source),
             router.as_ref().map(Text::source),
         );
+        if let Some(text) = &keepalived {
+            let folder = Path::new(&text.name)
+                .parent()
+                .unwrap_or_else(|| Path::new("/"));
+            parsed.require(|path| director::exec::absent(folder, path));
+        }
         let of = |severity| {
             parsed
                 .diagnostics

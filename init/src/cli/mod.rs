@@ -6,6 +6,7 @@ mod realserver;
 mod serial;
 mod transport;
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -67,6 +68,9 @@ enum Role {
     Console(Console),
     /// Load the drivers of what is there and of what appears later; started by PID 1
     Devices,
+    /// Become a program of the operator's, without privileges; started by the director
+    #[command(hide = true)]
+    Launch(Launch),
     /// Say everything that is wrong with configuration files
     #[command(after_help = CHECK_EXAMPLES)]
     Check(check::Check),
@@ -109,6 +113,19 @@ struct Director {
     /// Control socket to listen on
     #[arg(long, value_name = "PATH", default_value = SOCKET)]
     socket: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct Launch {
+    /// User, by number
+    user: u32,
+    /// Group, by number
+    group: u32,
+    /// The program
+    program: PathBuf,
+    /// Its arguments
+    #[arg(last = true)]
+    arguments: Vec<OsString>,
 }
 
 #[derive(Debug, Args)]
@@ -219,6 +236,7 @@ pub fn run() -> ExitCode {
     match Cli::parse().role {
         Role::Director(options) => director(options),
         Role::Console(options) => console(options),
+        Role::Launch(options) => launch(options),
         Role::Devices => crate::devices::run(),
         Role::Check(options) => options.run().into(),
         Role::Realserver(options) => options.run().into(),
@@ -241,6 +259,7 @@ fn director(options: Director) -> ExitCode {
         keepalived,
         router,
         socket,
+        launcher: PathBuf::from("/proc/self/exe"),
     }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -248,6 +267,23 @@ fn director(options: Director) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn launch(options: Launch) -> ExitCode {
+    let Launch {
+        user,
+        group,
+        program,
+        arguments,
+    } = options;
+    let error = director::exec::launch::Launch {
+        user,
+        group,
+        program,
+        arguments,
+    }
+    .run();
+    ExitCode::from(director::exec::launch::exit_code(&error))
 }
 
 fn console(options: Console) -> ExitCode {

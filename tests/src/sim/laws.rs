@@ -4,7 +4,7 @@ use core::fmt;
 use core::net::{IpAddr, Ipv4Addr};
 use std::collections::{BTreeMap, BTreeSet};
 
-use director_core::config::{Router, VirtualAddress, VirtualServer};
+use director_core::config::{Check, CheckKind, Router, VirtualAddress, VirtualServer};
 use director_core::director::Reason;
 use director_core::ipvs::{ActualDest, DestId, ServiceId, Table};
 use director_core::kernel::{Op, OpError};
@@ -14,7 +14,7 @@ use director_core::{diff, limits};
 use super::kernel::is_gone_already;
 use super::network::Network;
 use super::node::Node;
-use super::reals::Reals;
+use super::reals::{Reals, TOLD};
 use super::setup;
 
 /// The wire, the wake-up and a look at the sockets.
@@ -435,8 +435,7 @@ pub fn pools(nodes: &[Node], reals: &Reals) -> Result<(), Violation> {
             .iter()
             .flat_map(|director| &director.config().services);
         for (service, id) in services.flat_map(|of| of.ids().map(move |id| (of, id))) {
-            let serving = serving(&node.kernel.state.table, &id);
-            pool(service, &id, &serving, reals)
+            pool(service, &id, &node.kernel.state.table, reals)
                 .map_err(|what| Violation(format!("{index} at rest: {id}: {what}")))?;
         }
     }
@@ -447,17 +446,25 @@ pub fn pools(nodes: &[Node], reals: &Reals) -> Result<(), Violation> {
 fn pool(
     server: &VirtualServer,
     id: &ServiceId,
-    serving: &[DestId],
+    table: &Table<ActualDest>,
     reals: &Reals,
 ) -> Result<(), String> {
+    let serving = serving(table, id);
+    let told = |check: &Check| matches!(&check.kind, CheckKind::Exec(program) if program.dynamic);
     for real in &server.real_servers {
-        let serves = serving.contains(&real.id.within(id, real.dest.forwarding));
+        let dest = real.id.within(id, real.dest.forwarding);
+        let serves = serving.contains(&dest);
         let well = real.checks.iter().all(|check| reals.passes(check));
         if !well && serves {
             return Err(format!("{} fails and serves", real.id));
         }
         if well && !serves && server.sorry.is_none() {
             return Err(format!("{} is well and does not serve", real.id));
+        }
+        let pool = table.0.get(id);
+        let weight = pool.and_then(|pool| Some(pool.dests.get(&dest)?.dest.weight));
+        if serves && real.checks.iter().any(told) && weight != Some(TOLD) {
+            return Err(format!("{} has not the weight that was told", real.id));
         }
     }
     match server.sorry {

@@ -3,6 +3,7 @@
 use core::net::{IpAddr, SocketAddr};
 use std::collections::BTreeMap;
 
+use director_core::check::{Exit, Program};
 use director_core::config::{Check, CheckKind};
 use director_core::time::Duration;
 
@@ -58,7 +59,12 @@ pub enum Heard {
     Received(&'static [u8]),
     /// Closed by the server.
     Closed,
+    /// The program has ended.
+    Exited(Exit),
 }
+
+/// The weight that a program tells of a server that is well.
+pub const TOLD: u32 = 7;
 
 /// The real servers of a world, by address.
 #[derive(Clone, Debug, Default)]
@@ -77,7 +83,23 @@ impl Reals {
         let mood = self.mood(check.target.ip());
         match check.kind {
             CheckKind::Tcp => mood.connects(),
-            CheckKind::Http { .. } => mood == Mood::Well,
+            CheckKind::Http { .. } | CheckKind::Exec(_) => mood == Mood::Well,
+        }
+    }
+
+    /// How a program ends that looks at the server of its first argument, and when.
+    #[must_use]
+    pub fn run(&self, program: &Program) -> Vec<(Duration, Heard)> {
+        let address = program.arguments.first().and_then(|word| word.parse().ok());
+        let mood = address.map_or(Mood::Silent, |address| self.mood(address));
+        let ends = |after, exit| vec![(after, Heard::Exited(exit))];
+        match mood {
+            Mood::Well if program.dynamic => ends(micros(900), Exit::Code(2 + TOLD as u8)),
+            Mood::Well => ends(micros(900), Exit::Code(0)),
+            Mood::Silent | Mood::Drips => Vec::new(),
+            Mood::Refuses | Mood::Errs => ends(micros(500), Exit::Code(1)),
+            Mood::Slow => ends(Duration::from_secs(30), Exit::Code(0)),
+            Mood::Garbage | Mood::Breaks => ends(micros(400), Exit::Signal(11)),
         }
     }
 

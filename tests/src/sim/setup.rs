@@ -2,6 +2,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use director_core::check::{Owner, Program};
 use director_core::config::{
     Check, CheckKind, Config, Garp, Interface, Node, RealServer, Route, Router, SyncDaemon, Url,
     Version, VirtualAddress, VirtualServer,
@@ -225,7 +226,11 @@ fn random_services(random: &mut Random) -> Vec<VirtualServer> {
                 real.dest.weight = 1 + random.below(3) as u32;
                 for check in &mut real.checks {
                     check.retry = random.below(3) as u32;
+                    check.rise = 1 + random.below(3) as u32;
                     check.interval = random.time(Duration::from_secs(1), Duration::from_secs(3));
+                    if random.chance(20) {
+                        check.kind = program(check.target.ip(), random.chance(50));
+                    }
                 }
                 if random.chance(10) {
                     real.checks.clear();
@@ -335,6 +340,16 @@ const fn dest(weight: u32) -> Dest {
     }
 }
 
+/// A program that looks at a real server.
+fn program(server: IpAddr, dynamic: bool) -> CheckKind {
+    CheckKind::Exec(Box::new(Program {
+        path: "look".to_string(),
+        arguments: vec![server.to_string()],
+        owner: Owner::NOBODY,
+        dynamic,
+    }))
+}
+
 /// A real server with one check, by HTTP or of the connection alone.
 fn real(number: u8, http: bool) -> RealServer {
     let id = dest_id(number);
@@ -362,6 +377,7 @@ fn real(number: u8, http: bool) -> RealServer {
             target: SocketAddr::new(id.address, id.port),
             interval: Duration::from_secs(2),
             timeout: Duration::from_millis(500),
+            rise: 1,
             retry: 1,
             delay_before_retry: Duration::from_millis(500),
             warmup: Duration::from_secs(2),

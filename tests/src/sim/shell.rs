@@ -1,6 +1,6 @@
 //! The shell of each director: carries its inputs in and its outputs out.
 
-use core::net::Ipv4Addr;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use director_core::check::{Action, Id};
 use director_core::director::{Input, Output};
@@ -11,6 +11,9 @@ use super::fault::Fault;
 use super::laws::Violation;
 use super::node::Arrival;
 use super::world::World;
+
+/// Whom a program asks is not seen.
+const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// Outputs of one input: a larger number is a loop.
 const OUTPUTS_MAX: usize = 100_000;
@@ -144,6 +147,13 @@ impl World {
                 } else {
                     Vec::new()
                 }
+            }
+            Action::Run(program) => {
+                // A program is a place that is taken, like a socket.
+                if of.sockets.insert(id, SocketAddr::new(NOWHERE, 0)).is_some() {
+                    return Err(Violation(format!("{node}: {id:?} runs twice")));
+                }
+                self.reals.run(&program)
             }
             Action::Send { .. } => match of.sockets.get(&id) {
                 Some(target) if of.kernel.has_link() => self.reals.reply(*target),

@@ -352,8 +352,9 @@ impl World {
             Heard::Received(bytes) => Io::Received(bytes),
             Heard::Failed(errno) => Io::Failed(*errno),
             Heard::Closed => Io::Closed,
+            Heard::Exited(exit) => Io::Exited(*exit),
         };
-        if matches!(io, Io::Failed(_) | Io::Closed) {
+        if matches!(io, Io::Failed(_) | Io::Closed | Io::Exited(_)) {
             self.nodes[node].sockets.remove(&id);
         }
         self.feed(node, Input::Probe { id, io })

@@ -1,12 +1,12 @@
 //! One attempt of a check, as a machine over bytes: connect, ask, judge, for each URL.
 
-use super::{Action, Failure, Io, Kind, Settings, Url};
+use super::{Action, Exit, Failure, Io, Kind, Settings, Url};
 use crate::limits;
 use crate::time::{Duration, Instant};
 use crate::wire::http;
 
-/// What came of an attempt.
-pub(super) type Verdict = Result<(), Failure>;
+/// What came of an attempt; a success may tell a number.
+pub(super) type Verdict = Result<Option<i64>, Failure>;
 
 /// One attempt.
 #[derive(Debug)]
@@ -24,9 +24,9 @@ pub(super) struct Attempt {
 
 #[derive(Debug)]
 enum Step {
-    /// `Connect` is due.
+    /// `Connect` or `Run` is due.
     Dial,
-    /// The connection is being made.
+    /// The connection is being made, or the program runs.
     Dialing,
     /// Connected; `Send` is due.
     Ask(http::Reader),
@@ -69,8 +69,11 @@ impl Attempt {
                 self.step = Step::Dialing;
                 self.began.get_or_insert(now);
                 self.deadline = Some(now + settings.timeout.max(limits::CHECK_STEP_MIN));
-                Some(Action::Connect {
-                    target: settings.target,
+                Some(match &settings.kind {
+                    Kind::Exec(program) => Action::Run(program.clone()),
+                    Kind::Tcp | Kind::Http { .. } => Action::Connect {
+                        target: settings.target,
+                    },
                 })
             }
             Step::Ask(reader) => {
@@ -110,7 +113,7 @@ impl Attempt {
                     self.step = Step::Ask(http::Reader::new(url.digest.is_some()));
                     None
                 }
-                None => Some(Ok(())),
+                None => Some(Ok(None)),
             },
             (Io::Received(bytes), Step::Ask(reader) | Step::Listen(reader)) => {
                 match reader.read(bytes) {
@@ -135,6 +138,10 @@ impl Attempt {
                 self.step = Step::Dial;
                 Some(Err(failed(errno)))
             }
+            (Io::Exited(exit), _) => {
+                self.step = Step::Dial;
+                Some(ended(exit, &settings.kind))
+            }
             (Io::Connected | Io::Received(_), _) => None,
         }
     }
@@ -147,6 +154,7 @@ impl Attempt {
         }
         Some(Err(match &self.step {
             Step::Ask(reader) | Step::Listen(reader) => Failure::ReplyTimeout(reader.received()),
+            _ if matches!(settings.kind, Kind::Exec(_)) => Failure::RunTimeout,
             Step::Dial | Step::Dialing | Step::HangUp => Failure::ConnectTimeout,
         }))
     }
@@ -174,7 +182,7 @@ impl Attempt {
         }
         self.url += 1;
         if self.asked(settings).is_none() {
-            return Some(Ok(()));
+            return Some(Ok(None));
         }
         self.step = next;
         self.deadline = None;
@@ -185,7 +193,7 @@ impl Attempt {
     /// The URL that is being asked; none for TCP.
     fn asked<'a>(&self, settings: &'a Settings) -> Option<(&'a Url, bool)> {
         match &settings.kind {
-            Kind::Tcp => None,
+            Kind::Tcp | Kind::Exec(_) => None,
             Kind::Http { urls, http11 } => Some((urls.get(self.url)?, *http11)),
         }
     }
@@ -197,5 +205,16 @@ const fn failed(errno: i32) -> Failure {
         // ENOMEM, ENFILE, EMFILE, EADDRNOTAVAIL, ENOBUFS
         12 | 23 | 24 | 99 | 105 => Failure::Local(errno),
         _ => Failure::Network(errno),
+    }
+}
+
+/// What the end of a program means.
+fn ended(exit: Exit, kind: &Kind) -> Verdict {
+    let dynamic = matches!(kind, Kind::Exec(program) if program.dynamic);
+    match exit {
+        Exit::Code(0) => Ok(None),
+        Exit::Code(code @ 2..) if dynamic => Ok(Some(i64::from(code) - 2)),
+        Exit::Code(code) => Err(Failure::Exit(code)),
+        Exit::Signal(signal) => Err(Failure::Killed(signal)),
     }
 }

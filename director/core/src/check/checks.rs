@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::schedule::{Change, Check};
-use super::{Action, Event, Health, Id, Io, Random, Settings, Status};
+use super::{Action, Event, Health, Id, Io, Kind, Random, Settings, Status};
 use crate::limits;
 use crate::time::Instant;
 
 /// All checks of a node, each known by a key of the caller. Idle checks cost nothing but memory: the next moments lie
-/// in an ordered set. At most [`limits::PROBES_OPEN_MAX`] sockets are open; further checks wait in line.
+/// in an ordered set. At most [`limits::PROBES_OPEN_MAX`] sockets are open and [`limits::PROGRAMS_MAX`] programs run;
+/// further checks wait in line.
 ///
 /// After each `handle_` and [`Checks::set`], drain [`Checks::poll_action`] and [`Checks::poll_event`], then sleep
 /// until [`Checks::next_timeout`]. Late, early and repeated calls are harmless.
@@ -20,17 +21,50 @@ pub struct Checks<K> {
     keys: BTreeMap<K, u32>,
     /// Moments of all slots that have one.
     timers: BTreeSet<(Instant, u32)>,
-    /// Due checks in the order in which they became due.
-    due: VecDeque<u32>,
+    /// Checks that need a socket, and those that need a program.
+    lines: [Line; 2],
     /// Checks that may have an action.
     ready: VecDeque<u32>,
     /// Sockets that removed checks left open.
     orphans: VecDeque<Id>,
-    /// Checks with an attempt under way.
-    running: usize,
     /// At most one for each check and call.
     events: VecDeque<Event<K>>,
     random: Random,
+}
+
+/// Checks that need a place of which there is a bounded number.
+#[derive(Debug)]
+struct Line {
+    /// Due checks in the order in which they became due.
+    due: VecDeque<u32>,
+    /// Checks with an attempt under way.
+    running: usize,
+    /// Places.
+    max: usize,
+}
+
+impl Line {
+    const fn new(max: usize) -> Self {
+        Self {
+            due: VecDeque::new(),
+            running: 0,
+            max,
+        }
+    }
+
+    /// The next one in turn, if there is a place.
+    fn next(&mut self) -> Option<u32> {
+        if self.running < self.max {
+            self.due.pop_front()
+        } else {
+            None
+        }
+    }
+}
+
+/// Of [`Checks::lines`].
+const fn line_of(settings: &Settings) -> usize {
+    matches!(settings.kind, Kind::Exec(_)) as usize
 }
 
 #[derive(Debug)]
@@ -51,10 +85,12 @@ impl<K: Ord + Clone> Checks<K> {
             free: Vec::new(),
             keys: BTreeMap::new(),
             timers: BTreeSet::new(),
-            due: VecDeque::new(),
+            lines: [
+                Line::new(limits::PROBES_OPEN_MAX),
+                Line::new(limits::PROGRAMS_MAX),
+            ],
             ready: VecDeque::new(),
             orphans: VecDeque::new(),
-            running: 0,
             events: VecDeque::new(),
             random: Random(seed),
         }
@@ -93,7 +129,9 @@ impl<K: Ord + Clone> Checks<K> {
                 .get(*index as usize)
                 .is_some_and(|slot| slot.check.is_some())
         };
-        self.due.retain(lives);
+        for line in &mut self.lines {
+            line.due.retain(lives);
+        }
         self.ready.retain(lives);
         for (key, settings, health) in fresh {
             self.insert(now, key, settings, health);
@@ -151,7 +189,7 @@ impl<K: Ord + Clone> Checks<K> {
                 self.ready.pop_front();
             }
             if let (Some(action), Some(slot)) = (action, self.slots.get_mut(index as usize)) {
-                if matches!(action, Action::Connect { .. }) {
+                if matches!(action, Action::Connect { .. } | Action::Run(_)) {
                     slot.generation = slot.generation.wrapping_add(1);
                 }
                 let generation = slot.generation;
@@ -201,12 +239,9 @@ impl<K: Ord + Clone> Checks<K> {
         Some(check)
     }
 
-    /// Lets the longest waiting check begin, if a socket is free.
+    /// Lets the longest waiting check begin, if there is a place for it.
     fn start_next(&mut self) -> bool {
-        if self.running >= limits::PROBES_OPEN_MAX {
-            return false;
-        }
-        let Some(index) = self.due.pop_front() else {
+        let Some(index) = self.lines.iter_mut().find_map(Line::next) else {
             return false;
         };
         self.step(index, |check| {
@@ -229,16 +264,18 @@ impl<K: Ord + Clone> Checks<K> {
         if let Some(change) = act(check) {
             self.events.push_back(event(key, check.settings(), change));
         }
-        if check.is_due() && !was_due {
-            self.due.push_back(index);
+        if let Some(line) = self.lines.get_mut(line_of(check.settings())) {
+            if check.is_due() && !was_due {
+                line.due.push_back(index);
+            }
+            match (was_running, check.is_running()) {
+                (false, true) => line.running += 1,
+                (true, false) => line.running -= 1,
+                (true, true) | (false, false) => {}
+            }
         }
         if check.has_action() && !had_action {
             self.ready.push_back(index);
-        }
-        match (was_running, check.is_running()) {
-            (false, true) => self.running += 1,
-            (true, false) => self.running -= 1,
-            (true, true) | (false, false) => {}
         }
         let timer = check.next_timeout();
         if timer != slot.timer {
@@ -305,8 +342,9 @@ impl<K: Ord + Clone> Checks<K> {
             if check.is_open() {
                 self.orphans.push_back(Id { index, generation });
             }
-            if check.is_running() {
-                self.running -= 1;
+            let line = self.lines.get_mut(line_of(check.settings()));
+            if let Some(line) = line.filter(|_| check.is_running()) {
+                line.running -= 1;
             }
         }
     }
@@ -320,6 +358,7 @@ fn event<K: Clone>(key: &K, settings: &Settings, change: Change) -> Event<K> {
         old: change.old,
         new: change.new,
         cause: change.cause,
+        value: change.value,
         took: change.took,
     }
 }

@@ -11,7 +11,8 @@
 //!   checks spread over the interval. The first run comes early, so that a dead server takes traffic for a second
 //!   and not for a minute.
 //! - Up, and an attempt fails: again after `delay_before_retry`; Down after `retry` + 1 failures in a row. The first
-//!   failure of a check that never succeeded is Down at once. Down: one success is Up.
+//!   failure of a check that never succeeded is Down at once. Down: Up after `rise` successes in a row, one a run; the
+//!   first success of a check that never failed is Up at once.
 //! - `timeout` bounds an attempt as a whole, once for each URL: a server that sends a byte now and then can't
 //!   stretch it (keepalived: each phase anew).
 //! - All URLs of an HTTP check are asked in one run, one after the other (keepalived: one for each interval).
@@ -24,21 +25,23 @@
 
 mod attempt;
 mod checks;
+mod failure;
 mod schedule;
+mod settings;
 #[cfg(test)]
 mod tests;
 
 use core::fmt;
 use core::net::SocketAddr;
-use std::ops::RangeInclusive;
 
 pub use checks::Checks;
+pub use failure::Failure;
 pub use schedule::Status;
+pub use settings::{Kind, Owner, Program, Settings, Url};
 
 #[cfg(doc)]
 use crate::limits;
 use crate::time::Duration;
-use crate::wire::http;
 
 /// One connection of one check: an index into the slab, and a generation that each connection raises, so that what
 /// is heard late of an old connection is dropped by comparison.
@@ -66,63 +69,6 @@ impl From<u64> for Id {
     }
 }
 
-/// What one check does. Durations below [`limits::CHECK_STEP_MIN`] count as that.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// What is asked.
-    pub kind: Kind,
-    /// Where.
-    pub target: SocketAddr,
-    /// From the planned start of one run to the next.
-    pub interval: Duration,
-    /// Longest time of one attempt, for each URL.
-    pub timeout: Duration,
-    /// Further attempts before a server that was up is down.
-    pub retry: u32,
-    /// Pause before such an attempt.
-    pub delay_before_retry: Duration,
-    /// The first run starts within this time, and within [`limits::CHECK_FIRST_WITHIN`].
-    pub warmup: Duration,
-}
-
-/// What a check asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// The connection is established; it is closed at once.
-    Tcp,
-    /// Each URL answers with a status of its set, and with a body of its digest where one is given.
-    Http {
-        /// At least one; a check without any succeeds like a TCP check.
-        urls: Vec<Url>,
-        /// HTTP/1.1 instead of 1.0.
-        http11: bool,
-    },
-}
-
-impl Kind {
-    /// `TCP` or `HTTP`.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Tcp => "TCP",
-            Self::Http { .. } => "HTTP",
-        }
-    }
-}
-
-/// One URL of an HTTP check.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Url {
-    /// Request target.
-    pub path: String,
-    /// Value of the Host header.
-    pub host: String,
-    /// Status codes that are a success.
-    pub status: Vec<RangeInclusive<u16>>,
-    /// MD5 of the body.
-    pub digest: Option<[u8; 16]>,
-}
-
 /// Whether a server passes a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Health {
@@ -141,7 +87,7 @@ impl fmt::Display for Health {
     }
 }
 
-/// What came of a socket. `Failed` and `Closed` say that the shell has dropped it.
+/// What came of a socket or a program. `Failed`, `Closed` and `Exited` say that the shell has dropped it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Io<'a> {
     /// The connection is established.
@@ -152,9 +98,20 @@ pub enum Io<'a> {
     Received(&'a [u8]),
     /// The server sent all it had to send.
     Closed,
+    /// The program has ended.
+    Exited(Exit),
 }
 
-/// What to do with the socket of a check; there is one at a time for each check.
+/// How a program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// By itself, with this code.
+    Code(u8),
+    /// By this signal.
+    Signal(u8),
+}
+
+/// What to do with the socket or the program of a check; there is one at a time for each check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Open a non-blocking TCP socket and connect it; answered by `Connected` or `Failed`.
@@ -167,55 +124,18 @@ pub enum Action {
         /// All of a request.
         bytes: Vec<u8>,
     },
-    /// Drop the socket without waiting; nothing is answered.
+    /// Run a program; answered by `Exited`, or by `Failed` when this node can't.
+    Run(Box<Program>),
+    /// Drop the socket without waiting, or end the program with all that it started; nothing is answered.
     Close,
 }
 
-/// Why an attempt failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// No connection in time.
-    ConnectTimeout,
-    /// Connected, but no whole answer in time; so many bytes had come.
-    ReplyTimeout(u64),
-    /// Refused, unreachable or broken: errno.
-    Network(i32),
-    /// This node could not even try: errno. It does not count against the server.
-    Local(i32),
-    /// Not an answer that can be read.
-    Http(http::Error),
-    /// A status outside the set.
-    Status(u16),
-    /// A body with another MD5.
-    Digest([u8; 16]),
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::ConnectTimeout => f.write_str("no connection in time"),
-            Self::ReplyTimeout(0) => f.write_str("no reply in time"),
-            Self::ReplyTimeout(bytes) => {
-                write!(f, "reply not complete in time ({bytes} bytes came)")
-            }
-            Self::Network(errno) => f.write_str(&errno_text(*errno)),
-            Self::Local(errno) => write!(f, "not tried: {}", errno_text(*errno)),
-            Self::Http(error) => write!(f, "{error}"),
-            Self::Status(code) => write!(f, "status {code}"),
-            Self::Digest(digest) => {
-                f.write_str("digest ")?;
-                digest.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-            }
-        }
-    }
-}
-
-/// A change of health.
+/// A change of health, or of the number that a check tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event<K> {
     /// Which check.
     pub key: K,
-    /// Its kind, for people: `TCP` or `HTTP`.
+    /// Its kind, for people, by [`Kind::name`].
     pub kind: &'static str,
     /// Where it asks.
     pub target: SocketAddr,
@@ -225,6 +145,8 @@ pub struct Event<K> {
     pub new: Health,
     /// The failure that made it so; none for a success.
     pub cause: Option<Failure>,
+    /// The number that the server's weight follows, of a check that tells one.
+    pub value: Option<i64>,
     /// Time of the deciding attempt.
     pub took: Duration,
 }
@@ -237,6 +159,7 @@ impl<K> fmt::Display for Event<K> {
             target,
             old,
             new,
+            value,
             took,
             ..
         } = self;
@@ -245,6 +168,9 @@ impl<K> fmt::Display for Event<K> {
             Some(failure) => write!(f, "{failure}")?,
             None => f.write_str("success")?,
         }
+        if let Some(value) = value {
+            write!(f, ", {value}")?;
+        }
         write!(
             f,
             " ({}.{:03} ms)",
@@ -252,24 +178,6 @@ impl<K> fmt::Display for Event<K> {
             took.as_micros() % 1000
         )
     }
-}
-
-/// The errors that a connection to a real server meets, in words (asm-generic/errno.h, the same on all our targets).
-fn errno_text(errno: i32) -> String {
-    let text = match errno {
-        12 => "out of memory",
-        23 | 24 => "out of file descriptors",
-        32 => "broken pipe",
-        99 => "no local address or port",
-        101 => "network unreachable",
-        104 => "connection reset",
-        105 => "no buffer space",
-        110 => "connection timed out",
-        111 => "connection refused",
-        113 => "no route to host",
-        _ => return format!("errno {errno}"),
-    };
-    text.to_string()
 }
 
 /// The generator that spreads the starts: SplitMix64 (Steele, Lea, Flood, 2014).

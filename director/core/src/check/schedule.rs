@@ -22,6 +22,10 @@ pub struct Status {
     pub next_run: Instant,
     /// Failed attempts since the last success.
     pub failures_in_row: u32,
+    /// Successes since the last failed attempt.
+    pub successes_in_row: u32,
+    /// The number of the last success, of a check that tells one.
+    pub value: Option<i64>,
     /// Attempts so far that say something about the server.
     pub runs: u64,
     /// Those that failed.
@@ -34,6 +38,7 @@ pub(super) struct Change {
     pub(super) old: Health,
     pub(super) new: Health,
     pub(super) cause: Option<Failure>,
+    pub(super) value: Option<i64>,
     pub(super) took: Duration,
 }
 
@@ -83,6 +88,8 @@ impl Check {
                 last_run: None,
                 next_run: first,
                 failures_in_row: 0,
+                successes_in_row: 0,
+                value: None,
                 runs: 0,
                 failures: 0,
             },
@@ -190,50 +197,63 @@ impl Check {
             self.status.last_run = attempt.began();
             self.status.latency = attempt.began().map_or(Duration::ZERO, |at| now.since(at));
         }
-        self.status.last = Some(verdict);
-        let never_succeeded = self.status.runs == self.status.failures;
+        self.status.last = Some(verdict.map(|_| ()));
         let pause = self.settings.delay_before_retry;
-        let (health, again) = match verdict {
-            Ok(()) => (Health::Up, self.next_planned(now)),
+        let old = (self.status.health, self.status.value);
+        let again = match verdict {
+            Ok(value) => {
+                self.succeed();
+                self.status.value = value;
+                self.next_planned(now)
+            }
             Err(Failure::Local(_)) => {
                 self.wait_until(now + pause.max(limits::CHECK_LOCAL_PAUSE));
                 return None;
             }
-            Err(_) => {
-                self.status.failures += 1;
-                self.status.failures_in_row = self.status.failures_in_row.saturating_add(1);
-                let enough = never_succeeded || self.status.failures_in_row > self.settings.retry;
-                match self.status.health {
-                    Health::Up if !enough => (Health::Up, now + pause),
-                    Health::Up | Health::Down => (Health::Down, self.next_planned(now)),
-                }
-            }
+            Err(_) => match self.fail() {
+                Health::Up => now + pause,
+                Health::Down => self.next_planned(now),
+            },
         };
         self.status.runs += 1;
-        if verdict.is_ok() {
-            self.status.failures_in_row = 0;
-        }
         self.wait_until(again);
-        self.become_health(now, health, verdict.err())
-    }
-
-    fn become_health(
-        &mut self,
-        now: Instant,
-        new: Health,
-        cause: Option<Failure>,
-    ) -> Option<Change> {
-        let old = std::mem::replace(&mut self.status.health, new);
-        if old == new {
+        let (health, value) = (self.status.health, self.status.value);
+        if old == (health, value) {
             return None;
         }
-        self.status.since = now;
+        if old.0 != health {
+            self.status.since = now;
+        }
         Some(Change {
-            old,
-            new,
-            cause,
+            old: old.0,
+            new: health,
+            cause: verdict.err(),
+            value,
             took: self.status.latency,
         })
+    }
+
+    fn succeed(&mut self) {
+        let status = &mut self.status;
+        status.failures_in_row = 0;
+        status.successes_in_row = status.successes_in_row.saturating_add(1);
+        let never_failed = status.failures == 0;
+        if never_failed || status.successes_in_row >= self.settings.rise {
+            status.health = Health::Up;
+        }
+    }
+
+    /// Counts a failure; still Up means that it is not enough of them.
+    fn fail(&mut self) -> Health {
+        let status = &mut self.status;
+        let never_succeeded = status.runs == status.failures;
+        status.failures += 1;
+        status.successes_in_row = 0;
+        status.failures_in_row = status.failures_in_row.saturating_add(1);
+        if never_succeeded || status.failures_in_row > self.settings.retry {
+            status.health = Health::Down;
+        }
+        status.health
     }
 
     fn wait_until(&mut self, at: Instant) {

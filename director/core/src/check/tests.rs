@@ -72,6 +72,109 @@ fn a_failed_attempt_is_repeated_after_the_pause_and_the_schedule_stays() {
 }
 
 #[test]
+fn a_server_comes_back_after_as_many_successes_as_it_needs() {
+    let cases = [
+        ("s", "u"), // never failed: the first one is believed
+        ("fsss", "dddu"),
+        ("fsfsss", "dddddu"),
+        ("sfsfss", "uuuuuu"), // up, and one failure is not enough
+    ];
+    for (results, healths) in cases {
+        let mut results = results.chars();
+        let mut world = World::new(move |_| match results.next() {
+            Some('s') => vec![(1, What::Connected)],
+            _ => vec![(1, What::Failed(111))],
+        });
+        let settings = Settings { rise: 3, ..tcp() };
+        world.set(vec![(0, settings)]);
+        for health in healths.chars() {
+            world.run_attempt();
+            let up = world.checks.health(&0) == Some(Health::Up);
+            assert_eq!(up, health == 'u', "{healths}");
+        }
+    }
+}
+
+#[test]
+fn the_end_of_a_program_is_its_verdict() {
+    let cases: [(bool, Script, &str, Option<i64>); 9] = [
+        (false, ends(Exit::Code(0)), "", None),
+        (false, ends(Exit::Code(1)), "exit code 1", None),
+        (false, ends(Exit::Code(2)), "exit code 2", None),
+        (
+            false,
+            ends(Exit::Code(127)),
+            "the program is not there (exit code 127)",
+            None,
+        ),
+        (true, ends(Exit::Code(0)), "", None),
+        (true, ends(Exit::Code(1)), "exit code 1", None),
+        (true, ends(Exit::Code(2)), "", Some(0)),
+        (true, ends(Exit::Code(255)), "", Some(253)),
+        (true, ends(Exit::Signal(9)), "killed by signal 9", None),
+    ];
+    for (dynamic, script, failure, value) in cases {
+        let mut world = World::new(move |_| script.clone());
+        world.set(vec![(0, program(dynamic))]);
+        world.run_attempt();
+        let status = world.status(0);
+        let last = status.last.unwrap().err();
+        assert_eq!(last.map_or(String::new(), |last| last.to_string()), failure);
+        assert_eq!(status.value, value);
+        assert_eq!((world.open, world.closed.len()), (0, 0));
+        assert_eq!(world.ran.len(), 1);
+    }
+}
+
+#[test]
+fn a_weight_that_a_program_tells_is_an_event_and_an_unchanged_one_is_not() {
+    let mut codes = [12, 12, 0, 1].into_iter();
+    let mut world = World::new(move |_| ends(Exit::Code(codes.next().unwrap_or(1))));
+    world.set(vec![(0, program(true))]);
+    for _ in 0..4 {
+        world.run_attempt();
+    }
+    let events: Vec<String> = world.events.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        events,
+        [
+            "MISC check of 192.0.2.10:80: up -> up: success, 10 (1.000 ms)",
+            "MISC check of 192.0.2.10:80: up -> up: success (1.000 ms)",
+            "MISC check of 192.0.2.10:80: up -> down: exit code 1 (1.000 ms)",
+        ]
+    );
+}
+
+#[test]
+fn a_program_that_does_not_end_is_ended_and_few_run_at_once() {
+    let count = 3 * limits::PROGRAMS_MAX as u32;
+    let mut world = World::new(|_| vec![]);
+    let mut wanted: Vec<_> = (0..count).map(|key| (key, program(false))).collect();
+    wanted.push((count, tcp()));
+    world.set(wanted);
+    world.run_for(Duration::from_secs(8));
+    assert_eq!(
+        world.open_max,
+        limits::PROGRAMS_MAX + 1,
+        "sockets have a line of their own"
+    );
+    for key in 0..count {
+        let status = world.status(key);
+        assert_eq!(status.last, Some(Err(Failure::RunTimeout)), "{key}");
+    }
+    world.set(vec![]);
+    assert_eq!(world.open, 0);
+}
+
+#[test]
+fn the_longest_detection_is_an_interval_and_all_attempts() {
+    let settings = Settings { retry: 2, ..tcp() };
+    let seconds = |settings: &Settings| settings.detection().as_secs();
+    assert_eq!(seconds(&settings), 10 + 3 * 2 + 2);
+    assert_eq!(seconds(&http(&["/a", "/b"])), 10 + 2 * (2 * 2) + 1);
+}
+
+#[test]
 fn runs_start_at_a_fixed_rate_however_long_they_take() {
     let mut world = World::new(|n| vec![(if n % 2 == 0 { 1 } else { 1900 }, What::Connected)]);
     world.set(vec![(0, tcp())]);
@@ -475,6 +578,7 @@ enum What {
     Failed(i32),
     Received(Vec<u8>),
     Closed,
+    Exited(Exit),
 }
 
 /// The shell and the servers: answers each `Connect` by the script that `server` gives for its number.
@@ -485,6 +589,7 @@ struct World {
     pending: BTreeMap<(Instant, usize), (Id, What)>,
     starts: Vec<(Id, Instant)>,
     sent: Vec<(Id, String)>,
+    ran: Vec<Program>,
     closed: Vec<Id>,
     events: Vec<Event<u32>>,
     open: usize,
@@ -501,6 +606,7 @@ impl World {
             pending: BTreeMap::new(),
             starts: Vec::new(),
             sent: Vec::new(),
+            ran: Vec::new(),
             closed: Vec::new(),
             events: Vec::new(),
             open: 0,
@@ -530,15 +636,11 @@ impl World {
             match action {
                 Action::Connect { target } => {
                     assert_eq!(target, tcp().target);
-                    let script = (self.server)(self.starts.len());
-                    self.starts.push((id, now));
-                    self.open += 1;
-                    self.open_max = self.open_max.max(self.open);
-                    for (ms, what) in script {
-                        self.serial += 1;
-                        let at = now + Duration::from_millis(ms);
-                        self.pending.insert((at, self.serial), (id, what));
-                    }
+                    self.begin(id, now);
+                }
+                Action::Run(program) => {
+                    self.ran.push(*program);
+                    self.begin(id, now);
                 }
                 Action::Send { bytes } => self.sent.push((id, String::from_utf8(bytes).unwrap())),
                 Action::Close => {
@@ -550,6 +652,19 @@ impl World {
         }
         while let Some(event) = self.checks.poll_event() {
             self.events.push(event);
+        }
+    }
+
+    /// A connection or a program begins.
+    fn begin(&mut self, id: Id, now: Instant) {
+        let script = (self.server)(self.starts.len());
+        self.starts.push((id, now));
+        self.open += 1;
+        self.open_max = self.open_max.max(self.open);
+        for (ms, what) in script {
+            self.serial += 1;
+            let at = now + Duration::from_millis(ms);
+            self.pending.insert((at, self.serial), (id, what));
         }
     }
 
@@ -568,8 +683,9 @@ impl World {
                 What::Failed(errno) => Io::Failed(*errno),
                 What::Received(bytes) => Io::Received(bytes),
                 What::Closed => Io::Closed,
+                What::Exited(exit) => Io::Exited(*exit),
             };
-            if matches!(io, Io::Failed(_) | Io::Closed) {
+            if matches!(io, Io::Failed(_) | Io::Closed | Io::Exited(_)) {
                 self.open -= 1;
                 self.pending.retain(|_, (of, _)| *of != id);
             }
@@ -612,10 +728,30 @@ fn tcp() -> Settings {
         target: "192.0.2.10:80".parse().unwrap(),
         interval: Duration::from_secs(10),
         timeout: Duration::from_secs(2),
+        rise: 1,
         retry: 1,
         delay_before_retry: Duration::from_secs(1),
         warmup: Duration::from_secs(10),
     }
+}
+
+fn program(dynamic: bool) -> Settings {
+    let program = Program {
+        path: "look".to_string(),
+        arguments: vec!["at".to_string()],
+        owner: Owner::NOBODY,
+        dynamic,
+    };
+    Settings {
+        kind: Kind::Exec(Box::new(program)),
+        retry: 0,
+        ..tcp()
+    }
+}
+
+/// A program that ends soon.
+fn ends(exit: Exit) -> Script {
+    vec![(1, What::Exited(exit))]
 }
 
 /// An HTTP check that wants status 200 and the body `hi`.

@@ -29,6 +29,8 @@ pub enum Block {
     HttpGet,
     /// `url`
     Url,
+    /// `MISC_CHECK`
+    MiscCheck,
     /// Outside all blocks of router.conf.
     RouterConf,
     /// `system`
@@ -45,7 +47,7 @@ pub enum Block {
 
 impl Block {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Keepalived,
         Self::GlobalDefs,
         Self::VrrpInstance,
@@ -59,6 +61,7 @@ impl Block {
         Self::TcpCheck,
         Self::HttpGet,
         Self::Url,
+        Self::MiscCheck,
         Self::RouterConf,
         Self::System,
         Self::Console,
@@ -84,6 +87,7 @@ impl Block {
             Self::TcpCheck => "TCP_CHECK",
             Self::HttpGet => "HTTP_GET",
             Self::Url => "url",
+            Self::MiscCheck => "MISC_CHECK",
             Self::RouterConf => "router.conf",
             Self::System => "system",
             Self::Console => "console",

@@ -111,6 +111,8 @@ pub(super) struct Sink<'a> {
     line_starts: Vec<Vec<u32>>,
     errors: Vec<Raw>,
     warnings: Vec<Raw>,
+    /// Files that must be there, with what is wrong when one is not.
+    needs: Vec<(String, Raw)>,
 }
 
 /// A problem just reported, so that a hint can be added.
@@ -132,6 +134,17 @@ impl<'a> Sink<'a> {
             sources,
             errors: Vec::new(),
             warnings: Vec::new(),
+            needs: Vec::new(),
+        }
+    }
+
+    /// Notes a program that must be there, and what stands in for it.
+    pub(super) fn need(&mut self, at: Place, path: &str, instead: Option<&str>) {
+        if self.needs.len() < limits::NEEDS_MAX {
+            let message = format!("the program {}", quote(path.as_bytes()));
+            let hint = instead.map(str::to_owned);
+            self.needs
+                .push((path.to_owned(), Raw { at, message, hint }));
         }
     }
 
@@ -207,42 +220,66 @@ impl<'a> Sink<'a> {
             later.at == first.at && later.message == first.message
         });
 
-        let mut diagnostics = Vec::with_capacity(all.len());
         // Columns are counted on from the last place of the same line: a file may be one line of 60 MB.
-        let mut last = (
-            Place {
-                source: 0,
-                offset: 0,
-            },
-            1,
-        );
-        for (severity, raw) in all {
-            let (line, start) = self.line_start(raw.at);
-            let (from, counted) = if last.0.source == raw.at.source && last.0.offset >= start {
-                (last.0.offset, last.1)
-            } else {
-                (start, 1)
-            };
-            let Some(source) = self.sources.get(usize::from(raw.at.source)) else {
-                continue;
-            };
-            let column = counted + characters(between(source.bytes, from, raw.at.offset));
-            last = (raw.at, column);
-            let (source_line, caret) = excerpt(source.bytes, start, raw.at.offset);
-            diagnostics.push(Diagnostic {
-                severity,
-                file: source.name.to_owned(),
-                line,
-                column,
-                message: raw.message,
-                hint: raw.hint,
-                source_line,
-                caret,
-            });
-        }
+        let mut last = BEGIN;
+        let diagnostics = all.into_iter();
         diagnostics
+            .filter_map(|(severity, raw)| self.locate(severity, raw, &mut last))
+            .collect()
+    }
+
+    /// What must be there; each with the error that its absence is, which still lacks the reason.
+    pub(super) fn needs(&mut self) -> Vec<(String, Diagnostic)> {
+        let mut last = BEGIN;
+        let mut needs = core::mem::take(&mut self.needs);
+        needs.sort_by_key(|(_, raw)| raw.at);
+        needs
+            .into_iter()
+            .filter_map(|(path, raw)| {
+                let problem = self.locate(Severity::Error, raw, &mut last)?;
+                Some((path, problem))
+            })
+            .collect()
+    }
+
+    /// Finds line and column of a problem; `last` is where the one before was, and its column.
+    fn locate(
+        &mut self,
+        severity: Severity,
+        raw: Raw,
+        last: &mut (Place, u32),
+    ) -> Option<Diagnostic> {
+        let (line, start) = self.line_start(raw.at);
+        let (from, counted) = if last.0.source == raw.at.source && last.0.offset >= start {
+            (last.0.offset, last.1)
+        } else {
+            (start, 1)
+        };
+        let source = self.sources.get(usize::from(raw.at.source))?;
+        let column = counted + characters(between(source.bytes, from, raw.at.offset));
+        *last = (raw.at, column);
+        let (source_line, caret) = excerpt(source.bytes, start, raw.at.offset);
+        Some(Diagnostic {
+            severity,
+            file: source.name.to_owned(),
+            line,
+            column,
+            message: raw.message,
+            hint: raw.hint,
+            source_line,
+            caret,
+        })
     }
 }
+
+/// Before the first problem of a list.
+const BEGIN: (Place, u32) = (
+    Place {
+        source: 0,
+        offset: 0,
+    },
+    1,
+);
 
 fn push(list: &mut Vec<Raw>, at: Place, message: String) -> Report<'_> {
     list.push(Raw {

@@ -38,6 +38,9 @@
 //!
 //! # Differences from keepalived
 //!
+//! - `rise N` and `fall N` of a check, a real server or a service: successes in a row that bring a server back,
+//!   failures in a row that take it out (`fall N` is `retry N-1`).
+//! - Programs are run without a shell and never as root; they are files beside keepalived.conf, or paths.
 //! - `global_defs` holds for all instances, also for those above it.
 //! - `warmup` is 1 s by default (or `delay_loop`, if shorter), not `delay_loop`: the first check is to be fast.
 //! - Where keepalived complains, guesses and runs on, there is an error; where the guess is harmless, a warning that
@@ -55,6 +58,7 @@ mod lex;
 mod node;
 mod parse;
 mod pool;
+mod program;
 mod read;
 mod service;
 mod strings;

@@ -33,9 +33,30 @@ pub struct Parsed {
     /// All problems, in the order of the files (keepalived.conf first) and places, at most
     /// [`limits::DIAGNOSTICS_MAX`], each once.
     pub diagnostics: Vec<Diagnostic>,
+    /// Files that the configuration names; see [`Parsed::require`].
+    needs: Vec<(String, Diagnostic)>,
 }
 
 impl Parsed {
+    /// Refuses a configuration that names programs which are not there: `absent` says of a path what is wrong with it,
+    /// as `is not there`. The core knows no files; so this is for whoever does, and has to be called once.
+    pub fn require(&mut self, absent: impl Fn(&str) -> Option<String>) {
+        for (path, mut problem) in core::mem::take(&mut self.needs) {
+            let Some(reason) = absent(&path) else {
+                continue;
+            };
+            problem.message = format!("{} {reason}", problem.message);
+            let place = (problem.line, problem.column);
+            let before = self.diagnostics.iter().take_while(|before| {
+                before.file == problem.file && (before.line, before.column) <= place
+            });
+            let index = before.count();
+            self.diagnostics.insert(index, problem);
+            self.diagnostics.truncate(limits::DIAGNOSTICS_MAX);
+            self.config = None;
+        }
+    }
+
     /// At least one diagnostic is an error; then there is no `config`.
     #[must_use]
     pub fn has_errors(&self) -> bool {
@@ -73,6 +94,7 @@ pub fn parse(keepalived: Option<Source<'_>>, router: Option<Source<'_>>) -> Pars
     Parsed {
         config,
         node,
+        needs: sink.needs(),
         diagnostics: sink.finish(),
     }
 }

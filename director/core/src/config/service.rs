@@ -13,6 +13,7 @@ use super::keywords::{Block, nearest};
 use super::pool::{Pool, forwarding};
 use super::read::{Reader, decimal};
 use super::tree::{Statement, Word};
+pub(super) use crate::ipvs::WEIGHT_MAX;
 use crate::ipvs::{self, Forwarding, Protocol, Scheduler, Service, ServiceId};
 use crate::net::{Family, Name};
 
@@ -61,9 +62,6 @@ struct Draft<'t> {
     family: Option<Family>,
     real_servers: Vec<Statement<'t>>,
 }
-
-/// Weights as the kernel takes them: a positive `int`.
-pub(super) const WEIGHT_MAX: u32 = i32::MAX as u32;
 
 /// Reads one `virtual_server`.
 pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>, groups: &Groups) -> Found {

@@ -1,6 +1,6 @@
 //! The status snapshot, read from the state that drives the director.
 
-use super::services::{self, State};
+use super::services::{self, Standing, State};
 use super::{Director, Slot};
 use crate::check::{self, Health};
 use crate::config::{RealServer, VirtualServer};
@@ -109,9 +109,9 @@ fn service(server: &VirtualServer, state: &State, director: &Director) -> Servic
         .real_servers
         .iter()
         .zip(&state.reals)
-        .map(|(real, (health, since))| {
+        .map(|(real, standing)| {
             let had = kernel(&real.id, &real.dest);
-            dest(server, real, *health, *since, had, director)
+            dest(server, real, *standing, had, director)
         })
         .collect();
     if let Some((id, to)) = &server.sorry {
@@ -189,21 +189,27 @@ fn in_kernel(
 fn dest(
     server: &VirtualServer,
     real: &RealServer,
-    health: Health,
-    since: Instant,
+    standing: Standing,
     had: InKernel,
     director: &Director,
 ) -> DestStatus {
     let checks = &director.services.checks;
     let mut statuses = services::keys(server, real).filter_map(|key| checks.status(&key));
-    let reason = match health {
+    let reason = match standing.health {
         Health::Up if real.checks.is_empty() => "no check configured".to_string(),
+        Health::Up if standing.weight != real.dest.weight => {
+            format!("weight {} by its checks", standing.weight)
+        }
         Health::Up => String::new(),
         Health::Down => statuses
             .find(|(_, status)| status.health == Health::Down)
             .map(|(settings, status)| match status.last {
                 Some(Err(failure)) => format!("{} check: {failure}", settings.kind.name()),
-                _ => "not checked yet".to_string(),
+                Some(Ok(())) => {
+                    let (done, rise) = (status.successes_in_row, settings.rise);
+                    format!("{} check: {done} of {rise} successes", settings.kind.name())
+                }
+                None => "not checked yet".to_string(),
             })
             .unwrap_or_default(),
     };
@@ -213,8 +219,8 @@ fn dest(
         forwarding: real.dest.forwarding.to_string(),
         weight: real.dest.weight,
         kernel_weight: had.weight,
-        state: health.to_string(),
-        since_us: since.micros(),
+        state: standing.health.to_string(),
+        since_us: standing.since.micros(),
         reason,
         totals: had.totals,
     }
@@ -291,6 +297,10 @@ fn check_status(
         failures: status.failures,
         interval_ms: millis(settings.interval),
         timeout_ms: millis(settings.timeout),
+        rise: settings.rise,
+        fall: settings.retry.saturating_add(1),
+        detection_ms: millis(settings.detection()),
+        value: status.value,
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::check::{self, Checks, Health};
 use crate::config::{RealServer, VirtualServer};
 use crate::event::{CheckKey, Event};
-use crate::ipvs::{ActualDest, Dest, DestId, Table};
+use crate::ipvs::{ActualDest, Dest, DestId, Table, WEIGHT_MAX};
 use crate::pool::{self, Quorum};
 use crate::time::Instant;
 
@@ -22,8 +22,18 @@ pub(super) struct Services {
 #[derive(Clone, Debug)]
 pub(super) struct State {
     pub(super) quorum: Quorum,
-    /// Of each real server: whether it is up, and since when.
-    pub(super) reals: Vec<(Health, Instant)>,
+    /// Of each real server.
+    pub(super) reals: Vec<Standing>,
+}
+
+/// How one real server stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Standing {
+    pub(super) health: Health,
+    /// When its health last changed.
+    pub(super) since: Instant,
+    /// Its weight while it is up: the configured one, or what its checks make of it.
+    pub(super) weight: u32,
 }
 
 impl Services {
@@ -47,11 +57,6 @@ impl Services {
         self.servers = servers.to_vec();
         self.checks.set(now, servers.iter().flat_map(checks));
         for server in servers {
-            let healths: Vec<Health> = server
-                .real_servers
-                .iter()
-                .map(|real| self.health(server, real))
-                .collect();
             let old = before.remove(&server.id);
             let since = |real: &RealServer, health: Health| {
                 let (had, state) = old.as_ref()?;
@@ -59,17 +64,19 @@ impl Services {
                     .real_servers
                     .iter()
                     .position(|other| other.id == real.id)?;
-                state
-                    .reals
-                    .get(index)
-                    .filter(|(was, _)| *was == health)
-                    .map(|(_, since)| *since)
+                let was = state.reals.get(index)?;
+                (was.health == health).then_some(was.since)
             };
-            let reals = server.real_servers.iter().zip(&healths);
-            let reals = reals
-                .map(|(real, health)| (*health, since(real, *health).unwrap_or(now)))
-                .collect();
-            let up = |index: usize| healths.get(index) == Some(&Health::Up);
+            let stands = |real: &RealServer| {
+                let (health, weight) = self.judge(server, real);
+                Standing {
+                    health,
+                    since: since(real, health).unwrap_or(now),
+                    weight,
+                }
+            };
+            let reals: Vec<Standing> = server.real_servers.iter().map(stands).collect();
+            let up = |index: usize| reals.get(index).copied().and_then(Standing::serves);
             let mut quorum = old
                 .as_ref()
                 .map_or_else(|| Quorum::new(server, up), |(_, state)| state.quorum);
@@ -118,18 +125,15 @@ impl Services {
             .real_servers
             .iter()
             .position(|real| real.id == key.dest)?;
-        let health = self.health(server, server.real_servers.get(place)?);
+        let (health, weight) = self.judge(server, server.real_servers.get(place)?);
         let state = self.states.get_mut(index)?;
         let real = state.reals.get_mut(place)?;
-        if real.0 != health {
-            *real = (health, now);
+        if real.health != health {
+            (real.health, real.since) = (health, now);
         }
+        real.weight = weight;
         let reals = &state.reals;
-        let up = |index: usize| {
-            reals
-                .get(index)
-                .is_some_and(|(health, _)| *health == Health::Up)
-        };
+        let up = |index: usize| reals.get(index).copied().and_then(Standing::serves);
         let turned = state.quorum.judge(server, up);
         let weight = pool::weight(server, up);
         *self.pools.get_mut(index)? = state.dests(server);
@@ -151,20 +155,32 @@ impl Services {
         &self.pools
     }
 
-    /// Up when none of its checks says otherwise.
-    fn health(&self, server: &VirtualServer, real: &RealServer) -> Health {
-        let down = keys(server, real).any(|key| self.checks.health(&key) == Some(Health::Down));
-        if down { Health::Down } else { Health::Up }
+    /// Up when none of its checks says otherwise; and the weight that its checks make of the configured one.
+    fn judge(&self, server: &VirtualServer, real: &RealServer) -> (Health, u32) {
+        let mut health = Health::Up;
+        let mut weight = real.dest.weight;
+        for (_, status) in keys(server, real).filter_map(|key| self.checks.status(&key)) {
+            if status.health == Health::Down {
+                health = Health::Down;
+            }
+            if let Some(value) = status.value {
+                weight = u32::try_from(value.clamp(0, i64::from(WEIGHT_MAX))).unwrap_or(0);
+            }
+        }
+        (health, weight)
+    }
+}
+
+impl Standing {
+    /// The weight with which it serves; none while it is down.
+    fn serves(self) -> Option<u32> {
+        (self.health == Health::Up).then_some(self.weight)
     }
 }
 
 impl State {
     fn dests(&self, server: &VirtualServer) -> BTreeMap<DestId, Dest> {
-        let up = |index: usize| {
-            self.reals
-                .get(index)
-                .is_some_and(|(health, _)| *health == Health::Up)
-        };
+        let up = |index: usize| self.reals.get(index).copied().and_then(Standing::serves);
         pool::dests(server, self.quorum, up)
     }
 }

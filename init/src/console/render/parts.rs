@@ -1,6 +1,6 @@
 //! `routers`, `services`, `checks`, `interfaces`: everything the status knows of each.
 
-use director_core::status::{DestStatus, RouterStatus, ServiceStatus, Status, Totals};
+use director_core::status::{CheckStatus, DestStatus, RouterStatus, ServiceStatus, Status, Totals};
 
 use super::overview::name;
 use super::table::{Table, wrap};
@@ -177,12 +177,26 @@ pub(super) fn checks(status: &Status) -> String {
             &count(check.runs),
             &count(check.failures),
         ]);
+        table.note(&wrap("      ", 6, &timing(check)));
         if ran {
             let ago = age(status.now_us, check.last_run_us);
             table.note(&wrap("      ", 6, &format!("{ago} ago: {}", check.last)));
         }
     }
     table.finish()
+}
+
+/// How often a check runs, and when its server is out or back.
+fn timing(check: &CheckStatus) -> String {
+    let time = |millis: u32| brief(u64::from(millis) * 1000);
+    format!(
+        "every {}, timeout {}; out after {} ({} at most), back after {}",
+        time(check.interval_ms),
+        time(check.timeout_ms),
+        check.fall,
+        time(check.detection_ms),
+        check.rise,
+    )
 }
 
 /// Each interface with its addresses.

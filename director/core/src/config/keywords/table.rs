@@ -3,8 +3,8 @@
 use super::{Block, Mark};
 
 use Block::{
-    Authentication, Console, GlobalDefs, HttpGet, Interface, Keepalived, Match, RealServer, Route,
-    RouterConf, System, TcpCheck, Url, VirtualServer, VrrpInstance,
+    Authentication, Console, GlobalDefs, HttpGet, Interface, Keepalived, Match, MiscCheck,
+    RealServer, Route, RouterConf, System, TcpCheck, Url, VirtualServer, VrrpInstance,
 };
 use Mark::{Accepted, Acts, Dead, NotYet, Refused};
 
@@ -278,7 +278,7 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
         Acts,
         "protocol lb_algo lvs_sched=lb_algo lb_kind lvs_method=lb_kind sh-port \
         sh-fallback mh-port mh-fallback flag-1 flag-2 flag-3 ops persistence_timeout \
-        persistence_granularity delay_loop retry delay_before_retry warmup connect_timeout weight \
+        persistence_granularity delay_loop rise fall retry delay_before_retry warmup connect_timeout weight \
         quorum hysteresis alpha inhibit_on_failure sorry_server sorry_server_inhibit \
         sorry_server_lvs_method virtualhost ip_family real_server{}*",
     ),
@@ -304,14 +304,14 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
         RealServer,
         Acts,
         "weight uthreshold lthreshold inhibit_on_failure alpha lvs_method \
-        retry delay_before_retry warmup connect_timeout delay_loop virtualhost \
-        TCP_CHECK{}* HTTP_GET{}*",
+        rise fall retry delay_before_retry warmup connect_timeout delay_loop virtualhost \
+        TCP_CHECK{}* HTTP_GET{}* MISC_CHECK{}*",
     ),
     (RealServer, NotYet, "SSL_GET{}*"),
     (RealServer, NotYet, "SMTP_CHECK{}*"),
     (RealServer, NotYet, "DNS_CHECK{}*"),
     (RealServer, NotYet, "UDP_CHECK{}* PING_CHECK{}*"),
-    (RealServer, NotYet, "MISC_CHECK{}* FILE_CHECK{}*"),
+    (RealServer, NotYet, "FILE_CHECK{}*"),
     (RealServer, NotYet, "notify_up notify_down"),
     (RealServer, Refused("BFD is not built"), "BFD_CHECK{}*"),
     (RealServer, Accepted(MAIL), "smtp_alert"),
@@ -319,7 +319,7 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
     (
         TcpCheck,
         Acts,
-        "connect_ip connect_port connect_timeout retry delay_before_retry warmup delay_loop alpha",
+        "connect_ip connect_port connect_timeout rise fall retry delay_before_retry warmup delay_loop alpha",
     ),
     (TcpCheck, NotYet, "bindto bind_port bind_if fwmark"),
     (TcpCheck, Accepted(LOG), "log_all_failures"),
@@ -331,7 +331,7 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
     (
         HttpGet,
         Acts,
-        "connect_ip connect_port connect_timeout retry nb_get_retry=retry delay_before_retry \
+        "connect_ip connect_port connect_timeout rise fall retry nb_get_retry=retry delay_before_retry \
         warmup delay_loop alpha url{}* http_protocol virtualhost fast_recovery",
     ),
     (HttpGet, NotYet, "bindto bind_port bind_if fwmark"),
@@ -348,6 +348,12 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
         "regex regex_no_match regex_options regex_stack regex_min_offset regex_max_offset",
     ),
     (Url, Accepted(ONLY_TLS), "tls_compliant"),
+    (
+        MiscCheck,
+        Acts,
+        "misc_path misc_timeout misc_dynamic user rise fall retry delay_before_retry warmup delay_loop alpha",
+    ),
+    (MiscCheck, Accepted(LOG), "log_all_failures"),
     (RouterConf, Acts, "system{} interface{}* route{?}*"),
     (RouterConf, NotYet, "control{}"),
     (RouterConf, NotYet, "metrics{}"),

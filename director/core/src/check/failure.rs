@@ -1,0 +1,75 @@
+//! Why an attempt failed, in words.
+
+use core::fmt;
+
+use crate::wire::http;
+
+/// Why an attempt failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// No connection in time.
+    ConnectTimeout,
+    /// Connected, but no whole answer in time; so many bytes had come.
+    ReplyTimeout(u64),
+    /// Refused, unreachable or broken: errno.
+    Network(i32),
+    /// This node could not even try: errno. It does not count against the server.
+    Local(i32),
+    /// Not an answer that can be read.
+    Http(http::Error),
+    /// A status outside the set.
+    Status(u16),
+    /// A body with another MD5.
+    Digest([u8; 16]),
+    /// The program ended with this code.
+    Exit(u8),
+    /// The program was ended by this signal.
+    Killed(u8),
+    /// The program did not end in time.
+    RunTimeout,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ConnectTimeout => f.write_str("no connection in time"),
+            Self::ReplyTimeout(0) => f.write_str("no reply in time"),
+            Self::ReplyTimeout(bytes) => {
+                write!(f, "reply not complete in time ({bytes} bytes came)")
+            }
+            Self::Network(errno) => f.write_str(&errno_text(*errno)),
+            Self::Local(errno) => write!(f, "not tried: {}", errno_text(*errno)),
+            Self::Http(error) => write!(f, "{error}"),
+            Self::Status(code) => write!(f, "status {code}"),
+            Self::Digest(digest) => {
+                f.write_str("digest ")?;
+                digest.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+            // What the launcher, like a shell, says of a program that it can't run.
+            Self::Exit(126) => f.write_str("the program can't be run (exit code 126)"),
+            Self::Exit(127) => f.write_str("the program is not there (exit code 127)"),
+            Self::Exit(code) => write!(f, "exit code {code}"),
+            Self::Killed(signal) => write!(f, "killed by signal {signal}"),
+            Self::RunTimeout => f.write_str("did not end in time"),
+        }
+    }
+}
+
+/// The errors that a connection to a real server meets, in words (asm-generic/errno.h, the same on all our targets).
+fn errno_text(errno: i32) -> String {
+    let text = match errno {
+        11 => "too many at once",
+        12 => "out of memory",
+        23 | 24 => "out of file descriptors",
+        32 => "broken pipe",
+        99 => "no local address or port",
+        101 => "network unreachable",
+        104 => "connection reset",
+        105 => "no buffer space",
+        110 => "connection timed out",
+        111 => "connection refused",
+        113 => "no route to host",
+        _ => return format!("errno {errno}"),
+    };
+    text.to_string()
+}

@@ -1,0 +1,124 @@
+//! What a check asks, of whom, and how often.
+
+use core::net::SocketAddr;
+use std::ops::RangeInclusive;
+
+#[cfg(doc)]
+use crate::limits;
+use crate::time::Duration;
+
+/// What one check does. Durations below [`limits::CHECK_STEP_MIN`] count as that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// What is asked.
+    pub kind: Kind,
+    /// Where; for a program, the server of which it tells.
+    pub target: SocketAddr,
+    /// From the planned start of one run to the next.
+    pub interval: Duration,
+    /// Longest time of one attempt, for each URL.
+    pub timeout: Duration,
+    /// Successes in a row before a server that was down is up, at least 1 (`rise`). A check that has never failed
+    /// believes the first one.
+    pub rise: u32,
+    /// Further attempts before a server that was up is down: `retry`, or `fall` less 1.
+    pub retry: u32,
+    /// Pause before such an attempt.
+    pub delay_before_retry: Duration,
+    /// The first run starts within this time, and within [`limits::CHECK_FIRST_WITHIN`].
+    pub warmup: Duration,
+}
+
+impl Settings {
+    /// The longest time from the moment that a server falls silent until it is out: it passed a check just before, so
+    /// that a whole interval goes by, and then each attempt runs out of time.
+    #[must_use]
+    pub fn detection(&self) -> Duration {
+        let attempt = self.timeout.saturating_mul(self.kind.parts());
+        let attempts = attempt.saturating_mul(self.retry.saturating_add(1));
+        let pauses = self.delay_before_retry.saturating_mul(self.retry);
+        self.interval
+            .saturating_add(attempts)
+            .saturating_add(pauses)
+    }
+}
+
+/// What a check asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The connection is established; it is closed at once.
+    Tcp,
+    /// Each URL answers with a status of its set, and with a body of its digest where one is given.
+    Http {
+        /// At least one; a check without any succeeds like a TCP check.
+        urls: Vec<Url>,
+        /// HTTP/1.1 instead of 1.0.
+        http11: bool,
+    },
+    /// A program of the operator's ends in time and with a code that says success.
+    Exec(Box<Program>),
+}
+
+impl Kind {
+    /// As `TCP` or `MISC`: the keyword of keepalived.conf without its ending.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Tcp => "TCP",
+            Self::Http { .. } => "HTTP",
+            Self::Exec(_) => "MISC",
+        }
+    }
+
+    /// Connections of one attempt, each of which has the timeout to itself.
+    fn parts(&self) -> u32 {
+        match self {
+            Self::Http { urls, .. } => u32::try_from(urls.len()).unwrap_or(u32::MAX).max(1),
+            Self::Tcp | Self::Exec(_) => 1,
+        }
+    }
+}
+
+/// A program that the operator ships with the configuration: run without a shell, in a process group of its own, with
+/// an empty environment and without privileges.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    /// Its file, as the configuration names it; where that is, is the shell's matter.
+    pub path: String,
+    /// Its arguments, without its own name.
+    pub arguments: Vec<String>,
+    /// Who it runs as.
+    pub owner: Owner,
+    /// Its exit code tells a number (`misc_dynamic`): 0 success, 1 failure, 2..=255 success and the code less 2.
+    pub dynamic: bool,
+}
+
+/// User and group by number; never 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// User.
+    pub user: u32,
+    /// Group.
+    pub group: u32,
+}
+
+impl Owner {
+    /// `nobody` of every distribution.
+    pub const NOBODY: Self = Self {
+        user: 65_534,
+        group: 65_534,
+    };
+}
+
+/// One URL of an HTTP check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Url {
+    /// Request target.
+    pub path: String,
+    /// Value of the Host header.
+    pub host: String,
+    /// Status codes that are a success.
+    pub status: Vec<RangeInclusive<u16>>,
+    /// MD5 of the body.
+    pub digest: Option<[u8; 16]>,
+}

@@ -1,0 +1,119 @@
+//! What the words of the checks come to.
+
+#![allow(clippy::unwrap_used)]
+
+use director_core::check::{Owner, Program};
+use director_core::config::{Check, CheckKind, Parsed, Source, parse};
+use director_core::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn rise_and_fall_are_inherited_and_fall_is_one_more_than_retry() {
+    let of = |service: &str, server: &str, words: &str| {
+        let check = check(service, server, &format!("TCP_CHECK {{\n{words}\n}}"));
+        (check.rise, check.retry)
+    };
+    assert_eq!(of("", "", ""), (1, 1));
+    assert_eq!(of("", "", "rise 3\nfall 1"), (3, 0));
+    assert_eq!(of("rise 2\nfall 4", "", ""), (2, 3));
+    assert_eq!(of("rise 2\nfall 4", "retry 7", "rise 5"), (5, 7));
+    let both = "TCP_CHECK {\nretry 2\nfall 3\n}";
+    assert_eq!(
+        problems(&read("", "", both)),
+        ["`fall N` is `retry N-1`: only one of them can hold"]
+    );
+}
+
+#[test]
+fn a_program_is_a_path_with_words_and_runs_as_nobody() {
+    let check = check(
+        "delay_loop 7",
+        "",
+        "MISC_CHECK {\nmisc_path \"/etc/keepalived/look 'a b' c\"\nmisc_dynamic\n}",
+    );
+    assert_eq!((check.interval, check.timeout), (7 * SECOND, 7 * SECOND));
+    assert_eq!((check.retry, check.delay_before_retry), (0, SECOND));
+    assert_eq!(check.target, "10.0.0.2:8080".parse().unwrap());
+    let expected = Program {
+        path: "/etc/keepalived/look".to_string(),
+        arguments: vec!["a b".to_string(), "c".to_string()],
+        owner: Owner::NOBODY,
+        dynamic: true,
+    };
+    assert_eq!(check.kind, CheckKind::Exec(Box::new(expected)));
+}
+
+#[test]
+fn a_program_may_have_its_own_time_and_user() {
+    let words = "misc_path look one two\nmisc_timeout 2\nuser 1000 100\nretry 2";
+    let check = check("", "", &format!("MISC_CHECK {{\n{words}\n}}"));
+    assert_eq!((check.timeout, check.retry), (2 * SECOND, 2));
+    let CheckKind::Exec(program) = check.kind else {
+        panic!()
+    };
+    assert_eq!((program.owner.user, program.owner.group), (1000, 100));
+    assert_eq!(
+        (program.path.as_str(), program.arguments.len()),
+        ("look", 2)
+    );
+}
+
+#[test]
+fn a_program_that_can_not_be_one_is_an_error() {
+    let of = |words: &str| problems(&read("", "", &format!("MISC_CHECK {{\n{words}\n}}")));
+    assert_eq!(of(""), ["`MISC_CHECK` has no `misc_path`"]);
+    assert!(of("misc_path bin/look")[0].contains("a path from `/` on"));
+    assert!(of("misc_path \"look 'a\"")[0].contains("a quote that is not closed"));
+    assert!(of("misc_path look\nuser 0")[0].contains("do not run as root"));
+    assert!(of("misc_path look\nuser admin")[0].contains("a node has no users"));
+    assert_eq!(of("misc_path look\nuser nobody nogroup"), [""; 0]);
+}
+
+#[test]
+fn a_program_that_is_not_there_refuses_the_configuration_at_its_place() {
+    let words = "MISC_CHECK {\nmisc_path \"/usr/bin/curl -f http://10.0.0.2/\"\n}\nMISC_CHECK {\nmisc_path good\n}";
+    let mut parsed = read("lb_algo nonesuch", "", words);
+    parsed.require(|path| (path != "good").then(|| "is not there".to_string()));
+    assert!(parsed.config.is_none());
+    let found = &parsed.diagnostics[1];
+    assert_eq!(found.message, "the program `/usr/bin/curl` is not there");
+    assert_eq!((found.line, found.column), (9, 12));
+    assert!(found.hint.as_deref().unwrap().contains("HTTP_GET"));
+    assert_eq!(parsed.diagnostics.len(), 2, "{parsed:?}");
+
+    let mut parsed = read("", "", words);
+    assert!(parsed.config.is_some());
+    parsed.require(|_| None);
+    assert!(parsed.config.is_some());
+}
+
+fn check(service: &str, server: &str, check: &str) -> Check {
+    let parsed = read(service, server, check);
+    let config = parsed
+        .config
+        .unwrap_or_else(|| panic!("{:?}", parsed.diagnostics));
+    config.services[0].real_servers[0].checks[0].clone()
+}
+
+fn read(service: &str, server: &str, check: &str) -> Parsed {
+    let scheduler = if service.contains("lb_algo") {
+        ""
+    } else {
+        "lb_algo rr"
+    };
+    let text = format!(
+        "virtual_server 10.0.0.1 80 {{\nlb_kind NAT\nprotocol TCP\n{scheduler}\n{service}\n\
+         real_server 10.0.0.2 8080 {{\n{server}\n{check}\n}}\n}}\n"
+    );
+    let source = Source {
+        name: "k",
+        bytes: text.as_bytes(),
+    };
+    parse(Some(source), None)
+}
+
+fn problems(parsed: &Parsed) -> Vec<String> {
+    let all = parsed.diagnostics.iter();
+    all.map(|found| found.message.clone()).collect()
+}
