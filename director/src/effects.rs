@@ -4,7 +4,7 @@ use core::net::Ipv4Addr;
 use std::io;
 
 use director_core::check;
-use director_core::director::{Input, OpId, Output};
+use director_core::director::{Input, OpId, Output, Part};
 use director_core::event::Level;
 use director_core::kernel::Op;
 use director_core::net::Ifindex;
@@ -29,7 +29,9 @@ impl Shell {
         loop {
             let output = self.core.poll_output();
             match output {
-                Some(Output::Apply(id, op)) if op.is_ipvs() && batch.len() < BATCH_MAX => {
+                Some(Output::Apply(id, op))
+                    if op.part() == Part::Ipvs && batch.len() < BATCH_MAX =>
+                {
                     batch.push((id, op));
                 }
                 None if batch.is_empty() => break,
@@ -72,9 +74,12 @@ impl Shell {
                 address,
             } => self.arp.announce(ifindex, mac, address),
             // Only when a batch was full: the first of the next one.
-            Output::Apply(id, op) if op.is_ipvs() => batch.push((id, op)),
+            Output::Apply(id, op) if op.part() == Part::Ipvs => batch.push((id, op)),
             Output::Apply(id, op) => {
-                let result = self.kernel.apply_network(&op);
+                let result = match &op {
+                    Op::SetFilter(filter) => self.kernel.apply_filter(filter),
+                    op => self.kernel.apply_network(op),
+                };
                 self.core
                     .handle(self.now, Input::Applied { op: id, result });
             }

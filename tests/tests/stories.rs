@@ -2,7 +2,7 @@
 
 use director_core::config::Version;
 use director_core::director::Command;
-use director_core::kernel::Op;
+use director_core::kernel::{Op, Part};
 use director_core::time::Duration;
 use tests::sim::fault::Fault;
 use tests::sim::kernel::Edit;
@@ -169,6 +169,8 @@ fn what_others_change_is_repaired() -> Told {
         Edit::ForeignService,
         Edit::ChangeSchedulers,
         Edit::StopSync,
+        Edit::FlushFilter,
+        Edit::ChangeFilter,
         Edit::FlushAddresses,
     ] {
         let mut world = pair(Version::V3, SECOND)?;
@@ -364,6 +366,6 @@ fn served(world: &World, node: usize) -> usize {
     laws::serving(&kernel.table, &id).len()
 }
 
-const fn is_of_table(op: &Op) -> bool {
-    op.is_ipvs() && !matches!(op, Op::StartSync(..) | Op::StopSync(_))
+fn is_of_table(op: &Op) -> bool {
+    op.part() == Part::Ipvs && !matches!(op, Op::StartSync(..) | Op::StopSync(_))
 }

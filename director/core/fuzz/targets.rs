@@ -7,7 +7,7 @@ use director::frame::{Decoder, Item};
 use director::proto::{Reply, Request, Tagged};
 use director_core::check;
 use director_core::config::{self, Config, Source};
-use director_core::director::{Command, Director, Input, OpId, Output, Part};
+use director_core::director::{Command, Director, Input, OpId, Output};
 use director_core::ipvs::Table;
 use director_core::kernel::{AddressId, KernelEvent, Link, OpError, Snapshot};
 use director_core::net::{Cidr, Ifindex, Mac};
@@ -231,7 +231,7 @@ impl Fuzzed {
                 Output::Advert { payload, .. } => assert!(payload.len() >= 8),
                 Output::Join { .. }
                 | Output::Announce { .. }
-                | Output::Read(Part::Network | Part::Ipvs)
+                | Output::Read(_)
                 | Output::Probe(..) => {}
             }
         }

@@ -1,6 +1,7 @@
 //! The operations that lead from one kernel state to another, in an order that loses nothing on the way.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::ipvs::{ActualDest, Dest, DestId, Pool, ServiceId};
 use crate::kernel::{Actual, Desired, Op};
@@ -47,6 +48,15 @@ pub fn network(desired: &Desired, actual: &Actual) -> Vec<Op> {
             .map(|route| Op::AddRoute(*route)),
     );
     ops
+}
+
+/// The packet filter, which is only ever replaced whole: no packet sees half of it.
+#[must_use]
+pub fn filter(desired: &Desired, actual: &Actual) -> Vec<Op> {
+    if actual.filter.as_ref() == Some(&desired.filter) {
+        return Vec::new();
+    }
+    vec![Op::SetFilter(Arc::clone(&desired.filter))]
 }
 
 /// The IPVS part: services and dests come, change, and go, in this order, so that a pool that could have servers

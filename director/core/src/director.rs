@@ -6,11 +6,13 @@ mod services;
 
 use core::net::Ipv4Addr;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use self::routers::{Routers, Slot};
 use self::services::Services;
 use crate::config::Config;
 use crate::event::{Event, Level, Ring};
+use crate::filter::Filter;
 use crate::kernel::{KernelEvent, Op, OpError, Snapshot};
 pub use crate::kernel::{OpId, Part};
 use crate::net::{Ifindex, Mac, Name};
@@ -132,6 +134,8 @@ pub struct Director {
     routers: Routers,
     services: Services,
     reconciler: Reconciler,
+    /// The packet filter that the configuration asks for.
+    filter: Arc<Filter>,
     ring: Box<Ring>,
     events: VecDeque<Event>,
     now: Instant,
@@ -162,6 +166,7 @@ impl Director {
             routers: Routers::default(),
             services: Services::new(seed),
             reconciler: Reconciler::new(),
+            filter: Arc::default(),
             ring: Box::default(),
             events: VecDeque::new(),
             now,
@@ -211,7 +216,7 @@ impl Director {
         {
             return Some(output);
         }
-        for part in [Part::Network, Part::Ipvs] {
+        for part in Part::ALL {
             if let Some((id, op)) = self.reconciler.poll_op(now, part) {
                 return Some(Output::Apply(id, op));
             }
@@ -285,6 +290,7 @@ impl Director {
         let now = self.now;
         self.routers.configure(now, &config.routers);
         self.services.configure(now, &config.services);
+        self.filter = Arc::new(plan::filter(&config));
         self.config = config;
         self.configured_at = now;
         self.follow_network();
@@ -376,7 +382,7 @@ impl Director {
                 self.services.adopt(self.now, table);
                 self.dirty = true;
             }
-            Part::Ipvs => {}
+            Part::Filter | Part::Ipvs => {}
         }
     }
 
@@ -425,6 +431,7 @@ impl Director {
                 links,
                 routers: &routers,
                 pools: self.services.pools(),
+                filter: &self.filter,
                 stopping: released,
             };
             let desired = plan::plan(&self.config, &situation);

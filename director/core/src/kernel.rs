@@ -3,7 +3,9 @@
 use core::fmt;
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use crate::filter::Filter;
 use crate::ipvs::{ActualDest, Dest, DestId, Service, ServiceId, SyncDaemon, SyncRole, Table};
 use crate::net::{Cidr, IfName, Ifindex, Mac};
 
@@ -59,6 +61,8 @@ pub struct Actual {
     pub addresses: BTreeMap<AddressId, bool>,
     /// The director's own routes (RTA protocol is ours).
     pub routes: BTreeSet<Route>,
+    /// The director's part of the packet filter; none while what is there is not what the director put there.
+    pub filter: Option<Arc<Filter>>,
     /// The IPVS table.
     pub table: Table<ActualDest>,
     /// The running synchronisation daemons.
@@ -76,6 +80,8 @@ pub struct Desired {
     pub withheld: BTreeSet<IpAddr>,
     /// Routes.
     pub routes: BTreeSet<Route>,
+    /// The director's part of the packet filter.
+    pub filter: Arc<Filter>,
     /// The IPVS table.
     pub table: Table<Dest>,
     /// Synchronisation daemons.
@@ -97,6 +103,8 @@ pub enum Op {
     AddRoute(Route),
     /// Remove a route.
     DelRoute(Route),
+    /// Put this in the place of the director's part of the packet filter, at once and whole.
+    SetFilter(Arc<Filter>),
     /// Start a synchronisation daemon.
     StartSync(SyncRole, SyncDaemon),
     /// Stop the synchronisation daemon of a role.
@@ -116,24 +124,19 @@ pub enum Op {
 }
 
 impl Op {
-    /// Whether the operation is one of the generic netlink family IPVS; the others are rtnetlink's.
+    /// The part of the kernel's state that it changes.
     #[must_use]
-    pub const fn is_ipvs(&self) -> bool {
-        !self.is_network()
-    }
-
-    /// Whether the operation is about interfaces, addresses or routes; these go before IPVS.
-    #[must_use]
-    pub const fn is_network(&self) -> bool {
-        matches!(
-            self,
+    pub const fn part(&self) -> Part {
+        match self {
             Self::LinkUp(_)
-                | Self::LinkMtu(..)
-                | Self::AddAddress(_)
-                | Self::DelAddress(_)
-                | Self::AddRoute(_)
-                | Self::DelRoute(_)
-        )
+            | Self::LinkMtu(..)
+            | Self::AddAddress(_)
+            | Self::DelAddress(_)
+            | Self::AddRoute(_)
+            | Self::DelRoute(_) => Part::Network,
+            Self::SetFilter(_) => Part::Filter,
+            _ => Part::Ipvs,
+        }
     }
 }
 
@@ -148,6 +151,7 @@ impl fmt::Display for Op {
             }
             Self::AddRoute(route) => write!(f, "add route {}", route.destination),
             Self::DelRoute(route) => write!(f, "delete route {}", route.destination),
+            Self::SetFilter(filter) => write!(f, "set filter: {filter}"),
             Self::StartSync(role, daemon) => write!(f, "start sync {role} on {}", daemon.interface),
             Self::StopSync(role) => write!(f, "stop sync {role}"),
             Self::NewService(id, service) => write!(f, "add service {id} {}", service.scheduler),
@@ -212,6 +216,8 @@ pub enum Snapshot {
         /// The director's own routes.
         routes: Vec<Route>,
     },
+    /// The director's part of the packet filter: what it put there last, or none when that is not what is there.
+    Filter(Option<Arc<Filter>>),
     /// The IPVS table and its synchronisation daemons.
     Ipvs {
         /// All services with their dests.
@@ -227,6 +233,7 @@ impl Snapshot {
     pub const fn part(&self) -> Part {
         match self {
             Self::Network { .. } => Part::Network,
+            Self::Filter(_) => Part::Filter,
             Self::Ipvs { .. } => Part::Ipvs,
         }
     }
@@ -237,8 +244,15 @@ impl Snapshot {
 pub enum Part {
     /// Interfaces, addresses, routes.
     Network,
+    /// The director's part of the packet filter.
+    Filter,
     /// Services, dests, synchronisation daemons.
     Ipvs,
+}
+
+impl Part {
+    /// All of them, in the order in which they are changed.
+    pub const ALL: [Self; 3] = [Self::Network, Self::Filter, Self::Ipvs];
 }
 
 /// The number of an operation; answers of an earlier incarnation are dropped by comparison.

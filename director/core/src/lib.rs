@@ -5,7 +5,7 @@
 //! fails: bad input becomes a counter and an event. Effects go out as outputs, and each kernel operation is
 //! answered by exactly one `Input::Applied`.
 //!
-//! Imports run one way: `time, limits, net <- record, wire, ipvs <- {vrrp, check} <- config <-
+//! Imports run one way: `time, limits, net <- record, wire, ipvs <- {filter, vrrp, check} <- config <-
 //! kernel <- {plan, diff, pool} <- reconcile <- status <- event <- director <- moving`. Siblings do not import each
 //! other.
 #![forbid(unsafe_code)]
@@ -16,6 +16,7 @@ pub mod config;
 pub mod diff;
 pub mod director;
 pub mod event;
+pub mod filter;
 pub mod ipvs;
 pub mod kernel;
 pub mod limits;

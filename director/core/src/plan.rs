@@ -1,11 +1,14 @@
 //! From what is configured and what is so to what the kernel should hold: one pure function.
 
+use core::net::{IpAddr, SocketAddr};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::config::{Config, Interface, Router, VirtualAddress, VirtualServer};
+use crate::filter::Filter;
 use crate::ipvs::{Dest, DestId, Pool, ServiceId, SyncDaemon, SyncRole, Table};
 use crate::kernel::{AddressId, Desired, Link, Route};
-use crate::net::{IfName, Ifindex};
+use crate::net::{Family, IfName, Ifindex};
 
 /// What the plan is made from, beside the configuration.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +20,8 @@ pub struct Situation<'a> {
     pub routers: &'a [(&'a Router, bool)],
     /// Of each service, in the order of the configuration: its dests by [`crate::pool::dests`].
     pub pools: &'a [BTreeMap<DestId, Dest>],
+    /// The packet filter that the configuration asks for, by [`filter`].
+    pub filter: &'a Arc<Filter>,
     /// The end of an orderly stop: services and synchronisation go, interfaces stay as they are.
     pub stopping: bool,
 }
@@ -29,10 +34,41 @@ pub fn plan(config: &Config, situation: &Situation<'_>) -> Desired {
     routes(config, situation, &mut desired);
     virtual_addresses(config, situation, &mut desired);
     if !situation.stopping {
+        desired.filter = Arc::clone(situation.filter);
         desired.table = table(config, situation);
         desired.sync = sync(config, situation);
     }
     desired
+}
+
+/// The packet filter that a configuration asks for, whatever the state of the node: without the virtual address or the
+/// local address no packet meets its rules.
+#[must_use]
+pub fn filter(config: &Config) -> Filter {
+    let mut filter = Filter::default();
+    let translated = config
+        .services
+        .iter()
+        .filter(|server| !server.locals.is_empty());
+    for server in translated {
+        filter.closed.extend(&server.locals);
+        for id in server.ids() {
+            let ServiceId::Address {
+                protocol,
+                address,
+                port,
+            } = id
+            else {
+                continue;
+            };
+            let of_family = |local: &&IpAddr| Family::of(**local) == id.family();
+            let locals: Vec<IpAddr> = server.locals.iter().filter(of_family).copied().collect();
+            let services = filter.translated.entry(locals);
+            let target = SocketAddr::new(address, port);
+            services.or_default().insert((protocol, target));
+        }
+    }
+    filter
 }
 
 /// The link that a configured interface name means: by hardware address when router.conf gives one, else by name.

@@ -140,6 +140,7 @@ mod tests {
             sorry_inhibit: false,
             quorum: 1,
             hysteresis: 0,
+            locals: Vec::new(),
         }
     }
 

@@ -20,7 +20,7 @@ use crate::{diff, limits};
 pub struct Reconciler {
     actual: Actual,
     desired: Desired,
-    sides: [Side; 2],
+    sides: [Side; 3],
     in_flight: BTreeMap<u64, Op>,
     next_id: u64,
     slice_left: usize,
@@ -60,6 +60,7 @@ enum Object {
     Link(Ifindex),
     Address(AddressId),
     Route(Route),
+    Filter,
     Service(ServiceId),
     Dest(ServiceId, DestId),
     Sync(SyncRole),
@@ -137,7 +138,7 @@ impl Reconciler {
 
     /// The next part to read. No part is read while operations on it are under way: the reading would be outdated.
     pub fn poll_read(&mut self, now: Instant) -> Option<Part> {
-        for part in [Part::Network, Part::Ipvs] {
+        for part in Part::ALL {
             let side = &mut self.sides[part as usize];
             if !side.waits() && side.read_at.is_none_or(|at| at <= now) {
                 side.reading = true;
@@ -267,7 +268,10 @@ impl Reconciler {
                 .map(|side| side.queue.len() + side.in_flight)
                 .sum();
         }
-        self.operations(Part::Network).len() + self.operations(Part::Ipvs).len()
+        Part::ALL
+            .map(|part| self.operations(part).len())
+            .iter()
+            .sum()
     }
 
     /// Operations acknowledged, operations refused, foreign edits repaired.
@@ -294,7 +298,7 @@ impl Reconciler {
                 earliest(retry, Some(side.read_at.unwrap_or(now))),
             )
         };
-        let sides = [Part::Network, Part::Ipvs].into_iter().zip(&self.sides);
+        let sides = Part::ALL.into_iter().zip(&self.sides);
         sides.map(of_side).fold(None, earliest)
     }
 
@@ -336,6 +340,7 @@ impl Reconciler {
         match part {
             _ if !self.sides[part as usize].known => Vec::new(),
             Part::Network => diff::network(&self.desired, &self.actual),
+            Part::Filter => diff::filter(&self.desired, &self.actual),
             Part::Ipvs => diff::ipvs(&self.desired, &self.actual),
         }
     }
@@ -354,6 +359,7 @@ impl Reconciler {
                 self.actual.addresses = addresses.into_iter().collect();
                 self.actual.routes = routes.into_iter().collect();
             }
+            Snapshot::Filter(filter) => self.actual.filter = filter,
             Snapshot::Ipvs { table, sync } => {
                 self.actual.table = table;
                 self.actual.sync = sync;
@@ -376,6 +382,7 @@ impl Reconciler {
             Op::DelAddress(id) => drop(actual.addresses.remove(&id)),
             Op::AddRoute(route) => drop(actual.routes.insert(route)),
             Op::DelRoute(route) => drop(actual.routes.remove(&route)),
+            Op::SetFilter(filter) => actual.filter = Some(filter),
             Op::StartSync(role, daemon) => drop(actual.sync.insert(role, daemon)),
             Op::StopSync(role) => drop(actual.sync.remove(&role)),
             Op::NewService(id, service) => drop(actual.table.0.insert(
@@ -413,6 +420,7 @@ impl Object {
     const fn part(&self) -> Part {
         match self {
             Self::Link(_) | Self::Address(_) | Self::Route(_) => Part::Network,
+            Self::Filter => Part::Filter,
             Self::Service(_) | Self::Dest(..) | Self::Sync(_) => Part::Ipvs,
         }
     }
@@ -423,6 +431,7 @@ const fn object(op: &Op) -> Object {
         Op::LinkUp(ifindex) | Op::LinkMtu(ifindex, _) => Object::Link(*ifindex),
         Op::AddAddress(id) | Op::DelAddress(id) => Object::Address(*id),
         Op::AddRoute(route) | Op::DelRoute(route) => Object::Route(*route),
+        Op::SetFilter(_) => Object::Filter,
         Op::StartSync(role, _) | Op::StopSync(role) => Object::Sync(*role),
         Op::NewService(id, _) | Op::SetService(id, _) | Op::DelService(id) => Object::Service(*id),
         Op::NewDest(id, dest, _) | Op::SetDest(id, dest, _) | Op::DelDest(id, dest) => {
@@ -443,6 +452,8 @@ fn is_gone_already(op: &Op, error: OpError) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::ipvs::{Dest, Forwarding, Protocol, Service, Table};
 
@@ -497,6 +508,7 @@ mod tests {
                 addresses: vec![],
                 routes: vec![],
             },
+            Part::Filter => Snapshot::Filter(Some(Arc::default())),
             Part::Ipvs => Snapshot::Ipvs {
                 table: Table::default(),
                 sync: BTreeMap::new(),

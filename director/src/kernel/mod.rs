@@ -1,23 +1,30 @@
-//! The kernel's tables: interfaces, addresses and routes by rtnetlink, IPVS by generic netlink.
+//! The kernel's tables: interfaces, addresses and routes by rtnetlink, the packet filter by nfnetlink, IPVS by generic
+//! netlink.
 //!
 //! Operations are done at once, in batches. A reading of the IPVS table takes one exchange for each service, so it is
 //! cut into slices; an operation in between makes it begin anew, for what it has read is outdated.
 
+mod exchange;
 pub mod ipvs;
 pub mod monitor;
+pub mod netfilter;
 mod netlink;
 mod reader;
 mod route_message;
 mod route_socket;
 pub mod rtnl;
+mod tracking;
 
 use std::io;
+use std::sync::Arc;
 
 use director_core::director::Part;
+use director_core::filter::Filter;
 use director_core::kernel::{Op, OpError, Snapshot};
-use director_core::time::Instant;
+use director_core::time::{Instant, earliest};
 
 use self::ipvs::{Ipvs, IpvsError};
+use self::netfilter::{FilterError, Netfilter};
 use self::reader::TableReader;
 use self::rtnl::Rtnl;
 use crate::{clock, limits};
@@ -27,16 +34,18 @@ use crate::{clock, limits};
 /// under it (iproute2, etc/rt_protos).
 pub const PROTOCOL: u8 = 75;
 
-/// Both interfaces to the kernel, and the readings that are still to be done.
+/// The interfaces to the kernel, and the readings that are still to be done.
 pub struct Kernel {
     rtnl: Rtnl,
     ipvs: Option<Ipvs>,
     /// The last failure of IPVS, logged once; empty when it went well.
     trouble: String,
+    netfilter: Option<Netfilter>,
     /// Before this moment a missing IPVS is not looked for again.
     ipvs_retry_at: Instant,
     timeouts: [u32; 3],
     network_read_at: Option<Instant>,
+    filter_read_at: Option<Instant>,
     table_read_at: Option<Instant>,
     reader: TableReader,
     table_read_last: Option<Instant>,
@@ -52,9 +61,11 @@ impl Kernel {
             rtnl: Rtnl::open()?,
             ipvs: None,
             trouble: String::new(),
+            netfilter: None,
             ipvs_retry_at: Instant::ZERO,
             timeouts: [0; 3],
             network_read_at: None,
+            filter_read_at: None,
             table_read_at: None,
             reader: TableReader::default(),
             table_read_last: None,
@@ -67,6 +78,32 @@ impl Kernel {
     /// The kernel's errno.
     pub fn apply_network(&mut self, op: &Op) -> Result<(), OpError> {
         self.rtnl.apply(op)
+    }
+
+    /// Replaces the director's part of the packet filter. Connections are tracked from before the first rule that
+    /// needs it, and no longer once the last such rule is gone.
+    ///
+    /// # Errors
+    /// The kernel's errno.
+    pub fn apply_filter(&mut self, filter: &Arc<Filter>) -> Result<(), OpError> {
+        let is_needed = !filter.translated.is_empty();
+        if is_needed {
+            tracking::begin()?;
+        }
+        self.netfilter()
+            .and_then(|netfilter| netfilter.replace(filter))
+            .map_err(|error| error.errno())?;
+        if !is_needed {
+            tracking::end();
+        }
+        Ok(())
+    }
+
+    fn netfilter(&mut self) -> Result<&mut Netfilter, FilterError> {
+        match &mut self.netfilter {
+            Some(netfilter) => Ok(netfilter),
+            none => Ok(none.insert(Netfilter::open()?)),
+        }
     }
 
     /// Does up to [`ipvs::BATCH_MAX`] operations on IPVS, in order; the results have the same order.
@@ -100,6 +137,7 @@ impl Kernel {
     pub fn begin_read(&mut self, part: Part) {
         match part {
             Part::Network => self.network_read_at = Some(Instant::ZERO),
+            Part::Filter => self.filter_read_at = Some(Instant::ZERO),
             Part::Ipvs => self.table_read_at = Some(Instant::ZERO),
         }
     }
@@ -107,7 +145,8 @@ impl Kernel {
     /// When [`Kernel::read`] has something to do.
     #[must_use]
     pub fn next_read(&self) -> Option<Instant> {
-        director_core::time::earliest(self.network_read_at, self.table_read_at)
+        let filter_or_table = earliest(self.filter_read_at, self.table_read_at);
+        earliest(self.network_read_at, filter_or_table)
     }
 
     /// When the IPVS table was last read to its end.
@@ -121,6 +160,9 @@ impl Kernel {
     pub fn read(&mut self, now: Instant) -> Option<Snapshot> {
         if self.network_read_at.is_some_and(|at| at <= now) {
             return self.read_network(now);
+        }
+        if self.filter_read_at.is_some_and(|at| at <= now) {
+            return self.read_filter(now);
         }
         if self.table_read_at.is_some_and(|at| at <= now) {
             return self.read_table(now);
@@ -137,6 +179,28 @@ impl Kernel {
             Err(error) => {
                 log::error!("links, addresses and routes can't be read: {error}");
                 self.network_read_at = Some(now + limits::KERNEL_RETRY);
+                None
+            }
+        }
+    }
+
+    fn read_filter(&mut self, now: Instant) -> Option<Snapshot> {
+        let found = self.netfilter().and_then(Netfilter::read);
+        match found {
+            Ok(filter) => {
+                self.filter_read_at = None;
+                Some(Snapshot::Filter(filter))
+            }
+            // Without nftables nothing is there, and every operation will say why.
+            Err(FilterError::Missing) => {
+                self.netfilter = None;
+                self.filter_read_at = None;
+                Some(Snapshot::Filter(Some(Arc::default())))
+            }
+            Err(error) => {
+                log::warn!("{error}");
+                self.netfilter = None;
+                self.filter_read_at = Some(now + limits::KERNEL_RETRY);
                 None
             }
         }

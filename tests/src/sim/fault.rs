@@ -184,6 +184,8 @@ impl Fault {
             Edit::ForeignService,
             Edit::ChangeSchedulers,
             Edit::StopSync,
+            Edit::FlushFilter,
+            Edit::ChangeFilter,
         ]);
         Self::Edit { node, edit }
     }

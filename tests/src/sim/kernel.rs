@@ -1,6 +1,7 @@
 //! A kernel that answers as Linux does, refuses now and then, and is edited by others.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use director_core::director::Part;
 use director_core::ipvs::{ActualDest, Counters, Dest, DestId, Pool, Service, ServiceId};
@@ -63,6 +64,10 @@ pub enum Edit {
     ChangeSchedulers,
     /// `ipvsadm --stop-daemon`.
     StopSync,
+    /// `nft flush ruleset`.
+    FlushFilter,
+    /// A rule added to the director's table.
+    ChangeFilter,
 }
 
 impl Kernel {
@@ -70,7 +75,10 @@ impl Kernel {
     #[must_use]
     pub fn booted(node: usize) -> Self {
         let mut kernel = Self {
-            state: Actual::default(),
+            state: Actual {
+                filter: Some(Arc::default()),
+                ..Actual::default()
+            },
             cable: true,
             refusal: None,
             cost: Duration::from_micros(50),
@@ -124,6 +132,11 @@ impl Kernel {
         self.operate(op)
     }
 
+    /// A director that starts does not know what the one before it put into the packet filter.
+    pub fn forget_filter(&mut self) {
+        self.state.filter = self.state.filter.take().filter(|filter| filter.is_empty());
+    }
+
     /// Reads one part whole.
     #[must_use]
     pub fn read(&self, part: Part) -> Snapshot {
@@ -138,6 +151,7 @@ impl Kernel {
                     .collect(),
                 routes: self.state.routes.iter().copied().collect(),
             },
+            Part::Filter => Snapshot::Filter(self.state.filter.clone()),
             Part::Ipvs => Snapshot::Ipvs {
                 table: self.state.table.clone(),
                 sync: self.state.sync.clone(),
@@ -224,6 +238,8 @@ impl Kernel {
             }
             Edit::ChangeSchedulers => self.pools(|pool| pool.service = service("lc")),
             Edit::StopSync => self.state.sync.clear(),
+            Edit::FlushFilter => self.state.filter = Some(Arc::default()),
+            Edit::ChangeFilter => self.state.filter = None,
         }
     }
 
@@ -236,6 +252,10 @@ impl Kernel {
             Op::LinkUp(_) | Op::LinkMtu(..) => self.operate_link(op),
             Op::AddAddress(_) | Op::DelAddress(_) => self.operate_address(op),
             Op::AddRoute(_) | Op::DelRoute(_) => self.operate_route(op),
+            Op::SetFilter(filter) => {
+                self.state.filter = Some(Arc::clone(filter));
+                Ok(())
+            }
             Op::StartSync(..) | Op::StopSync(_) => self.operate_sync(op),
             Op::NewService(..) | Op::SetService(..) | Op::DelService(_) => self.operate_service(op),
             Op::NewDest(id, dest, to) => {

@@ -358,6 +358,7 @@ impl Laws {
                 return broken("not converged".to_string());
             }
             let mut left = diff::network(desired, truth);
+            left.extend(diff::filter(desired, truth));
             left.extend(diff::ipvs(desired, truth));
             if let Some(op) = left.first() {
                 return broken(format!("{op} is left to do"));

@@ -252,6 +252,9 @@ fn random_services(random: &mut Random) -> Vec<VirtualServer> {
         if random.chance(20) {
             (service.quorum, service.hysteresis) = (2, random.below(2) as u32);
         }
+        if random.chance(30) {
+            service.locals = vec![[10, 0, 0, 250].into()];
+        }
         services.push(service);
     }
     services
@@ -313,6 +316,7 @@ fn service(port: u16, reals: &[RealServer]) -> VirtualServer {
         sorry_inhibit: false,
         quorum: 1,
         hysteresis: 0,
+        locals: Vec::new(),
     }
 }
 

@@ -303,6 +303,7 @@ impl World {
         let config = of.configs[of.file].clone();
         of.director = Some(Director::new(config, self.now, self.random.next()));
         of.kernel_free_at = self.now;
+        of.kernel.forget_filter();
         self.laws.started(node);
         self.note(|| format!("{node}: starts"));
         self.drain(node)

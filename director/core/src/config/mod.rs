@@ -230,6 +230,9 @@ pub struct VirtualServer {
     pub quorum: u32,
     /// Margin around the quorum, 0.
     pub hysteresis: u32,
+    /// FULLNAT: the local addresses that the real servers see as clients, sorted, some of each family that it serves.
+    /// All its dests are forwarded by NAT then; without any it is no FULLNAT.
+    pub locals: Vec<IpAddr>,
 }
 
 impl VirtualServer {

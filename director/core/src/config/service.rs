@@ -117,6 +117,7 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>, groups: &G
                 sorry_inhibit: draft.sorry_inhibit,
                 quorum,
                 hysteresis,
+                locals: Vec::new(),
             });
     Found {
         ids,

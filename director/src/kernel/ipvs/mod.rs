@@ -1,7 +1,4 @@
 //! IPVS over generic netlink: services, dests, synchronisation daemons, timeouts.
-//!
-//! The kernel answers within `send`, so an exchange is one send and as many receives as there are answers, each of
-//! which has a deadline. The answers are matched by sequence number; one of an exchange that was given up is dropped.
 
 mod abi;
 mod decode;
@@ -12,30 +9,19 @@ mod tests;
 use core::fmt;
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
-use std::time::{Duration, Instant};
 
 use director_core::ipvs::{ActualDest, DestId, Service, ServiceId, SyncDaemon, SyncRole};
 use director_core::kernel::{Op, OpError};
-use neli::consts::socket::{Msg, NlFamily};
-use neli::socket::NlSocket;
-use neli::utils::Groups;
+use neli::consts::socket::NlFamily;
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use self::encode::{EncodeError, Writer};
-use super::netlink::{self, Message, messages};
+use super::exchange::{Exchange, ExchangeError};
+use super::netlink::{self, Message};
 
 /// Operations of one batch. Each is acknowledged in a datagram of its own, and some hundred of them overflow a
 /// receive buffer of the default size.
 pub const BATCH_MAX: usize = 64;
-
-/// Longest wait for an answer. The kernel has given it when `send` returns, so this only keeps a defect from
-/// stopping the loop; it is shorter than the shortest usual Active_Down interval.
-const ANSWER_MAX: Duration = Duration::from_millis(500);
-
-/// A dump's datagrams are at most this long (NLMSG_GOODSIZE grows up to 32 KiB, net/netlink/af_netlink.c).
-const DATAGRAM_MAX: usize = 32 << 10;
 
 /// Attempts at a dump that the kernel reports as interrupted.
 const DUMP_ATTEMPTS: u32 = 3;
@@ -73,6 +59,15 @@ impl From<io::Error> for IpvsError {
     }
 }
 
+impl From<ExchangeError> for IpvsError {
+    fn from(error: ExchangeError) -> Self {
+        match error {
+            ExchangeError::Socket(error) => Self::Socket(error),
+            ExchangeError::Silent => Self::Silent,
+        }
+    }
+}
+
 impl From<EncodeError> for IpvsError {
     fn from(error: EncodeError) -> Self {
         Self::Socket(io::Error::other(error.to_string()))
@@ -96,10 +91,8 @@ impl IpvsError {
 
 /// The kernel's IPVS of this network namespace.
 pub struct Ipvs {
-    socket: NlSocket,
+    exchange: Exchange,
     family: u16,
-    sequence: u32,
-    buffer: Vec<u8>,
 }
 
 impl Ipvs {
@@ -108,20 +101,16 @@ impl Ipvs {
     /// # Errors
     /// [`IpvsError::Missing`] while the module is not loaded, otherwise the socket's or the kernel's error.
     pub fn open() -> Result<Self, IpvsError> {
-        let socket = NlSocket::connect(NlFamily::Generic, None, Groups::empty())?;
-        socket.nonblock()?;
         let mut ipvs = Self {
-            socket,
+            exchange: Exchange::open(NlFamily::Generic)?,
             family: 0,
-            sequence: 0,
-            buffer: vec![0; DATAGRAM_MAX],
         };
-        let sequence = ipvs.next_sequence();
+        let sequence = ipvs.exchange.next_sequence();
         let mut writer = Writer::new(0);
         writer.resolve(sequence)?;
         ipvs.send(writer)?;
         let mut family = None;
-        let answer = ipvs.until_answered(|message| {
+        let answer = ipvs.exchange.until_answered(|message| {
             if message.sequence != sequence {
                 return None;
             }
@@ -160,10 +149,10 @@ impl Ipvs {
         ops: &[Op],
         results: &mut [Result<(), OpError>],
     ) -> Result<(), IpvsError> {
-        let first = self.sequence.wrapping_add(1);
+        let first = self.exchange.sequence().wrapping_add(1);
         let mut writer = Writer::new(self.family);
         for op in ops {
-            let sequence = self.next_sequence();
+            let sequence = self.exchange.next_sequence();
             writer.operation(sequence, op)?;
         }
         self.send(writer)?;
@@ -171,7 +160,7 @@ impl Ipvs {
         if open == 0 {
             return Ok(());
         }
-        self.until_answered(|message| {
+        self.exchange.until_answered(|message| {
             let index = usize::try_from(message.sequence.wrapping_sub(first)).ok()?;
             let result = results
                 .get_mut(index)
@@ -219,7 +208,7 @@ impl Ipvs {
     /// # Errors
     /// See [`IpvsError`].
     pub fn set_timeouts(&mut self, timeouts: [u32; 3]) -> Result<(), IpvsError> {
-        let sequence = self.next_sequence();
+        let sequence = self.exchange.next_sequence();
         let mut writer = Writer::new(self.family);
         writer.timeouts(sequence, timeouts)?;
         self.send(writer)?;
@@ -227,7 +216,7 @@ impl Ipvs {
             (message.sequence == sequence && message.kind == netlink::ERROR)
                 .then(|| message.errno())
         };
-        match self.until_answered(answer)? {
+        match self.exchange.until_answered(answer)? {
             0 => Ok(()),
             errno => Err(IpvsError::Refused(errno)),
         }
@@ -240,13 +229,13 @@ impl Ipvs {
         parse: impl Fn(&[u8]) -> Option<(K, V)>,
     ) -> Result<BTreeMap<K, V>, IpvsError> {
         for _ in 0..DUMP_ATTEMPTS {
-            let sequence = self.next_sequence();
+            let sequence = self.exchange.next_sequence();
             let mut writer = Writer::new(self.family);
             request(&mut writer, sequence)?;
             self.send(writer)?;
             let mut found = BTreeMap::new();
             let mut interrupted = false;
-            let errno = self.until_answered(|message| {
+            let errno = self.exchange.until_answered(|message| {
                 if message.sequence != sequence {
                     return None;
                 }
@@ -266,59 +255,7 @@ impl Ipvs {
         Err(IpvsError::Interrupted)
     }
 
-    fn send(&mut self, writer: Writer) -> Result<(), IpvsError> {
-        let bytes = writer.bytes.into_inner();
-        let sent = self.socket.send(&bytes, Msg::empty())?;
-        if sent == bytes.len() {
-            Ok(())
-        } else {
-            Err(io::Error::from_raw_os_error(libc::EMSGSIZE).into())
-        }
-    }
-
-    /// Hands every message that arrives to `judge` until it returns an errno.
-    fn until_answered(
-        &mut self,
-        mut judge: impl FnMut(Message<'_>) -> Option<i32>,
-    ) -> Result<i32, IpvsError> {
-        let deadline = Instant::now() + ANSWER_MAX;
-        loop {
-            match self.socket.recv(&mut self.buffer, Msg::empty()) {
-                Ok((length, _)) => {
-                    let datagram = self.buffer.get(..length).unwrap_or_default();
-                    // Every message is looked at: a batch's last answer may stand before others in one datagram.
-                    let mut answer = None;
-                    for message in messages(datagram) {
-                        answer = judge(message).or(answer);
-                    }
-                    if let Some(errno) = answer {
-                        return Ok(errno);
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait(deadline)?,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-
-    fn wait(&self, deadline: Instant) -> Result<(), IpvsError> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(IpvsError::Silent);
-        }
-        // SAFETY: the socket is owned by self and stays open for as long as the borrow.
-        let fd = unsafe { BorrowedFd::borrow_raw(self.socket.as_raw_fd()) };
-        let timeout =
-            PollTimeout::try_from(left.as_millis().saturating_add(1)).unwrap_or(PollTimeout::ZERO);
-        match poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], timeout) {
-            Ok(_) | Err(Errno::EINTR) => Ok(()),
-            Err(errno) => Err(io::Error::from(errno).into()),
-        }
-    }
-
-    fn next_sequence(&mut self) -> u32 {
-        self.sequence = self.sequence.wrapping_add(1);
-        self.sequence
+    fn send(&self, writer: Writer) -> Result<(), IpvsError> {
+        Ok(self.exchange.send(&writer.bytes.into_inner())?)
     }
 }

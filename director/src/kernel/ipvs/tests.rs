@@ -8,9 +8,9 @@ use director_core::kernel::Op;
 use director_core::net::Family;
 use proptest::prelude::*;
 
+use super::decode;
 use super::encode::Writer;
-use super::{decode, messages};
-use crate::kernel::netlink::Message;
+use crate::kernel::netlink::{Message, messages};
 
 /// The number under which the kernel of these samples had the family.
 const FAMILY: u16 = 0x1c;
