@@ -10,7 +10,7 @@ use std::time::Instant;
 use director::kernel::ipvs::{BATCH_MAX, Ipvs, IpvsError};
 use director_core::ipvs::{
     Dest, DestId, FLAG_PERSISTENT, FLAG_SCHED1, FLAG_SCHED2, Forwarding, Protocol, Service,
-    ServiceId, SyncDaemon, SyncRole,
+    ServiceId, SyncDaemon, SyncRole, Tunnel,
 };
 use director_core::kernel::{Op, OpError};
 use director_core::net::Family;
@@ -230,7 +230,7 @@ fn table() -> Pools {
         (
             mark,
             service("sh", 0, 0, 32),
-            vec![(at("10.0.0.13", 0), dest(Forwarding::Tun, 1))],
+            vec![(at("10.0.0.13", 0), dest(Forwarding::Tun(Tunnel::Ipip), 1))],
         ),
     ]
 }
@@ -241,6 +241,7 @@ fn service(scheduler: &str, flags: u32, timeout_s: u32, granularity: u8) -> Serv
         flags,
         timeout_s,
         granularity,
+        sip: false,
     }
 }
 

@@ -166,6 +166,7 @@ mod tests {
             flags: 0,
             timeout_s: 0,
             granularity: 32,
+            sip: false,
         }
     }
 

@@ -179,6 +179,8 @@ pub struct Service {
     pub timeout_s: u32,
     /// Persistence granularity as a prefix length: 32 or 128 for single clients.
     pub granularity: u8,
+    /// Persistence engine `sip` (PE_NAME): a client is told by the Call-ID of SIP instead of its address.
+    pub sip: bool,
 }
 
 /// How packets reach a dest.
@@ -186,17 +188,66 @@ pub struct Service {
 pub enum Forwarding {
     /// VS/NAT, IP_VS_CONN_F_MASQ = 0.
     Nat,
-    /// VS/TUN, IP_VS_CONN_F_TUNNEL = 2, by IP in IP.
-    Tun,
+    /// VS/TUN, IP_VS_CONN_F_TUNNEL = 2.
+    Tun(Tunnel),
     /// VS/DR, IP_VS_CONN_F_DROUTE = 3.
     Dr,
+}
+
+/// What a packet is wrapped in on its way to a dest (IP_VS_CONN_F_TUNNEL_TYPE_*).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Tunnel {
+    /// IP in IP, of either family in either: type 0.
+    Ipip,
+    /// Generic UDP encapsulation: type 1.
+    Gue {
+        /// Destination port, never 0.
+        port: u16,
+        /// Checksum.
+        checksum: Checksum,
+    },
+    /// Generic routing encapsulation: type 2.
+    Gre {
+        /// Checksum, never [`Checksum::Remote`].
+        checksum: Checksum,
+    },
+}
+
+/// Checksum of a tunnel's own header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Checksum {
+    /// None.
+    None,
+    /// IP_VS_TUNNEL_ENCAP_FLAG_CSUM = 1.
+    Full,
+    /// IP_VS_TUNNEL_ENCAP_FLAG_REMCSUM = 2: offloaded to the other end.
+    Remote,
+}
+
+impl fmt::Display for Tunnel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (name, checksum) = match self {
+            Self::Ipip => return f.write_str("ipip"),
+            Self::Gue { port, checksum } => {
+                write!(f, "gue port {port}")?;
+                ("", checksum)
+            }
+            Self::Gre { checksum } => ("gre", checksum),
+        };
+        f.write_str(name)?;
+        f.write_str(match checksum {
+            Checksum::None => "",
+            Checksum::Full => " csum",
+            Checksum::Remote => " remcsum",
+        })
+    }
 }
 
 impl fmt::Display for Forwarding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Nat => "NAT",
-            Self::Tun => "TUN",
+            Self::Tun(_) => "TUN",
             Self::Dr => "DR",
         })
     }

@@ -134,6 +134,7 @@ mod tests {
                 flags: 0,
                 timeout_s: 0,
                 granularity: 32,
+                sip: false,
             },
             real_servers: weights.iter().enumerate().map(real).collect(),
             sorry: None,

@@ -471,6 +471,7 @@ mod tests {
             flags: 0,
             timeout_s: 0,
             granularity: 32,
+            sip: false,
         }
     }
 

@@ -40,10 +40,13 @@ fn around(block: Block, word: &str) -> (String, String) {
             let word = word
                 .replace("lvs_sched", "lb_algo")
                 .replace("lvs_method", "lb_kind");
-            let flag = if word.starts_with("mh-") {
-                "lb_algo mh\nlb_kind NAT\nprotocol UDP\n"
-            } else {
-                service
+            let flag = match word.as_str() {
+                "mh-fallback" => "lb_algo mh\nlb_kind NAT\nprotocol UDP\n",
+                "mh-port" => "lb_algo mh\nmh-fallback\nlb_kind NAT\nprotocol UDP\n",
+                "persistence_engine" => {
+                    "lb_algo rr\npersistence_timeout\nlb_kind NAT\nprotocol UDP\n"
+                }
+                _ => service,
             };
             let kept: String = flag
                 .lines()
@@ -145,6 +148,7 @@ fn statement(keyword: &Keyword) -> String {
         "lb_kind" | "lvs_method" | "sorry_server_lvs_method" => "NAT",
         "sorry_server" => "10.0.0.8 80",
         "ip_family" => "inet",
+        "persistence_engine" => "sip",
         "http_protocol" => "1.1",
         "path" => "/",
         "misc_path" => "/bin/true",

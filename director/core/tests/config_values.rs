@@ -10,8 +10,8 @@ use director_core::config::{
     parse,
 };
 use director_core::ipvs::{
-    DestId, FLAG_ONE_PACKET, FLAG_PERSISTENT, FLAG_SCHED1, FLAG_SCHED2, FLAG_SCHED3, Forwarding,
-    Protocol, ServiceId,
+    Checksum, DestId, FLAG_ONE_PACKET, FLAG_PERSISTENT, FLAG_SCHED1, FLAG_SCHED2, FLAG_SCHED3,
+    Forwarding, Protocol, ServiceId, Tunnel,
 };
 use director_core::net::Family;
 
@@ -390,6 +390,45 @@ fn a_firewall_mark_has_a_family_and_its_dests_no_port() {
         .services
         .remove(0);
     assert_eq!(service.id.family(), Family::V6);
+}
+
+#[test]
+fn a_tunnel_has_its_type_and_leads_into_the_other_family() {
+    let text = "virtual_server 2001:db8::1 80 {\nlb_algo rr\nlb_kind TUN type gre csum\nprotocol SCTP\n\
+        sorry_server 10.0.0.9 80\nsorry_server_lvs_method TUN type gue port 6080 remcsum\n\
+        real_server 10.0.0.2 8080 {\nuthreshold 20\nlthreshold 10\n}\n\
+        real_server 2001:db8::3 80 {\nlvs_method TUN\n}\n\
+        real_server 2001:db8::4 80 {\nlvs_method DR\n}\n}\n";
+    let server = config(text).services.remove(0);
+    assert!(server.is_mixed());
+    let forwarding: Vec<Forwarding> = server
+        .real_servers
+        .iter()
+        .map(|real| real.dest.forwarding)
+        .collect();
+    let gre = Tunnel::Gre {
+        checksum: Checksum::Full,
+    };
+    let expected = [
+        Forwarding::Tun(gre),
+        Forwarding::Tun(Tunnel::Ipip),
+        Forwarding::Dr,
+    ];
+    assert_eq!(forwarding, expected);
+    let (id, dest) = server.sorry.unwrap();
+    let gue = Tunnel::Gue {
+        port: 6080,
+        checksum: Checksum::Remote,
+    };
+    assert_eq!((id.port, dest.forwarding), (80, Forwarding::Tun(gue)));
+    let real = &server.real_servers[0];
+    assert_eq!(
+        (real.id.port, real.dest.upper, real.dest.lower),
+        (80, 20, 10)
+    );
+    let text = "virtual_server 10.0.0.1 5060 {\nlb_algo rr\nlb_kind NAT\nprotocol UDP\npersistence_engine sip\n\
+        persistence_timeout\nreal_server 10.0.0.2 5060 {\n}\n}\n";
+    assert!(config(text).services[0].service.sip);
 }
 
 #[test]

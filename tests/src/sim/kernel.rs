@@ -418,6 +418,7 @@ fn service(scheduler: &str) -> Service {
         flags: 0,
         timeout_s: 0,
         granularity: 32,
+        sip: false,
     }
 }
 

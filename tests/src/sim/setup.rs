@@ -310,6 +310,7 @@ fn service(port: u16, reals: &[RealServer]) -> VirtualServer {
             flags: 0,
             timeout_s: 0,
             granularity: 32,
+            sip: false,
         },
         real_servers: reals.to_vec(),
         sorry: None,

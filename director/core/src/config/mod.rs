@@ -50,6 +50,7 @@ mod addresses;
 mod block;
 mod check;
 mod diagnostic;
+mod forwarding;
 mod global;
 mod group;
 mod instance;
@@ -239,6 +240,16 @@ impl VirtualServer {
     /// The kernel's services.
     pub fn ids(&self) -> impl Iterator<Item = ServiceId> {
         core::iter::once(self.id).chain(self.others.iter().copied())
+    }
+
+    /// Whether a real server has another address family than a service.
+    #[must_use]
+    pub fn is_mixed(&self) -> bool {
+        let family = self.id.family();
+        let reals = self.real_servers.iter().map(|real| real.id.address);
+        let mut addresses = reals.chain(self.sorry.map(|(id, _)| id.address));
+        self.others.iter().any(|id| id.family() != family)
+            || addresses.any(|address| Family::of(address) != family)
     }
 
     /// What the kernel is told of a service of this family: where a group has both, each client is persistent alone.

@@ -136,6 +136,8 @@ struct Assembly {
     ids: BTreeMap<crate::ipvs::ServiceId, Place>,
     kernel_services: usize,
     dests: usize,
+    /// The first service with a real server of another address family.
+    mixed: Option<Place>,
 }
 
 impl Assembly {
@@ -269,6 +271,13 @@ impl Assembly {
                 ),
             }
         }
+        if let Some(place) = self.mixed {
+            let line = reader.sink.line(place);
+            let message = format!(
+                "the kernel synchronises nothing while a tunnel crosses families, as on line {line}"
+            );
+            reader.sink.error(words.at, message);
+        }
         Some(words.resolve(vrid))
     }
 
@@ -299,6 +308,9 @@ impl Assembly {
                 limits::DESTS_MAX
             );
             reader.sink.error(found.at, message);
+        }
+        if server.is_mixed() {
+            self.mixed = self.mixed.or(Some(found.at));
         }
         if self.kernel_services <= limits::SERVICES_MAX {
             self.services.push(server);

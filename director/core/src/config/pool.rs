@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::RealServer;
 use super::check::{self, Timers};
 use super::diagnostic::Place;
+use super::forwarding::forwarding;
 use super::global::address;
 use super::keywords::Block;
 use super::read::Reader;
@@ -187,8 +188,10 @@ impl Pool<'_> {
             .arguments()
             .next()
             .unwrap_or_else(|| statement.keyword());
-        if self.ids.iter().any(|id| id.family() != Family::of(address)) {
-            reader.wrong(at, "not of the service's address family");
+        let crosses = self.ids.iter().any(|id| id.family() != Family::of(address));
+        if crosses && !matches!(forwarding, Forwarding::Tun(_)) {
+            let what = "not of the service's address family, between which only a tunnel leads";
+            reader.wrong(at, what);
             return None;
         }
         let id = DestId {
@@ -211,35 +214,5 @@ impl Pool<'_> {
         } else {
             id.within(first, forwarding)
         })
-    }
-}
-
-/// NAT or DR.
-pub(super) fn forwarding(
-    reader: &mut Reader<'_, '_>,
-    statement: Statement<'_>,
-) -> Option<Forwarding> {
-    let mut words = statement.arguments();
-    let Some(word) = words.next() else {
-        reader.value(statement);
-        return None;
-    };
-    match word.bytes {
-        b"NAT" => {
-            reader.no_more(words);
-            Some(Forwarding::Nat)
-        }
-        b"DR" => {
-            reader.no_more(words);
-            Some(Forwarding::Dr)
-        }
-        b"TUN" => {
-            reader.wrong(word, "tunnels are not yet supported");
-            None
-        }
-        _ => {
-            reader.wrong(word, "the forwarding method is NAT, DR or TUN");
-            None
-        }
     }
 }

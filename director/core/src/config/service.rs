@@ -1,17 +1,22 @@
 //! `virtual_server`: a service, its pool and its sorry server.
 
+mod words;
+
 use core::net::IpAddr;
 use core::str::FromStr;
 use std::collections::BTreeMap;
 
+pub(super) use self::words::family;
+use self::words::{granularity, is_udp, protocol, scheduler};
 use super::VirtualServer;
 use super::check::{self, Timers};
 use super::diagnostic::Place;
-use super::global::{LVS_TIMEOUT_MAX, address, byte, required};
+use super::forwarding::forwarding;
+use super::global::{LVS_TIMEOUT_MAX, address, required};
 use super::group::{Group, Member};
 use super::keywords::{Block, nearest};
-use super::pool::{Pool, forwarding};
-use super::read::{Reader, decimal};
+use super::pool::Pool;
+use super::read::Reader;
 use super::tree::{Statement, Word};
 pub(super) use crate::ipvs::WEIGHT_MAX;
 use crate::ipvs::{self, Forwarding, Protocol, Scheduler, Service, ServiceId};
@@ -49,6 +54,7 @@ struct Draft<'t> {
     ops: Option<Place>,
     timeout_s: Option<u32>,
     granularity: Option<Word<'t>>,
+    engine: Option<Word<'t>>,
     timers: Timers,
     weight: Option<u32>,
     quorum: Option<(u32, Place)>,
@@ -192,6 +198,7 @@ impl<'t> Draft<'t> {
             }
             "persistence_timeout" => self.persistence(reader, statement),
             "persistence_granularity" => self.granularity = reader.value(statement),
+            "persistence_engine" => self.engine = reader.value(statement),
             "weight" => self.weight = reader.number(statement, 0..=WEIGHT_MAX),
             "quorum" => {
                 let quorum = reader.number(statement, 1..=WEIGHT_MAX);
@@ -336,22 +343,11 @@ impl<'t> Draft<'t> {
             }
         }
         let scheduler = self.scheduler.clone()?;
-        for (word, only) in &self.scheduler_flags {
-            if scheduler.as_str() != *only {
-                reader.wrong(
-                    *word,
-                    format!("this flag is for the scheduler {only}, not {scheduler}"),
-                );
-            }
-        }
+        self.check_flags(reader, block, &scheduler);
         let first = ids.first()?;
         let mut flags = self.flags;
         if let Some(at) = self.ops {
-            let schedules_packets = |id: &ServiceId| match id {
-                ServiceId::Address { protocol, .. } => *protocol == Protocol::Udp,
-                ServiceId::Fwmark { .. } => true,
-            };
-            if !ids.iter().all(schedules_packets) {
+            if !ids.iter().all(is_udp) {
                 reader.sink.error(at, "`ops` is for UDP and firewall marks");
             }
             flags |= ipvs::FLAG_ONE_PACKET;
@@ -379,7 +375,50 @@ impl<'t> Draft<'t> {
             flags,
             timeout_s,
             granularity: granularity.flatten().unwrap_or_else(|| family.bits()),
+            sip: self.sip(reader, ids),
         })
+    }
+
+    /// Flags are for one scheduler alone; and mh without its fallback refuses clients whose server has weight 0.
+    fn check_flags(
+        &self,
+        reader: &mut Reader<'_, '_>,
+        block: Statement<'_>,
+        scheduler: &Scheduler,
+    ) {
+        for (word, only) in &self.scheduler_flags {
+            if scheduler.as_str() != *only {
+                reader.wrong(
+                    *word,
+                    format!("this flag is for the scheduler {only}, not {scheduler}"),
+                );
+            }
+        }
+        if scheduler.as_str() == "mh"
+            && self.flags & ipvs::FLAG_SCHED1 == 0
+            && !block.lacks("lb_algo")
+        {
+            let message = format!(
+                "{}: mh without `mh-fallback` refuses the clients of a server with weight 0",
+                block.title()
+            );
+            reader.sink.warning(block.keyword().at, message);
+        }
+    }
+
+    /// Whether the persistence engine of SIP is asked for.
+    fn sip(&self, reader: &mut Reader<'_, '_>, ids: &[ServiceId]) -> bool {
+        let Some(word) = self.engine else {
+            return false;
+        };
+        if word.bytes != b"sip" {
+            reader.wrong(word, "the kernel has one persistence engine, `sip`");
+        } else if !ids.iter().all(is_udp) {
+            reader.wrong(word, "the kernel reads SIP over UDP alone");
+        } else if !self.is_persistent() {
+            reader.wrong(word, "needs `persistence_timeout`");
+        }
+        true
     }
 
     /// Quorum and hysteresis, reduced to what the weights allow.
@@ -410,70 +449,3 @@ impl<'t> Draft<'t> {
 
 /// A bare `persistence_timeout`, in seconds.
 const PERSISTENCE_DEFAULT_S: u32 = 360;
-
-fn protocol(reader: &mut Reader<'_, '_>, statement: Statement<'_>) -> Option<Protocol> {
-    let word = reader.value(statement)?;
-    match word.bytes.to_ascii_uppercase().as_slice() {
-        b"TCP" => Some(Protocol::Tcp),
-        b"UDP" => Some(Protocol::Udp),
-        b"SCTP" => Some(Protocol::Sctp),
-        _ => {
-            reader.wrong(word, "the protocol is TCP, UDP or SCTP");
-            None
-        }
-    }
-}
-
-/// A scheduler that the kernel has.
-fn scheduler(reader: &mut Reader<'_, '_>, statement: Statement<'_>) -> Option<Scheduler> {
-    let word = reader.value(statement)?;
-    let known = Scheduler::KNOWN
-        .iter()
-        .find(|known| known.as_bytes() == word.bytes);
-    if word.bytes == b"twos" {
-        reader.wrong(
-            word,
-            "the kernel of this node is built without this scheduler",
-        );
-        return None;
-    }
-    let Some(known) = known else {
-        let others = Scheduler::KNOWN.iter().filter(|known| **known != "twos");
-        let others: Vec<&str> = others.copied().collect();
-        reader.wrong(word, format!("not a scheduler ({})", others.join(", ")));
-        return None;
-    };
-    Scheduler::from_str(known).ok()
-}
-
-/// `inet` or `inet6`
-pub(super) fn family(reader: &mut Reader<'_, '_>, word: Word<'_>) -> Option<Family> {
-    match word.bytes {
-        b"inet" => Some(Family::V4),
-        b"inet6" => Some(Family::V6),
-        _ => {
-            reader.wrong(word, "the family is inet or inet6");
-            None
-        }
-    }
-}
-
-/// A netmask or the length of a prefix.
-fn granularity(reader: &mut Reader<'_, '_>, word: Word<'_>, family: Family) -> Option<u8> {
-    let longest = family.bits();
-    if decimal(word.bytes).is_some() {
-        return reader
-            .number_word(word, b"persistence_granularity", 1..=longest.into())
-            .map(byte);
-    }
-    let mask = word
-        .text()
-        .and_then(|text| core::net::Ipv4Addr::from_str(&text).ok())
-        .map(u32::from);
-    let prefix = mask.filter(|mask| mask.leading_ones() == mask.count_ones() && *mask != 0);
-    if prefix.is_none() || family != Family::V4 {
-        reader.wrong(word, "not a netmask");
-        return None;
-    }
-    prefix.map(|mask| byte(mask.leading_ones()))
-}

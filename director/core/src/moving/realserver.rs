@@ -12,7 +12,7 @@ use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::{Config, VirtualServer};
-use crate::ipvs::{Dest, DestId, Forwarding, ServiceId};
+use crate::ipvs::{self, Dest, DestId, Forwarding, ServiceId};
 use crate::net::Family;
 
 /// One real server, with all that it needs for all the services that it is in.
@@ -44,6 +44,10 @@ struct Tunnel {
 enum Wrapping {
     /// IP in IP.
     Ipip,
+    /// Generic routing encapsulation.
+    Gre,
+    /// Generic UDP encapsulation of IP in IP, to this port.
+    Gue(u16),
 }
 
 /// How the settings are written.
@@ -79,15 +83,23 @@ impl Settings {
             return;
         }
         self.takes_virtual = true;
-        match server.id {
-            ServiceId::Address { address, .. } => drop(self.addresses.insert(address)),
-            ServiceId::Fwmark { mark, .. } => drop(self.marks.insert(mark)),
-        }
-        if method == Forwarding::Tun {
+        for service in server.ids() {
+            match service {
+                ServiceId::Address { address, .. } => drop(self.addresses.insert(address)),
+                ServiceId::Fwmark { mark, .. } => drop(self.marks.insert(mark)),
+            }
+            let Forwarding::Tun(tunnel) = method else {
+                continue;
+            };
+            let kind = match tunnel {
+                ipvs::Tunnel::Ipip => Wrapping::Ipip,
+                ipvs::Tunnel::Gre { .. } => Wrapping::Gre,
+                ipvs::Tunnel::Gue { port, .. } => Wrapping::Gue(port),
+            };
             self.tunnels.insert(Tunnel {
-                kind: Wrapping::Ipip,
+                kind,
                 outer: Family::of(id.address),
-                inner: server.id.family(),
+                inner: service.family(),
             });
         }
     }
@@ -122,6 +134,19 @@ impl Settings {
                 text,
                 "# Firewall mark {mark}: put each address that the mark is set for on lo, too."
             );
+        }
+        for tunnel in &self.tunnels {
+            if let Wrapping::Gue(port) = tunnel.kind {
+                let family = if tunnel.outer == Family::V6 {
+                    " -6"
+                } else {
+                    ""
+                };
+                let _ = writeln!(
+                    text,
+                    "# GUE ends at a port: modprobe fou && ip fou add port {port} gue{family}"
+                );
+            }
         }
         if let Some(mss) = self.tunnels.iter().map(|tunnel| tunnel.mss()).min() {
             let _ = writeln!(
@@ -264,6 +289,8 @@ impl Tunnel {
     const fn mss(self) -> u32 {
         let wrapping = match self.kind {
             Wrapping::Ipip => 0,
+            Wrapping::Gre => 8,     // with its checksum
+            Wrapping::Gue(_) => 12, // UDP and four bytes more
         };
         ETHERNET_MTU - ip_header(self.outer) - wrapping - ip_header(self.inner) - TCP_HEADER
     }
@@ -271,17 +298,21 @@ impl Tunnel {
     /// The module whose fallback device takes what no configured tunnel does.
     const fn module(self) -> &'static str {
         match (self.kind, self.outer, self.inner) {
-            (Wrapping::Ipip, Family::V4, Family::V4) => "ipip",
-            (Wrapping::Ipip, Family::V4, Family::V6) => "sit",
-            (Wrapping::Ipip, Family::V6, _) => "ip6_tunnel",
+            (Wrapping::Gre, Family::V4, _) => "ip_gre",
+            (Wrapping::Gre, Family::V6, _) => "ip6_gre",
+            (_, Family::V4, Family::V4) => "ipip",
+            (_, Family::V4, Family::V6) => "sit",
+            (_, Family::V6, _) => "ip6_tunnel",
         }
     }
 
     const fn device(self) -> &'static str {
         match (self.kind, self.outer, self.inner) {
-            (Wrapping::Ipip, Family::V4, Family::V4) => "tunl0",
-            (Wrapping::Ipip, Family::V4, Family::V6) => "sit0",
-            (Wrapping::Ipip, Family::V6, _) => "ip6tnl0",
+            (Wrapping::Gre, Family::V4, _) => "gre0",
+            (Wrapping::Gre, Family::V6, _) => "ip6gre0",
+            (_, Family::V4, Family::V4) => "tunl0",
+            (_, Family::V4, Family::V6) => "sit0",
+            (_, Family::V6, _) => "ip6tnl0",
         }
     }
 }

@@ -20,6 +20,18 @@ pub(super) const FORWARD_TUN: u32 = 2;
 pub(super) const FORWARD_DR: u32 = 3;
 /// IP_VS_CONN_F_FWD_MASK.
 pub(super) const FORWARD_MASK: u32 = 7;
+/// IP_VS_CONN_F_TUNNEL_TYPE_IPIP.
+pub(super) const TUNNEL_IPIP: u8 = 0;
+/// IP_VS_CONN_F_TUNNEL_TYPE_GUE.
+pub(super) const TUNNEL_GUE: u8 = 1;
+/// IP_VS_CONN_F_TUNNEL_TYPE_GRE.
+pub(super) const TUNNEL_GRE: u8 = 2;
+/// IP_VS_TUNNEL_ENCAP_FLAG_CSUM.
+pub(super) const TUNNEL_CSUM: u16 = 1;
+/// IP_VS_TUNNEL_ENCAP_FLAG_REMCSUM.
+pub(super) const TUNNEL_REMCSUM: u16 = 2;
+/// The only persistence engine that the kernel has.
+pub(super) const ENGINE_SIP: &str = "sip";
 /// IP_VS_STATE_MASTER.
 pub(super) const STATE_MASTER: u32 = 1;
 /// IP_VS_STATE_BACKUP.
@@ -67,6 +79,7 @@ pub(super) enum OfService {
     Flags = 7,
     Timeout = 8,
     Netmask = 9,
+    Engine = 11,
 }
 impl NlAttrType for OfService {}
 
@@ -84,6 +97,9 @@ pub(super) enum OfDest {
     Persistent = 9,
     Family = 11,
     Stats64 = 12,
+    TunnelType = 13,
+    TunnelPort = 14,
+    TunnelFlags = 15,
 }
 impl NlAttrType for OfDest {}
 

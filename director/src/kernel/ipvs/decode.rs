@@ -4,8 +4,8 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::str::FromStr;
 
 use director_core::ipvs::{
-    ActualDest, Counters, Dest, DestId, FLAGS_OURS, Forwarding, Protocol, Scheduler, Service,
-    ServiceId, SyncDaemon, SyncRole,
+    ActualDest, Checksum, Counters, Dest, DestId, FLAGS_OURS, Forwarding, Protocol, Scheduler,
+    Service, ServiceId, SyncDaemon, SyncRole, Tunnel,
 };
 use director_core::net::{Family, IfName};
 use neli::consts::genl::CtrlAttr;
@@ -47,6 +47,7 @@ struct ServiceFields<'a> {
     flags: u32,
     timeout_s: u32,
     netmask: Option<u32>,
+    sip: bool,
 }
 
 impl<'a> ServiceFields<'a> {
@@ -66,6 +67,7 @@ impl<'a> ServiceFields<'a> {
             OfService::Flags => self.flags = native_u32(value).unwrap_or(0) & FLAGS_OURS,
             OfService::Timeout => self.timeout_s = native_u32(value).unwrap_or(0),
             OfService::Netmask => self.netmask = native_u32(value),
+            OfService::Engine => self.sip = text(value) == Some(abi::ENGINE_SIP),
             OfService::UnrecognizedConst(_) => {}
         }
     }
@@ -91,6 +93,7 @@ impl<'a> ServiceFields<'a> {
             flags: self.flags,
             timeout_s: self.timeout_s,
             granularity: u8::try_from(granularity).ok()?,
+            sip: self.sip,
         };
         Some((id, service))
     }
@@ -107,13 +110,18 @@ pub(super) fn dest(payload: &[u8], of: Family) -> Option<(DestId, ActualDest)> {
         lower: 0,
     };
     let mut counters = Counters::default();
+    let mut tunnel = (0, 0, 0);
+    let mut method = 0;
     for (kind, value) in nested(payload, Top::Dest)? {
         let count = native_u32(value).unwrap_or(0);
         match OfDest::from(kind) {
             OfDest::Family => address_family = family(value)?,
             OfDest::Address => bytes = Some(value),
             OfDest::Port => number = port(value),
-            OfDest::Forwarding => dest.forwarding = forwarding(count),
+            OfDest::Forwarding => method = count,
+            OfDest::TunnelType => tunnel.0 = value.first().copied().unwrap_or(0),
+            OfDest::TunnelPort => tunnel.1 = port(value),
+            OfDest::TunnelFlags => tunnel.2 = native_u16(value).unwrap_or(0),
             OfDest::Weight => dest.weight = count,
             OfDest::Upper => dest.upper = count,
             OfDest::Lower => dest.lower = count,
@@ -124,6 +132,7 @@ pub(super) fn dest(payload: &[u8], of: Family) -> Option<(DestId, ActualDest)> {
             OfDest::UnrecognizedConst(_) => {}
         }
     }
+    dest.forwarding = forwarding(method, tunnel);
     let id = DestId {
         address: address(address_family, bytes?)?,
         port: number,
@@ -133,9 +142,18 @@ pub(super) fn dest(payload: &[u8], of: Family) -> Option<(DestId, ActualDest)> {
 
 /// The methods that nobody can configure (LOCALNODE, BYPASS) read as NAT, which is what they come closest to; a pool
 /// that wants something else sets it anew.
-const fn forwarding(flags: u32) -> Forwarding {
-    match flags & abi::FORWARD_MASK {
-        abi::FORWARD_TUN => Forwarding::Tun,
+fn forwarding(method: u32, (kind, port, flags): (u8, u16, u16)) -> Forwarding {
+    let checksum = match flags {
+        abi::TUNNEL_CSUM => Checksum::Full,
+        abi::TUNNEL_REMCSUM => Checksum::Remote,
+        _ => Checksum::None,
+    };
+    match method & abi::FORWARD_MASK {
+        abi::FORWARD_TUN => Forwarding::Tun(match kind {
+            abi::TUNNEL_GUE => Tunnel::Gue { port, checksum },
+            abi::TUNNEL_GRE => Tunnel::Gre { checksum },
+            _ => Tunnel::Ipip,
+        }),
         abi::FORWARD_DR => Forwarding::Dr,
         _ => Forwarding::Nat,
     }

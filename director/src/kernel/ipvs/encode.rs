@@ -4,7 +4,9 @@ use core::fmt;
 use core::net::IpAddr;
 use std::io::Cursor;
 
-use director_core::ipvs::{Dest, DestId, Forwarding, Service, ServiceId, SyncDaemon, SyncRole};
+use director_core::ipvs::{
+    Checksum, Dest, DestId, Forwarding, Service, ServiceId, SyncDaemon, SyncRole, Tunnel,
+};
 use director_core::kernel::Op;
 use director_core::net::Family;
 use neli::consts::genl::{Cmd, CtrlAttr, CtrlCmd, NlAttrType};
@@ -192,6 +194,10 @@ fn whole_service(id: &ServiceId, service: &Service) -> Encoded<Nlattr<Top, Buffe
         OfService::Netmask,
         netmask(id.family(), service.granularity),
     )?);
+    // Without the attribute the kernel takes an engine away.
+    if service.sip {
+        attributes.push(attribute(OfService::Engine, abi::ENGINE_SIP)?);
+    }
     nest(Top::Service, attributes)
 }
 
@@ -233,7 +239,7 @@ fn service_id(id: &ServiceId) -> Encoded<Attributes<OfService>> {
 fn whole_dest(id: &DestId, dest: &Dest) -> Encoded<Nlattr<Top, Buffer>> {
     let forwarding = match dest.forwarding {
         Forwarding::Nat => abi::FORWARD_NAT,
-        Forwarding::Tun => abi::FORWARD_TUN,
+        Forwarding::Tun(_) => abi::FORWARD_TUN,
         Forwarding::Dr => abi::FORWARD_DR,
     };
     let mut attributes = dest_id(id)?;
@@ -241,6 +247,21 @@ fn whole_dest(id: &DestId, dest: &Dest) -> Encoded<Nlattr<Top, Buffer>> {
     attributes.push(attribute(OfDest::Weight, dest.weight)?);
     attributes.push(attribute(OfDest::Upper, dest.upper)?);
     attributes.push(attribute(OfDest::Lower, dest.lower)?);
+    if let Forwarding::Tun(tunnel) = dest.forwarding {
+        let (kind, port, checksum) = match tunnel {
+            Tunnel::Ipip => (abi::TUNNEL_IPIP, 0, Checksum::None),
+            Tunnel::Gue { port, checksum } => (abi::TUNNEL_GUE, port, checksum),
+            Tunnel::Gre { checksum } => (abi::TUNNEL_GRE, 0, checksum),
+        };
+        let flags = match checksum {
+            Checksum::None => 0,
+            Checksum::Full => abi::TUNNEL_CSUM,
+            Checksum::Remote => abi::TUNNEL_REMCSUM,
+        };
+        attributes.push(attribute(OfDest::TunnelType, kind)?);
+        attributes.push(attribute(OfDest::TunnelPort, port.to_be())?);
+        attributes.push(attribute(OfDest::TunnelFlags, flags)?);
+    }
     nest(Top::Dest, attributes)
 }
 

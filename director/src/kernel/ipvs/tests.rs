@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
 use director_core::ipvs::{
-    ActualDest, Counters, Dest, DestId, FLAG_PERSISTENT, FLAG_SCHED1, Forwarding, Protocol,
-    Service, ServiceId, SyncDaemon, SyncRole,
+    ActualDest, Checksum, Counters, Dest, DestId, FLAG_PERSISTENT, FLAG_SCHED1, Forwarding,
+    Protocol, Service, ServiceId, SyncDaemon, SyncRole, Tunnel,
 };
 use director_core::kernel::Op;
 use director_core::net::Family;
@@ -30,12 +30,12 @@ const NEW_SERVICE: &[u8] = &[
     8, 0, 9, 0, 255, 255, 255, 0, // netmask in network order
 ];
 
-/// SET_DEST 2001:db8::11 port 80 of the firewall mark 7 over IPv6.
+/// SET_DEST 2001:db8::11 port 80 of the firewall mark 7 over IPv6, by GUE to port 6000 with a checksum.
 const SET_DEST: &[u8] = &[
-    112, 0, 0, 0, 0x1c, 0, 5, 0, 2, 0, 0, 0, 0, 0, 0, 0, //
+    136, 0, 0, 0, 0x1c, 0, 5, 0, 2, 0, 0, 0, 0, 0, 0, 0, //
     6, 1, 0, 0, //
     20, 0, 1, 0x80, 6, 0, 1, 0, 10, 0, 0, 0, 8, 0, 5, 0, 7, 0, 0, 0, // service by mark
-    72, 0, 2, 0x80, // dest, nested
+    96, 0, 2, 0x80, // dest, nested
     6, 0, 11, 0, 10, 0, 0, 0, // AF_INET6
     20, 0, 1, 0, 0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x11, //
     6, 0, 2, 0, 0, 80, 0, 0, // port
@@ -43,6 +43,9 @@ const SET_DEST: &[u8] = &[
     8, 0, 4, 0, 3, 0, 0, 0, // weight
     8, 0, 5, 0, 100, 0, 0, 0, // upper threshold
     8, 0, 6, 0, 50, 0, 0, 0, // lower threshold
+    5, 0, 13, 0, 1, 0, 0, 0, // IP_VS_CONN_F_TUNNEL_TYPE_GUE
+    6, 0, 14, 0, 0x17, 0x70, 0, 0, // port 6000
+    6, 0, 15, 0, 1, 0, 0, 0, // IP_VS_TUNNEL_ENCAP_FLAG_CSUM
 ];
 
 /// NEW_DAEMON, backup, on eth0 with the identifier 51.
@@ -152,12 +155,12 @@ fn a_batch_is_one_message_behind_the_other() {
 proptest! {
     #[test]
     fn a_service_survives_the_way_there_and_back(
-        port: u16, flags in 0u32..0x40, timeout_s: u32, granularity in 0u8..=32, six: bool,
+        port: u16, flags in 0u32..0x40, timeout_s: u32, granularity in 0u8..=32, six: bool, sip: bool,
     ) {
         let address = if six { "2001:db8::1" } else { "192.0.2.1" }.parse().unwrap();
         let id = ServiceId::Address { protocol: Protocol::Udp, address, port };
         let flags = flags & director_core::ipvs::FLAGS_OURS;
-        let service = Service { scheduler: "mh".parse().unwrap(), flags, timeout_s, granularity };
+        let service = Service { scheduler: "mh".parse().unwrap(), flags, timeout_s, granularity, sip };
         let mut writer = Writer::new(FAMILY);
         writer.operation(1, &Op::NewService(id, service.clone())).unwrap();
         prop_assert_eq!(decode::service(only(&writer.bytes.into_inner()).payload), Some((id, service)));
@@ -169,7 +172,7 @@ proptest! {
     }
 
     #[test]
-    fn flipped_bytes_never_panic(at in 0usize..112, to: u8) {
+    fn flipped_bytes_never_panic(at in 0usize..136, to: u8) {
         for sample in [NEW_SERVICE, SET_DEST, NEW_DAEMON] {
             let mut bytes = sample.to_vec();
             let at = at % bytes.len();
@@ -203,9 +206,13 @@ fn samples() -> ((ServiceId, Service), (DestId, Dest), (SyncRole, SyncDaemon)) {
         flags,
         timeout_s: 300,
         granularity: 24,
+        sip: false,
     };
     let dest = Dest {
-        forwarding: Forwarding::Tun,
+        forwarding: Forwarding::Tun(Tunnel::Gue {
+            port: 6000,
+            checksum: Checksum::Full,
+        }),
         weight: 3,
         upper: 100,
         lower: 50,
