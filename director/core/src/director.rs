@@ -1,5 +1,6 @@
 //! The whole director as one value: it routes inputs to the machines and their wishes to the outputs.
 
+mod groups;
 mod report;
 mod routers;
 mod services;
@@ -288,7 +289,7 @@ impl Director {
 
     fn configure(&mut self, config: Config) {
         let now = self.now;
-        self.routers.configure(now, &config.routers);
+        self.routers.configure(now, &config);
         self.services.configure(now, &config.services);
         self.filter = Arc::new(plan::filter(&config));
         self.config = config;
@@ -417,7 +418,8 @@ impl Director {
             }
             self.dirty = true;
         }
-        while let Some(event) = self.routers.poll_event() {
+        self.routers.settle_groups(now);
+        while let Some(event) = self.routers.poll_event(now) {
             self.dirty = true;
             self.note(event);
         }

@@ -8,7 +8,7 @@ use crate::kernel::{Op, OpError};
 use crate::limits;
 use crate::net::{IfName, Name};
 use crate::status::LogLine;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::vrrp;
 
 /// How much an event matters.
@@ -51,6 +51,17 @@ pub enum Event {
         router: Name,
         /// What happened.
         event: vrrp::Event,
+    },
+    /// A sync group changed its state.
+    Group {
+        /// Its name.
+        group: Name,
+        /// Before.
+        old: vrrp::StateName,
+        /// After.
+        new: vrrp::StateName,
+        /// How long the old state had lasted.
+        lasted: Duration,
     },
     /// A check changed its mind.
     Check(check::Event<CheckKey>),
@@ -144,6 +155,15 @@ impl fmt::Display for Event {
                 )
             }
             Self::Vrrp { router, event } => write!(f, "router {router}: {event}"),
+            Self::Group {
+                group,
+                old,
+                new,
+                lasted,
+            } => {
+                let lasted = lasted.as_secs_f64();
+                write!(f, "sync group {group}: {old} -> {new} after {lasted:.3} s")
+            }
             Self::Check(event) => write!(f, "service {}: {event}", event.key.service),
             Self::Quorum {
                 service,
@@ -157,19 +177,14 @@ impl fmt::Display for Event {
                     "service {service}: quorum {turn}: weight {weight} of {quorum}"
                 )
             }
-            Self::Link {
-                name,
-                up: true,
-                carrier: true,
-            } => write!(f, "interface {name}: up, has a link"),
-            Self::Link {
-                name,
-                up: true,
-                carrier: false,
-            } => write!(f, "interface {name}: up, no link"),
-            Self::Link {
-                name, up: false, ..
-            } => write!(f, "interface {name}: down"),
+            Self::Link { name, up, carrier } => {
+                let state = match (up, carrier) {
+                    (true, true) => "up, has a link",
+                    (true, false) => "up, no link",
+                    (false, _) => "down",
+                };
+                write!(f, "interface {name}: {state}")
+            }
             Self::LinkGone { name } => write!(f, "interface {name}: gone"),
             Self::Refused { op, error } => {
                 write!(f, "kernel refused to {op}: {error}; trying again")

@@ -26,6 +26,8 @@ pub struct Status {
     pub config: ConfigStatus,
     /// Virtual routers, in the order of the configuration.
     pub routers: Vec<RouterStatus>,
+    /// Sync groups, in the order of the configuration.
+    pub groups: Vec<GroupStatus>,
     /// Services, in the order of the configuration.
     pub services: Vec<ServiceStatus>,
     /// Checks, in the order of the configuration.
@@ -88,6 +90,23 @@ pub struct RouterStatus {
     pub adverts_dropped: Vec<Count>,
     /// How often it became Active.
     pub takeovers: u64,
+    /// Sync group that it is a member of.
+    pub group: Option<String>,
+}
+
+/// One sync group.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct GroupStatus {
+    /// Name of the `vrrp_sync_group`.
+    pub name: String,
+    /// `Fault` or `Initialize` when a member is in it, `Active` when all are, else `Backup`.
+    pub state: String,
+    /// When it entered this state.
+    pub since_us: u64,
+    /// Names of its virtual routers.
+    pub members: Vec<String>,
+    /// Which member keeps the others from being Active, and why, in words; empty when it is Active.
+    pub reason: String,
 }
 
 /// A counter with its name.

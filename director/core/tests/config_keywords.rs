@@ -35,6 +35,24 @@ fn around(block: Block, word: &str) -> (String, String) {
                 "}\n}\n",
             )
         }
+        Block::VrrpSyncGroup => {
+            let instance = |name: &str, vrid: u8| {
+                format!(
+                    "vrrp_instance {name} {{\ninterface eth0\nvirtual_router_id {vrid}\n\
+                     virtual_ipaddress {{\n10.9.9.{vrid}\n}}\n}}\n"
+                )
+            };
+            let members = if word == "group" {
+                ""
+            } else {
+                "group {\nV\nW\n}\n"
+            };
+            let (one, other) = (instance("V", 1), instance("W", 2));
+            (
+                format!("{one}{other}vrrp_sync_group G {{\n{members}"),
+                "}\n",
+            )
+        }
         Block::VirtualServer => {
             // The other names of the same words.
             let word = word
@@ -99,7 +117,8 @@ fn around(block: Block, word: &str) -> (String, String) {
         Block::VirtualIpaddress
         | Block::VirtualIpaddressExcluded
         | Block::TrackInterface
-        | Block::VirtualServerGroup => {
+        | Block::VirtualServerGroup
+        | Block::Group => {
             unreachable!("lists")
         }
     };
@@ -117,6 +136,12 @@ fn statement(keyword: &Keyword) -> String {
         }
         (Block::Keepalived, "virtual_server_group") => " G {\n10.0.0.1 80\n}",
         (_, "virtual_ipaddress" | "virtual_ipaddress_excluded") => " {\n10.0.0.1\n}",
+        (Block::Keepalived, "vrrp_sync_group") => {
+            " G {\ngroup {\nV\nW\n}\n}\nvrrp_instance V {\ninterface eth0\nvirtual_router_id 1\nvirtual_ipaddress {\n\
+             10.0.0.1\n}\n}\nvrrp_instance W {\ninterface eth0\nvirtual_router_id 2\n\
+             virtual_ipaddress {\n10.0.0.2\n}\n}"
+        }
+        (_, "group") => " {\nV\nW\n}",
         (_, "authentication") => " {\nauth_type PASS\nauth_pass x\n}",
         (_, "track_interface") => " {\neth1\n}",
         (_, "HTTP_GET") => " {\nurl {\npath /\n}\n}",

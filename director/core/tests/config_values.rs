@@ -653,3 +653,36 @@ fn lines_for_one_node_need_its_name_and_nothing_else_does() {
     let parsed = parse(Some(source("k", "@one global_defs {\n@one }\n")), None);
     assert_eq!(parsed.diagnostics.len(), 1);
 }
+
+#[test]
+fn a_sync_group_has_its_members_on_one_line_or_many_and_they_track_what_it_tracks() {
+    let instance = |name: &str, vrid: u8| {
+        format!(
+            "vrrp_instance {name} {{\ninterface eth{vrid}\nvirtual_router_id {vrid}\ntrack_interface {{\neth7\n}}\n\
+             virtual_ipaddress {{\n10.0.{vrid}.1/24\n}}\n}}\n"
+        )
+    };
+    let group =
+        "vrrp_sync_group G {\ngroup {\nA B\nC\n}\ntrack_interface {\neth7\neth8 weight 0\n}\n}\n";
+    let (a, b, c, d) = (
+        instance("A", 1),
+        instance("B", 2),
+        instance("C", 3),
+        instance("D", 4),
+    );
+    let config = config(&format!("{a}{group}{b}{c}{d}"));
+    let [group] = config.groups.as_slice() else {
+        panic!("{:?}", config.groups)
+    };
+    let members: Vec<&str> = group.members.iter().map(|name| name.as_str()).collect();
+    assert_eq!((group.name.as_str(), members), ("G", vec!["A", "B", "C"]));
+    for router in &config.routers {
+        let tracked: Vec<&str> = router.tracked.iter().map(|name| name.as_str()).collect();
+        let expected = if router.name.as_str() == "D" {
+            vec!["eth7"]
+        } else {
+            vec!["eth7", "eth8"]
+        };
+        assert_eq!(tracked, expected, "{}", router.name);
+    }
+}

@@ -11,6 +11,7 @@ use director_core::kernel::{Op, OpError};
 use director_core::time::{Duration, Instant};
 use director_core::{diff, limits};
 
+use super::groups;
 use super::kernel::is_gone_already;
 use super::network::Network;
 use super::node::Node;
@@ -376,6 +377,7 @@ impl Laws {
                 }
             }
         }
+        groups::together(nodes)?;
         for (vrid, _) in routers(nodes) {
             let of = |node: &&Node| {
                 let mut own = node.routers();
@@ -393,7 +395,8 @@ impl Laws {
 }
 
 /// The virtual routers that any node has, with the time after which exactly one is Active: an Active_Down time, once
-/// more after a stall of its own, and what the configuration delays.
+/// more after a stall of its own, and what the configuration delays. Members of a sync group wait for each other, and
+/// begin anew together.
 fn routers(nodes: &[Node]) -> BTreeMap<u8, Duration> {
     let mut bounds = BTreeMap::new();
     for router in nodes.iter().flat_map(Node::routers) {
@@ -401,6 +404,14 @@ fn routers(nodes: &[Node]) -> BTreeMap<u8, Duration> {
         let bound = active_down * 2 + router.startup_delay + Duration::from_millis(300);
         let longest = bounds.entry(router.vrid).or_insert(bound);
         *longest = bound.max(*longest);
+    }
+    let is_grouped = |node: &Node| {
+        let mut directors = node.director.iter();
+        directors.any(|director| !director.config().groups.is_empty())
+    };
+    if nodes.iter().any(is_grouped) {
+        let all = bounds.values().sum();
+        bounds.values_mut().for_each(|bound| *bound = all);
     }
     bounds
 }

@@ -5,6 +5,7 @@
 //! node; then all that follows is done, and the laws are checked ([`laws`]).
 
 pub mod fault;
+pub mod groups;
 pub mod kernel;
 pub mod laws;
 pub mod network;

@@ -4,8 +4,8 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use director_core::check::{Owner, Program};
 use director_core::config::{
-    Check, CheckKind, Config, Garp, Interface, Node, RealServer, Route, Router, SyncDaemon, Url,
-    Version, VirtualAddress, VirtualServer,
+    Check, CheckKind, Config, Garp, Interface, Node, RealServer, Route, Router, SyncDaemon,
+    SyncGroup, Url, Version, VirtualAddress, VirtualServer,
 };
 use director_core::ipvs::{Dest, DestId, Forwarding, Protocol, Service, ServiceId};
 use director_core::net::Cidr;
@@ -77,15 +77,26 @@ impl Setup {
             id: 51,
         });
         let equal = random.chance(10);
+        // What members prefer must agree: a group can only be where all of them win.
+        let grouped = routers.len() > 1 && random.chance(50);
+        let groups = grouped.then(|| SyncGroup {
+            name: "G".parse().expect("a short name"),
+            members: routers.iter().map(|router| router.name.clone()).collect(),
+        });
         let mut configs = Vec::new();
         for node in 0..nodes {
             let mut config = node_config(node as u8);
             config.services.clone_from(&services);
             config.sync_daemon.clone_from(&sync);
+            config.groups.extend(groups.clone());
             for (index, router) in routers.iter().enumerate() {
                 let mut router = router.clone();
                 // The first router prefers the first node, the second one the last.
-                let rank = if index == 0 { nodes - node } else { node + 1 };
+                let rank = if index == 0 || grouped {
+                    nodes - node
+                } else {
+                    node + 1
+                };
                 router.priority = if equal { 100 } else { 60 + 30 * rank as u8 };
                 if !equal && rank == nodes && random.chance(10) {
                     router.priority = 255;
@@ -291,9 +302,11 @@ fn variant(configs: &mut [Vec<Config>], random: &mut Random) {
                     router.priority = 200 - 20 * node as u8;
                 }
             }
-            4 => {
+            // Where only some nodes have all members, the group of the others waits for ever.
+            4 if config.groups.is_empty() => {
                 config.routers.truncate(1);
             }
+            4 => config.groups.clear(),
             _ => {} // a reload that changes nothing
         }
         configs.push(config);

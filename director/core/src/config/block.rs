@@ -19,6 +19,10 @@ pub enum Block {
     TrackInterface,
     /// `virtual_server_group NAME`: one address, range, network or mark a line.
     VirtualServerGroup,
+    /// `vrrp_sync_group NAME`
+    VrrpSyncGroup,
+    /// `group`: names of virtual routers.
+    Group,
     /// `virtual_server ..`
     VirtualServer,
     /// `real_server ..`
@@ -47,7 +51,7 @@ pub enum Block {
 
 impl Block {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::Keepalived,
         Self::GlobalDefs,
         Self::VrrpInstance,
@@ -56,6 +60,8 @@ impl Block {
         Self::VirtualIpaddressExcluded,
         Self::TrackInterface,
         Self::VirtualServerGroup,
+        Self::VrrpSyncGroup,
+        Self::Group,
         Self::VirtualServer,
         Self::RealServer,
         Self::TcpCheck,
@@ -82,6 +88,8 @@ impl Block {
             Self::VirtualIpaddressExcluded => "virtual_ipaddress_excluded",
             Self::TrackInterface => "track_interface",
             Self::VirtualServerGroup => "virtual_server_group",
+            Self::VrrpSyncGroup => "vrrp_sync_group",
+            Self::Group => "group",
             Self::VirtualServer => "virtual_server",
             Self::RealServer => "real_server",
             Self::TcpCheck => "TCP_CHECK",

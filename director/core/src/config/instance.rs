@@ -112,7 +112,7 @@ impl<'t> Draft<'t> {
                 reader.bare(statement);
                 self.ignore_link = true;
             }
-            "track_interface" => self.track(reader, statement),
+            "track_interface" => track(reader, statement, &mut self.tracked),
             "preempt" => {
                 reader.bare(statement);
                 self.preempt = Some(at);
@@ -144,31 +144,6 @@ impl<'t> Draft<'t> {
             b"MASTER" => self.state_master = Some(word.at),
             b"BACKUP" => {}
             _ => reader.wrong(word, "the state is MASTER or BACKUP"),
-        }
-    }
-
-    /// `track_interface { IF [weight N] [reverse] }`
-    fn track(&mut self, reader: &mut Reader<'_, '_>, block: Statement<'_>) {
-        for entry in lines(reader, block) {
-            let mut words = entry.arguments();
-            let weight = words.next();
-            if let Some(word) = weight {
-                let is_zero =
-                    word.bytes == b"weight" && words.next().is_some_and(|word| word.bytes == b"0");
-                if !is_zero {
-                    let what = "a weight of a tracked interface is not yet supported";
-                    reader.wrong(word, what);
-                }
-            }
-            let Some(name) = reader.parse_word(entry.keyword()) else {
-                continue;
-            };
-            if self.tracked.contains(&name) {
-                let message = format!("`{name}` is tracked twice");
-                reader.sink.warning(entry.keyword().at, message);
-            } else {
-                self.tracked.push(name);
-            }
         }
     }
 
@@ -344,6 +319,31 @@ impl<'t> Draft<'t> {
             startup_delay: global.startup_delay,
             garp: self.garp.resolve(global),
         })
+    }
+}
+
+/// `track_interface { IF [weight N] [reverse] }`
+pub(super) fn track(reader: &mut Reader<'_, '_>, block: Statement<'_>, tracked: &mut Vec<IfName>) {
+    for entry in lines(reader, block) {
+        let mut words = entry.arguments();
+        let weight = words.next();
+        if let Some(word) = weight {
+            let is_zero =
+                word.bytes == b"weight" && words.next().is_some_and(|word| word.bytes == b"0");
+            if !is_zero {
+                let what = "a weight of a tracked interface is not yet supported";
+                reader.wrong(word, what);
+            }
+        }
+        let Some(name) = reader.parse_word(entry.keyword()) else {
+            continue;
+        };
+        if tracked.contains(&name) {
+            let message = format!("`{name}` is tracked twice");
+            reader.sink.warning(entry.keyword().at, message);
+        } else {
+            tracked.push(name);
+        }
     }
 }
 

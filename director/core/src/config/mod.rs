@@ -63,6 +63,7 @@ mod program;
 mod read;
 mod service;
 mod strings;
+mod sync_group;
 mod tree;
 
 use core::net::{IpAddr, Ipv4Addr};
@@ -84,6 +85,8 @@ pub struct Config {
     pub node: Node,
     /// Virtual routers, in the order of the file; names are unique, and so are (interface, VRID).
     pub routers: Vec<Router>,
+    /// Sync groups, in the order of the file; names are unique, and a router is a member of one at most.
+    pub groups: Vec<SyncGroup>,
     /// Services, in the order of the file; identities are unique.
     pub services: Vec<VirtualServer>,
     /// The kernel's connection synchronisation (`lvs_sync_daemon`).
@@ -192,6 +195,15 @@ pub struct Router {
     pub startup_delay: Duration,
     /// Announcements.
     pub garp: Garp,
+}
+
+/// One `vrrp_sync_group`: virtual routers that are Active together, or none of them is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncGroup {
+    /// Name.
+    pub name: Name,
+    /// Names of its virtual routers.
+    pub members: Vec<Name>,
 }
 
 /// One virtual address.

@@ -9,9 +9,11 @@ use super::keywords::{Block, nearest};
 use super::lex::lex;
 use super::read::Reader;
 use super::service::{self, Groups};
+use super::sync_group::{self, GroupWords};
 use super::tree::{Statement, Tree};
-use super::{Config, Node, Router, SyncDaemon, VirtualServer, group, node};
+use super::{Config, Node, Router, SyncDaemon, SyncGroup, VirtualServer, group, node};
 use crate::limits;
+use crate::net::Name;
 
 /// One file.
 #[derive(Clone, Copy, Debug)]
@@ -129,7 +131,7 @@ struct Assembly {
     routers: Vec<Router>,
     services: Vec<VirtualServer>,
     sync: Option<SyncWords>,
-    names: BTreeMap<crate::net::Name, (Place, Option<u8>)>,
+    names: BTreeMap<Name, (Place, Option<u8>)>,
     vrids: BTreeMap<(crate::net::IfName, u8), Place>,
     addresses: BTreeMap<core::net::IpAddr, Place>,
     groups: Groups,
@@ -143,6 +145,7 @@ struct Assembly {
 impl Assembly {
     fn read(mut self, reader: &mut Reader<'_, '_>, tree: &Tree<'_>, node: Option<&Node>) -> Config {
         let mut instances = Vec::new();
+        let mut groups = Vec::new();
         let mut servers = Vec::new();
         reader.each(
             Block::Keepalived,
@@ -151,6 +154,7 @@ impl Assembly {
                 "global_defs" => self.global.read(reader, statement),
                 "vrrp_instance" => instances.push(statement),
                 "virtual_server_group" => self.group(reader, statement),
+                "vrrp_sync_group" => groups.push(sync_group::read(reader, statement)),
                 _ => servers.push(statement),
             },
         );
@@ -158,6 +162,7 @@ impl Assembly {
         for statement in instances {
             self.instance(reader, statement, node);
         }
+        let groups = self.sync_groups(reader, groups);
         for statement in servers {
             self.server(reader, statement);
         }
@@ -165,6 +170,7 @@ impl Assembly {
         Config {
             node: Node::default(),
             routers: self.routers,
+            groups,
             services: self.services,
             sync_daemon,
             timeouts: self.global.timeouts,
@@ -244,6 +250,66 @@ impl Assembly {
         }
     }
 
+    /// Sync groups: each name once, each member in one of them, and all of them there.
+    fn sync_groups(
+        &mut self,
+        reader: &mut Reader<'_, '_>,
+        groups: Vec<GroupWords>,
+    ) -> Vec<SyncGroup> {
+        let mut names: BTreeMap<Name, Place> = BTreeMap::new();
+        let mut members: BTreeMap<Name, Place> = BTreeMap::new();
+        let mut resolved = Vec::new();
+        for group in groups {
+            if let Some(name) = &group.name {
+                match names.get(name) {
+                    Some(first) => {
+                        reader.twice(group.at, &format!("`vrrp_sync_group {name}`"), *first);
+                    }
+                    None => drop(names.insert(name.clone(), group.at)),
+                }
+            }
+            for (member, at) in &group.members {
+                if !self.names.contains_key(member) {
+                    self.no_instance(reader, member, *at);
+                }
+                match members.get(member) {
+                    Some(first) => {
+                        let what = format!("`{member}` as a member of a sync group");
+                        reader.twice(*at, &what, *first);
+                    }
+                    None => drop(members.insert(member.clone(), *at)),
+                }
+            }
+            self.track(&group);
+            resolved.extend(group.resolve(reader));
+        }
+        resolved
+    }
+
+    /// What a group tracks, each of its members does.
+    fn track(&mut self, group: &GroupWords) {
+        let is_member = |router: &&mut Router| {
+            let mut members = group.members.iter();
+            members.any(|(name, _)| *name == router.name)
+        };
+        for router in self.routers.iter_mut().filter(is_member) {
+            for name in &group.tracked {
+                if !router.tracked.contains(name) {
+                    router.tracked.push(name.clone());
+                }
+            }
+        }
+    }
+
+    fn no_instance(&self, reader: &mut Reader<'_, '_>, name: &Name, at: Place) {
+        let near = nearest(name.as_str(), self.names.keys().map(Name::as_str)).map(str::to_owned);
+        let message = format!("there is no `vrrp_instance {name}`");
+        let report = reader.sink.error(at, message);
+        if let Some(near) = near {
+            report.hint(format!("did you mean `{near}`?"));
+        }
+    }
+
     fn sync(&mut self, reader: &mut Reader<'_, '_>, words: SyncWords) {
         match &self.sync {
             Some(first) => reader.twice(words.at, "the synchronisation of connections", first.at),
@@ -264,11 +330,7 @@ impl Assembly {
         if let Some((name, at)) = &words.router {
             match self.names.get(name) {
                 Some((_, found)) => vrid = *found,
-                None => drop(
-                    reader
-                        .sink
-                        .error(*at, format!("there is no `vrrp_instance {name}`")),
-                ),
+                None => self.no_instance(reader, name, *at),
             }
         }
         if let Some(place) = self.mixed {

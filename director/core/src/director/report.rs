@@ -1,5 +1,6 @@
 //! The status snapshot, read from the state that drives the director.
 
+use super::groups::Group;
 use super::services::{self, Standing, State};
 use super::{Director, Slot};
 use crate::check::{self, Health};
@@ -8,11 +9,11 @@ use crate::ipvs::{ActualDest, Counters, Dest, DestId, Forwarding, Pool, ServiceI
 use crate::kernel::Actual;
 use crate::net::Family;
 use crate::status::{
-    CheckStatus, ConfigStatus, Count, DestStatus, InterfaceStatus, KernelStatus, RouterStatus,
-    SCHEMA, ServiceStatus, Status, SyncStatus, Totals,
+    CheckStatus, ConfigStatus, Count, DestStatus, GroupStatus, InterfaceStatus, KernelStatus,
+    RouterStatus, SCHEMA, ServiceStatus, Status, SyncStatus, Totals,
 };
 use crate::time::{Duration, Instant};
-use crate::vrrp::{Reason, State as RouterState};
+use crate::vrrp::{Fault, Member, Reason, State as RouterState};
 
 pub(super) fn status(director: &Director) -> Status {
     let actual = director.reconciler.actual();
@@ -31,7 +32,12 @@ pub(super) fn status(director: &Director) -> Status {
         routers: director
             .routers
             .configured()
-            .map(|slot| router(slot, director.now))
+            .map(|slot| router(slot, director))
+            .collect(),
+        groups: director
+            .routers
+            .groups()
+            .map(|(group, members)| sync_group(group, &members, director.now))
             .collect(),
         services: director
             .services
@@ -58,8 +64,40 @@ pub(super) fn status(director: &Director) -> Status {
     }
 }
 
-fn router(slot: &Slot, now: Instant) -> RouterStatus {
+/// The member that a group waits for first: one that can't be Active, then one whose time has not come.
+fn sync_group(group: &Group, members: &[&Slot], now: Instant) -> GroupStatus {
+    let hindrance = |slot: &&&Slot| match slot.machine.member() {
+        Member::Fails if matches!(slot.machine.state(), RouterState::Fault(Fault::Mate(_))) => 6,
+        Member::Fails => 0,
+        Member::Starts => 1,
+        Member::Follows => 2,
+        Member::Waits => 3,
+        Member::Leaves => 4,
+        Member::Ready => 5,
+        Member::Active => 6,
+    };
+    let first = members.iter().min_by_key(hindrance);
+    let reason = first.and_then(|slot| {
+        let why = slot.machine.why_not_active(now)?;
+        Some(format!("{}: {why}", slot.config.name))
+    });
+    GroupStatus {
+        name: group.name.to_string(),
+        state: group.state.to_string(),
+        since_us: group.since.micros(),
+        members: members
+            .iter()
+            .map(|slot| slot.config.name.to_string())
+            .collect(),
+        reason: reason.unwrap_or_default(),
+    }
+}
+
+fn router(slot: &Slot, director: &Director) -> RouterStatus {
+    let now = director.now;
     let (config, machine) = (&slot.config, &slot.machine);
+    let mut groups = director.config.groups.iter();
+    let group = groups.find(|group| group.members.contains(&config.name));
     let counters = machine.counters();
     let dropped = Reason::ALL
         .iter()
@@ -98,6 +136,7 @@ fn router(slot: &Slot, now: Instant) -> RouterStatus {
             })
             .collect(),
         takeovers: slot.takeovers,
+        group: group.map(|group| group.name.to_string()),
     }
 }
 

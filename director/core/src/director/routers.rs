@@ -3,6 +3,7 @@
 use core::net::{IpAddr, Ipv4Addr};
 use std::collections::BTreeSet;
 
+use super::groups::{Group, Groups};
 use super::{AdvertBytes, Output};
 use crate::config::{self, Config, VirtualAddress};
 use crate::event::Event;
@@ -18,6 +19,7 @@ use crate::wire::{self, ipv4};
 pub(super) struct Routers {
     /// In the order of the configuration; those that a reload gave up stand behind until they have let go.
     slots: Vec<Slot>,
+    groups: Groups,
     /// Groups that the shell was told to join.
     joined: BTreeSet<(Ifindex, Ipv4Addr)>,
 }
@@ -45,9 +47,13 @@ struct Carrier {
 impl Routers {
     /// Makes these the routers of the node. One of the same name on the same interface with the same VRID and version
     /// keeps its state; one that is gone hands over first.
-    pub(super) fn configure(&mut self, now: Instant, routers: &[config::Router]) {
+    pub(super) fn configure(&mut self, now: Instant, config: &Config) {
         let mut before = core::mem::take(&mut self.slots);
-        for router in routers {
+        for router in &config.routers {
+            let grouped = config
+                .groups
+                .iter()
+                .any(|group| group.members.contains(&router.name));
             let same = |slot: &Slot| {
                 let had = &slot.config;
                 let place = |router: &config::Router| {
@@ -61,13 +67,13 @@ impl Routers {
                 .map(|index| before.remove(index))
             {
                 Some(mut slot) => {
-                    slot.machine.reconfigure(now, settings(router));
+                    slot.machine.reconfigure(now, settings(router, grouped));
                     slot.config = router.clone();
                     self.slots.push(slot);
                 }
                 None => self.slots.push(Slot {
                     config: router.clone(),
-                    machine: vrrp::Router::new(now, settings(router)),
+                    machine: vrrp::Router::new(now, settings(router, grouped)),
                     place: None,
                     carriers: Vec::new(),
                     retired: false,
@@ -75,6 +81,7 @@ impl Routers {
                 }),
             }
         }
+        self.groups.configure(now, &config.groups, &self.slots);
         for slot in &mut before {
             slot.retired = true;
             slot.machine.stop(now);
@@ -86,15 +93,20 @@ impl Routers {
     pub(super) fn follow_kernel(&mut self, now: Instant, config: &Config, actual: &Actual) {
         self.joined
             .retain(|(ifindex, _)| actual.links.contains_key(ifindex));
+        let mut words = Vec::with_capacity(self.slots.len());
         for slot in &mut self.slots {
             let link = plan::link(config, &actual.links, &slot.config.interface);
             slot.place = link.map(|link| link.ifindex);
             slot.carriers = carriers(config, actual, &slot.config);
             // At the start the director itself sets the link up: that it is down yet is no fault.
             let is_start = matches!(slot.machine.state(), State::Initialize(Waits::Link));
-            if !(is_start && link.is_some_and(|link| !link.up)) {
-                slot.machine
-                    .set_link(now, source(config, actual, &slot.config));
+            let is_early = is_start && link.is_some_and(|link| !link.up);
+            words.push((!is_early).then(|| source(config, actual, &slot.config)));
+        }
+        self.groups.spread(&self.slots, &mut words);
+        for (slot, word) in self.slots.iter_mut().zip(words) {
+            if let Some(word) = word {
+                slot.machine.set_link(now, word);
             }
             slot.follow_addresses(now, actual);
         }
@@ -124,13 +136,10 @@ impl Routers {
     /// A restart finds the addresses that the director held when it died: such a router goes on being Active, and
     /// says so at once. A peer that has taken over meanwhile settles it with its next advert.
     pub(super) fn adopt(&mut self, now: Instant, actual: &Actual) {
-        for slot in &mut self.slots {
-            let all = slot.config.virtual_addresses().count();
-            let mut held = slot
-                .carriers
-                .iter()
-                .map(|carrier| actual.addresses.get(&carrier.id));
-            if all > 0 && slot.carriers.len() == all && held.all(|ours| ours == Some(&true)) {
+        let held: Vec<bool> = self.slots.iter().map(|slot| slot.holds(actual)).collect();
+        let held = |index: usize| held.get(index) == Some(&true);
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            if held(index) && self.groups.mates(index).all(held) {
                 slot.machine.adopt(now);
             }
         }
@@ -148,11 +157,28 @@ impl Routers {
             ttl: header.ttl,
             payload,
         };
-        for slot in &mut self.slots {
+        let mut rivalled = None;
+        for (index, slot) in self.slots.iter_mut().enumerate() {
             if slot.place == Some(ifindex) && Some(slot.config.vrid) == vrid {
                 slot.machine.handle_advert(now, &received);
+                if slot.machine.rival_at() == Some(now) {
+                    rivalled = Some(index);
+                }
             }
         }
+        for mate in rivalled
+            .into_iter()
+            .flat_map(|index| self.groups.mates(index))
+        {
+            if let Some(slot) = self.slots.get_mut(mate) {
+                slot.machine.announce_over(now);
+            }
+        }
+    }
+
+    /// Lets the sync groups decide; to be called after everything else that an input does.
+    pub(super) fn settle_groups(&mut self, now: Instant) {
+        self.groups.settle(now, &mut self.slots);
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
@@ -163,16 +189,29 @@ impl Routers {
         }
     }
 
-    /// Hands over one router, or all. False when there is none of that name.
+    /// Hands over one router or sync group, or all. False when there is none of that name.
     pub(super) fn handover(&mut self, now: Instant, name: Option<&Name>) -> bool {
-        let mut found = name.is_none();
-        for slot in &mut self.slots {
-            if name.is_none_or(|name| slot.config.name == *name) {
-                found = true;
+        let chosen: Vec<usize> = match name {
+            None => (0..self.slots.len()).collect(),
+            Some(name) => self.named(name),
+        };
+        for index in &chosen {
+            if let Some(slot) = self.slots.get_mut(*index) {
                 slot.machine.resign(now);
             }
         }
-        found
+        name.is_none() || !chosen.is_empty()
+    }
+
+    /// The routers that a name means: those of a sync group, or one router with those that it can't be without.
+    fn named(&self, name: &Name) -> Vec<usize> {
+        if let Some(group) = self.groups.iter().find(|group| group.name == *name) {
+            return group.indices().to_vec();
+        }
+        let mut slots = self.slots.iter();
+        let index = slots.position(|slot| slot.config.name == *name);
+        let mates = index.into_iter().flat_map(|index| self.groups.mates(index));
+        index.into_iter().chain(mates).collect()
     }
 
     /// Begins the orderly stop of all.
@@ -227,7 +266,7 @@ impl Routers {
         }
     }
 
-    pub(super) fn poll_event(&mut self) -> Option<Event> {
+    pub(super) fn poll_event(&mut self, now: Instant) -> Option<Event> {
         for slot in &mut self.slots {
             if let Some(event) = slot.machine.poll_event() {
                 if let vrrp::Event::StateChanged {
@@ -243,7 +282,7 @@ impl Routers {
                 });
             }
         }
-        None
+        self.groups.poll_event(now, &self.slots)
     }
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {
@@ -259,6 +298,17 @@ impl Routers {
             .iter()
             .map(|slot| (&slot.config, slot.machine.wants_addresses()))
             .collect()
+    }
+
+    /// The sync groups, each with its members.
+    pub(super) fn groups(&self) -> impl Iterator<Item = (&Group, Vec<&Slot>)> {
+        self.groups.iter().map(|group| {
+            let members = group.indices().iter();
+            (
+                group,
+                members.filter_map(|index| self.slots.get(*index)).collect(),
+            )
+        })
     }
 
     /// The routers of the configuration.
@@ -292,6 +342,16 @@ impl Slot {
                 payload: AdvertBytes::from_slice(payload).unwrap_or_default(),
             },
         })
+    }
+
+    /// Whether the kernel has all its addresses, put there by a director.
+    fn holds(&self, actual: &Actual) -> bool {
+        let all = self.config.virtual_addresses().count();
+        let mut held = self
+            .carriers
+            .iter()
+            .map(|carrier| actual.addresses.get(&carrier.id));
+        all > 0 && self.carriers.len() == all && held.all(|ours| ours == Some(&true))
     }
 
     fn follow_addresses(&mut self, now: Instant, actual: &Actual) {
@@ -356,7 +416,7 @@ fn carriers(config: &Config, actual: &Actual, router: &config::Router) -> Vec<Ca
     router.virtual_addresses().filter_map(carrier).collect()
 }
 
-fn settings(router: &config::Router) -> vrrp::Settings {
+fn settings(router: &config::Router, grouped: bool) -> vrrp::Settings {
     let v4 = |address: &VirtualAddress| match address.cidr.address {
         IpAddr::V4(address) => Some(address),
         IpAddr::V6(_) => None,
@@ -378,6 +438,7 @@ fn settings(router: &config::Router) -> vrrp::Settings {
         lower_prio_no_advert: router.lower_prio_no_advert,
         higher_prio_send_advert: router.higher_prio_send_advert,
         startup_delay: router.startup_delay,
+        grouped,
         garp: router.garp,
     }
 }

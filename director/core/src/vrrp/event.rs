@@ -87,6 +87,8 @@ pub enum Cause {
     Higher(Peer),
     /// It handed over to this successor, or gave up waiting for one.
     HandedOver(Option<Ipv4Addr>),
+    /// Another member of its sync group can't be Active.
+    Group,
     /// It was stopped.
     Stopped,
 }
@@ -113,6 +115,7 @@ impl fmt::Display for Cause {
             }
             Self::HandedOver(Some(successor)) => write!(f, "handed over to {successor}"),
             Self::HandedOver(None) => f.write_str("gave up, no successor was heard"),
+            Self::Group => f.write_str("another member of its sync group is not Active"),
             Self::Stopped => f.write_str("stopped"),
         }
     }

@@ -66,6 +66,8 @@ impl Router {
             | Trigger::Adopt
             | Trigger::Resume
             | Trigger::Resign { .. }
+            | Trigger::TakeOver
+            | Trigger::LetGo
             | Trigger::Link(_) => {}
         }
     }

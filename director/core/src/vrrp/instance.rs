@@ -61,6 +61,8 @@ pub struct Router {
     outbox: Deque<u8, 4>,
     /// When the last advert was put there.
     pub(super) sent_at: Option<Instant>,
+    /// When a router was last heard that is Active too, and worse.
+    pub(super) rival_at: Option<Instant>,
     /// The advert under way; its memory is kept.
     message: Vec<u8>,
     events: Deque<Event, { limits::ROUTER_EVENTS_MAX }>,
@@ -94,6 +96,7 @@ impl Router {
             announcer: Announcer::new(&settings.announced),
             outbox: Deque::new(),
             sent_at: None,
+            rival_at: None,
             message: Vec::with_capacity(settings.version.advert_bytes(settings.addresses.len())),
             events: Deque::new(),
             noticed: Noticed::default(),
@@ -176,6 +179,23 @@ impl Router {
         self.step(now, Trigger::Resume);
     }
 
+    /// Its sync group has it take over, now that its time and that of all others has come.
+    pub fn take_over(&mut self, now: Instant) {
+        self.step(now, Trigger::TakeOver);
+    }
+
+    /// Its sync group can't be Active: lets go at once, and says so.
+    pub fn give_way(&mut self, now: Instant) {
+        self.step(now, Trigger::LetGo);
+    }
+
+    /// A rival of another member of its sync group was heard: what that announced elsewhere may be ours.
+    pub fn announce_over(&mut self, now: Instant) {
+        if self.wants_addresses() {
+            self.announcer.handle_rival(now, &self.settings.garp);
+        }
+    }
+
     /// As [`Router::resign`], but ends in Initialize for good; see [`Router::is_stopped`].
     pub fn stop(&mut self, now: Instant) {
         self.step(now, Trigger::Resign { stops: true });
@@ -228,6 +248,7 @@ impl Router {
         match &self.state {
             State::Initialize(Waits::StartupDelay { until }) => Some(*until),
             State::Initialize(_) | State::Fault(_) => None,
+            State::Backup(backup) if self.is_held(backup) => None,
             State::Backup(backup) => Some(backup.due()),
             State::Active(active) => earliest(Some(active.due()), self.announcer.next_timeout()),
         }
@@ -309,6 +330,12 @@ impl Router {
         }
     }
 
+    /// When a router was last heard that is Active too, and worse.
+    #[must_use]
+    pub const fn rival_at(&self) -> Option<Instant> {
+        self.rival_at
+    }
+
     /// Counters since the start.
     #[must_use]
     pub const fn counters(&self) -> &Counters {
@@ -328,9 +355,15 @@ impl Router {
         })
     }
 
+    /// Whether only its sync group can end its waiting.
+    const fn is_held(&self, backup: &Backup) -> bool {
+        backup.ready && self.settings.grouped
+    }
+
     /// Why it is Backup, and will be for the time `left` when it hears nothing else.
     fn why_backup(&self, backup: &Backup, left: Duration) -> Why {
         match backup.hears {
+            _ if self.is_held(backup) => Why::Group,
             Hears::Nobody => Why::Waits(left),
             Hears::Resigned(peer) => Why::Resigned(peer, left),
             Hears::Lower { peer, .. } => Why::Preempts(peer, left),

@@ -25,6 +25,10 @@ pub(super) enum Trigger {
     },
     /// Compete again.
     Resume,
+    /// The whole sync group is ready.
+    TakeOver,
+    /// The sync group can't be Active.
+    LetGo,
 }
 
 /// Where a stopped router ends.
@@ -49,6 +53,11 @@ impl Router {
                 self.become_active(now, Cause::Adopted);
             }
             (_, T::Adopt) => {}
+
+            // Ours: a sync group is Active as a whole or not at all.
+            (S::Backup(backup), T::TakeOver) if backup.ready => self.take_turn(now, backup),
+            (S::Active(Active { leaving: None, .. }), T::LetGo) => self.yield_turn(now),
+            (_, T::TakeOver | T::LetGo) => {}
 
             // 6.4.2: Active_Down_Timer fires.
             (S::Backup(backup), T::Timer) => self.backup_timer(now, backup),
@@ -138,10 +147,24 @@ impl Router {
         } else if now < until {
             self.enter(now, held, cause);
         } else if self.settings.owner() && !self.handed_over {
-            self.become_active(now, Cause::Owner);
+            self.become_owner(now);
         } else {
             self.become_backup(now, Hears::Nobody, cause);
         }
+    }
+
+    /// Who owns the addresses does not wait, unless for the others of its sync group.
+    fn become_owner(&mut self, now: Instant) {
+        if !self.settings.grouped {
+            return self.become_active(now, Cause::Owner);
+        }
+        let state = State::Backup(Backup {
+            active_down_at: now,
+            hears: Hears::Nobody,
+            prolonged: false,
+            ready: true,
+        });
+        self.enter(now, state, Cause::Owner);
     }
 
     /// The interface does not serve: an Active router tells the others, twice as a loss would cost an Active_Down.
@@ -190,6 +213,7 @@ impl Router {
             active_down_at: now + self.active_down_interval(),
             hears,
             prolonged: false,
+            ready: false,
         })
     }
 
@@ -202,15 +226,28 @@ impl Router {
             return;
         }
         let late = now.since(due);
-        if late > self.active_interval && !backup.prolonged {
+        if late > self.active_interval && !backup.prolonged && !backup.ready {
             self.tell(Event::Stalled(late));
             self.state = State::Backup(Backup {
                 active_down_at: now + self.active_interval + self.skew_time(),
                 hears: backup.hears.without_delay(),
                 prolonged: true,
+                ready: false,
             });
             return;
         }
+        if self.settings.grouped {
+            self.state = State::Backup(Backup {
+                ready: true,
+                ..backup
+            });
+        } else {
+            self.take_turn(now, backup);
+        }
+    }
+
+    /// Takes over.
+    fn take_turn(&mut self, now: Instant, backup: Backup) {
         let cause = match backup.hears {
             Hears::Nobody => Cause::ActiveDown(now.since(self.since)),
             Hears::Active(peer) => Cause::ActiveDown(now.since(peer.at)),
@@ -231,6 +268,7 @@ impl Router {
             active_down_at: now + self.skew_time(),
             hears: Hears::Resigned(advert.source),
             prolonged: false,
+            ready: false,
         });
     }
 
@@ -273,6 +311,7 @@ impl Router {
             self.learn(&advert);
             backup.active_down_at = now + self.active_down_interval();
             backup.prolonged = false;
+            backup.ready &= preempt_at.is_some_and(|at| at <= now);
         }
         let peer = peer(&advert, now);
         backup.hears = Hears::Lower { peer, preempt_at };
@@ -340,8 +379,16 @@ impl Router {
         self.become_backup(now, Hears::Active(peer), Cause::Higher(peer));
     }
 
+    /// Another member of the sync group can't be Active: tells the others, twice as a loss would cost an Active_Down.
+    fn yield_turn(&mut self, now: Instant) {
+        (0..2).for_each(|_| self.send(now, 0));
+        self.active_interval = self.settings.advert_interval;
+        self.become_backup(now, Hears::Nobody, Cause::Group);
+    }
+
     /// Another router is Active and worse: it is told at once, and its announcements are announced over.
     fn hear_rival(&mut self, now: Instant, advert: Advert) {
+        self.rival_at = Some(now);
         self.tell_rival(now, &advert);
         if advert.priority == 255 && self.contest_lost(now, &advert) {
             self.yielded = true;

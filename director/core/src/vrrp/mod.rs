@@ -7,6 +7,7 @@
 //! | `instance` | [`Router`]: what one virtual router is told and asked |
 //! | `machine` | its transitions: one table of state and trigger |
 //! | `handover` | giving up while serving on |
+//! | `group` | what the members of a sync group do together |
 //! | `reload` | new settings for a running router |
 //! | `timers` | the formulas of the two versions |
 //! | `receive` | which adverts are believed, and the counters of those that are not |
@@ -43,6 +44,7 @@
 
 mod announce;
 mod event;
+mod group;
 mod handover;
 mod instance;
 mod machine;
@@ -54,6 +56,7 @@ mod timers;
 
 pub use crate::wire::vrrp::Version;
 pub use event::{Cause, Event};
+pub use group::{Member, Verdict, state as group_state, verdict};
 pub use instance::{Router, Transmit};
 pub use receive::{Counters, Reason, Received};
 pub use settings::{GarpSettings, Settings};

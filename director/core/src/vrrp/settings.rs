@@ -40,6 +40,8 @@ pub struct Settings {
     pub higher_prio_send_advert: bool,
     /// Hold everything for this long after the start.
     pub startup_delay: Duration,
+    /// Member of a sync group: takes over when the group says so ([`super::verdict`]).
+    pub grouped: bool,
     /// Announcements.
     pub garp: GarpSettings,
 }

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::net::Ipv4Addr;
 
-use crate::net::IfName;
+use crate::net::{IfName, Name};
 use crate::time::{Duration, Instant};
 
 /// State of a virtual router (RFC 9568 section 6.4), and keepalived's Fault.
@@ -28,6 +28,8 @@ pub struct Backup {
     pub hears: Hears,
     /// Whether the timer was prolonged because of an own stall; done once in a silence.
     pub prolonged: bool,
+    /// Its time has come, and it waits for the other members of its sync group.
+    pub ready: bool,
 }
 
 /// Holds the addresses.
@@ -66,6 +68,8 @@ pub enum Fault {
     NoAddress,
     /// A tracked interface has no link.
     TrackedDown(IfName),
+    /// This member of its sync group is in Fault.
+    Mate(Name),
 }
 
 /// The address that adverts are sent from: the primary address of RFC 9568 section 1.7.
@@ -228,6 +232,7 @@ impl fmt::Display for Fault {
             Self::LinkDown => f.write_str("link down"),
             Self::NoAddress => f.write_str("no IPv4 address on the interface"),
             Self::TrackedDown(name) => write!(f, "tracked interface {name} down"),
+            Self::Mate(name) => write!(f, "{name} of the same sync group is in Fault"),
         }
     }
 }
@@ -255,6 +260,8 @@ pub enum Why {
     Resigned(Ipv4Addr, Duration),
     /// It has heard nobody and takes over after this time.
     Waits(Duration),
+    /// Its time has come, but not that of another member of its sync group.
+    Group,
     /// It is Active and gives up: waits this much longer at most for a successor.
     Leaving(Duration),
 }
@@ -292,6 +299,7 @@ impl fmt::Display for Why {
                 write!(f, "{peer} gave up, takes over in {}", Seconds(*left))
             }
             Self::Waits(left) => write!(f, "waits {} for adverts", Seconds(*left)),
+            Self::Group => f.write_str("would take over, waits for the rest of its sync group"),
             Self::Leaving(left) => write!(
                 f,
                 "hands over: serves until a successor is heard, at most {} more",

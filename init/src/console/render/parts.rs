@@ -1,6 +1,8 @@
 //! `routers`, `services`, `checks`, `interfaces`: everything the status knows of each.
 
-use director_core::status::{CheckStatus, DestStatus, RouterStatus, ServiceStatus, Status, Totals};
+use director_core::status::{
+    CheckStatus, DestStatus, GroupStatus, RouterStatus, ServiceStatus, Status, Totals,
+};
 
 use super::overview::name;
 use super::table::{Table, wrap};
@@ -9,10 +11,24 @@ use super::words::{age, brief, count, endpoint, plural};
 /// Each virtual router in a paragraph.
 pub(super) fn routers(status: &Status) -> String {
     let paragraph = |router| router_text(router, status.now_us);
+    let group = |group| group_text(group, status.now_us);
+    let groups = status.groups.iter().map(group);
     listed(
-        status.routers.iter().map(paragraph),
+        status.routers.iter().map(paragraph).chain(groups),
         "no virtual router is configured\n",
     )
+}
+
+fn group_text(group: &GroupStatus, now_us: u64) -> String {
+    let mut text = wrap("", 4, &format!("sync group {}", group.name));
+    let mut line = |label: &str, words: &str| text += &wrap(&format!("  {label:10}"), 12, words);
+    let since = age(now_us, group.since_us);
+    line("state", &format!("{} for {since}", group.state));
+    if !group.reason.is_empty() {
+        line("because", &group.reason);
+    }
+    line("members", &group.members.join(" "));
+    text
 }
 
 fn router_text(router: &RouterStatus, now_us: u64) -> String {
@@ -70,6 +86,9 @@ fn router_text(router: &RouterStatus, now_us: u64) -> String {
         ),
     );
     line("addresses", &router.addresses.join(" "));
+    if let Some(group) = &router.group {
+        line("group", group);
+    }
     text
 }
 

@@ -178,8 +178,14 @@ fn stretched(status: &Status, word: &str) -> Status {
             active: Some(word.clone()),
             reason: word.clone(),
             addresses: vec![word.clone(); 20],
+            group: Some(word.clone()),
             ..router.clone()
         };
+    }
+    for group in &mut status.groups {
+        group.name.clone_from(&word);
+        group.reason.clone_from(&word);
+        group.members = vec![word.clone(); 20];
     }
     for service in &mut status.services {
         service.address.clone_from(&word);

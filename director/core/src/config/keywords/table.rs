@@ -5,6 +5,7 @@ use super::{Block, Mark};
 use Block::{
     Authentication, Console, GlobalDefs, HttpGet, Interface, Keepalived, Match, MiscCheck,
     RealServer, Route, RouterConf, System, TcpCheck, Url, VirtualServer, VrrpInstance,
+    VrrpSyncGroup,
 };
 use Mark::{Accepted, Acts, Dead, NotYet, Refused};
 
@@ -46,7 +47,7 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
         NotYet,
         "vrrp_script{}* track_file{}* vrrp_track_file{}*",
     ),
-    (Keepalived, NotYet, "vrrp_sync_group{}*"),
+    (Keepalived, Acts, "vrrp_sync_group{}*"),
     (Keepalived, Acts, "virtual_server_group{}*"),
     (Keepalived, NotYet, "SSL{}*"),
     (Keepalived, NotYet, "net_namespace_ipvs"),
@@ -272,6 +273,30 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
         Dead("a typo of `.._interface`; connections are not synchronised"),
         "lvs_sync_daemon_inteface",
     ),
+    (VrrpSyncGroup, Acts, "group{} track_interface{}*"),
+    (
+        VrrpSyncGroup,
+        NotYet,
+        "track_script{} track_file{} sync_group_tracking_weight",
+    ),
+    (
+        VrrpSyncGroup,
+        NotYet,
+        "notify notify_master notify_backup notify_fault notify_stop",
+    ),
+    (VrrpSyncGroup, Accepted(MAIL), "smtp_alert"),
+    (VrrpSyncGroup, Accepted(LOG), "notify_priority_changes"),
+    (
+        VrrpSyncGroup,
+        Accepted("what a group tracks, all its members track"),
+        "global_tracking",
+    ),
+    (
+        VrrpSyncGroup,
+        Refused("process tracking is not built"),
+        "track_process{}",
+    ),
+    (VrrpSyncGroup, Refused("BFD is not built"), "track_bfd{}"),
     (Authentication, Acts, "auth_type auth_pass"),
     (
         VirtualServer,

@@ -40,6 +40,7 @@ fn settings(priority: u8) -> Settings {
         lower_prio_no_advert: false,
         higher_prio_send_advert: false,
         startup_delay: Duration::ZERO,
+        grouped: false,
         garp: GarpSettings {
             delay: Duration::from_secs(5),
             repeat: 5,

@@ -1,0 +1,241 @@
+//! Directors on two wires with kernels that do everything at once, in virtual time.
+
+// Each test program uses its own part of this.
+#![allow(dead_code, unreachable_pub)]
+// A test may fail here as in its own lines.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use director_core::config::{Config, Source, parse};
+use director_core::director::{Command, Director, Input, Output, Part};
+use director_core::kernel::{AddressId, KernelEvent, Link, Op, Snapshot};
+use director_core::net::{Ifindex, Mac};
+use director_core::status::{GroupStatus, RouterStatus};
+use director_core::time::Instant;
+
+/// Wires of a world; the interface on wire `n` is `eth{n}` with number `n + 1`.
+pub const WIRES: usize = 2;
+
+/// Several directors.
+pub struct World {
+    pub now: Instant,
+    pub nodes: Vec<Node>,
+    /// Nothing passes from the first to the second on this wire.
+    pub cut: BTreeSet<(usize, usize, usize)>,
+    /// Announced addresses: when, by whom, what.
+    pub announced: Vec<(Instant, usize, String)>,
+}
+
+pub struct Node {
+    pub director: Director,
+    pub dead: bool,
+    links: Vec<Link>,
+    addresses: BTreeMap<AddressId, bool>,
+    pub log: Vec<String>,
+}
+
+/// A configuration as text; both nodes have an address on each wire.
+pub fn config(node: usize, text: &str) -> Config {
+    let router = format!(
+        "interface eth0 {{\naddress 10.0.0.{0}/24\n}}\ninterface eth1 {{\naddress 10.0.1.{0}/24\n}}\n",
+        node + 1
+    );
+    fn source<'a>(name: &'a str, text: &'a str) -> Source<'a> {
+        Source {
+            name,
+            bytes: text.as_bytes(),
+        }
+    }
+    let keepalived = source("keepalived.conf", text);
+    let parsed = parse(Some(keepalived), Some(source("router.conf", &router)));
+    let said: Vec<String> = parsed.diagnostics.iter().map(ToString::to_string).collect();
+    parsed
+        .config
+        .unwrap_or_else(|| panic!("{}", said.join("\n")))
+}
+
+impl World {
+    /// Nodes with these files, started together.
+    pub fn new(texts: &[String]) -> Self {
+        let node = |(index, text): (usize, &String)| Node {
+            director: Director::new(config(index, text), Instant::from_millis(1), index as u64),
+            dead: false,
+            links: (0..WIRES).map(|wire| link(wire, true)).collect(),
+            addresses: BTreeMap::new(),
+            log: Vec::new(),
+        };
+        let mut world = Self {
+            now: Instant::from_millis(1),
+            nodes: texts.iter().enumerate().map(node).collect(),
+            cut: BTreeSet::new(),
+            announced: Vec::new(),
+        };
+        for node in 0..texts.len() {
+            world.drain(node);
+        }
+        world
+    }
+
+    /// Lets time pass.
+    pub fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        for _ in 0..1_000_000 {
+            let alive = self.nodes.iter().enumerate().filter(|(_, node)| !node.dead);
+            let next = alive
+                .filter_map(|(index, node)| Some((node.director.next_timeout()?.0, index)))
+                .min();
+            let Some((at, node)) = next.filter(|(at, _)| *at <= end) else {
+                self.now = end;
+                return;
+            };
+            self.now = self.now.max(at);
+            self.feed(node, Input::Timeout);
+        }
+        panic!("time stands still at {}", self.now);
+    }
+
+    /// Pulls or plugs the cable of a node on a wire.
+    pub fn plug(&mut self, node: usize, wire: usize, carrier: bool) {
+        self.nodes[node].links[wire].carrier = carrier;
+        let link = self.nodes[node].links[wire].clone();
+        self.feed(node, Input::Kernel(KernelEvent::Link(link)));
+    }
+
+    pub fn command(&mut self, node: usize, command: Command) {
+        self.feed(node, Input::Command(command));
+    }
+
+    pub fn reload(&mut self, node: usize, text: &str) {
+        self.feed(node, Input::Config(Box::new(config(node, text))));
+    }
+
+    /// One input and everything that follows from it.
+    pub fn feed(&mut self, node: usize, input: Input<'_>) {
+        self.nodes[node].director.handle(self.now, input);
+        self.drain(node);
+    }
+
+    fn drain(&mut self, node: usize) {
+        let mut packets = Vec::new();
+        while let Some(output) = self.nodes[node].director.poll_output() {
+            self.execute(node, output, &mut packets);
+        }
+        while let Some(event) = self.nodes[node].director.poll_event() {
+            let line = format!("{} {event}", self.now);
+            self.nodes[node].log.push(line);
+        }
+        for (ifindex, packet) in packets {
+            let wire = ifindex.0 as usize - 1;
+            for to in 0..self.nodes.len() {
+                let cut = self.cut.contains(&(node, to, wire));
+                if to != node && !cut && !self.nodes[to].dead && self.nodes[to].links[wire].carrier
+                {
+                    let packet = &packet;
+                    self.feed(to, Input::Vrrp { ifindex, packet });
+                }
+            }
+        }
+    }
+
+    fn execute(&mut self, node: usize, output: Output, packets: &mut Vec<(Ifindex, Vec<u8>)>) {
+        let (now, of) = (self.now, &mut self.nodes[node]);
+        match output {
+            Output::Advert {
+                ifindex,
+                source,
+                destination,
+                payload,
+            } => {
+                if of.links[ifindex.0 as usize - 1].carrier {
+                    packets.push((ifindex, packet(source, destination, &payload)));
+                }
+            }
+            Output::Announce { address, .. } => {
+                self.announced.push((now, node, address.to_string()));
+            }
+            Output::Apply(op, what) => {
+                match what {
+                    Op::AddAddress(id) => drop(of.addresses.insert(id, true)),
+                    Op::DelAddress(id) => drop(of.addresses.remove(&id)),
+                    _ => {}
+                }
+                of.director
+                    .handle(now, Input::Applied { op, result: Ok(()) });
+            }
+            Output::Read(part) => {
+                let snapshot = of.snapshot(part);
+                of.director.handle(now, Input::Actual(snapshot));
+            }
+            Output::Join { .. } | Output::Probe(..) => {}
+        }
+    }
+
+    pub fn router(&self, node: usize, name: &str) -> RouterStatus {
+        let routers = self.nodes[node].director.status().routers;
+        let mut found = routers.into_iter().filter(|router| router.name == name);
+        found.next().unwrap()
+    }
+
+    pub fn group(&self, node: usize) -> GroupStatus {
+        self.nodes[node].director.status().groups.remove(0)
+    }
+
+    /// The states of all routers of a node, in the order of the configuration.
+    pub fn states(&self, node: usize) -> Vec<String> {
+        let routers = self.nodes[node].director.status().routers;
+        routers.into_iter().map(|router| router.state).collect()
+    }
+
+    /// Whether a node's kernel has this address.
+    pub fn holds(&self, node: usize, address: &str) -> bool {
+        let mut held = self.nodes[node].addresses.keys();
+        held.any(|id| id.cidr.to_string() == address)
+    }
+}
+
+impl Node {
+    /// Its kernel loses an address, unseen.
+    pub fn forget(&mut self, address: &str) {
+        self.addresses
+            .retain(|id, _| id.cidr.to_string() != address);
+    }
+
+    fn snapshot(&self, part: Part) -> Snapshot {
+        match part {
+            Part::Network => Snapshot::Network {
+                links: self.links.clone(),
+                addresses: self.addresses.iter().map(|(id, own)| (*id, *own)).collect(),
+                routes: Vec::new(),
+            },
+            Part::Filter => Snapshot::Filter(None),
+            Part::Ipvs => Snapshot::Ipvs {
+                table: Default::default(),
+                sync: BTreeMap::new(),
+            },
+        }
+    }
+}
+
+fn link(wire: usize, carrier: bool) -> Link {
+    Link {
+        ifindex: Ifindex(wire as u32 + 1),
+        name: format!("eth{wire}").parse().unwrap(),
+        mac: Mac([2, 0, 0, 0, 0, wire as u8]),
+        mtu: 1500,
+        up: true,
+        carrier,
+        loopback: false,
+    }
+}
+
+/// An IPv4 packet as a raw socket reads it (RFC 791): TTL 255, TOS 0xc0, protocol 112.
+fn packet(source: std::net::Ipv4Addr, to: std::net::Ipv4Addr, payload: &[u8]) -> Vec<u8> {
+    let [high, low] = (20 + payload.len() as u16).to_be_bytes();
+    let mut packet = vec![0x45, 0xc0, high, low, 0, 1, 0, 0, 255, 112, 0, 0];
+    packet.extend(source.octets());
+    packet.extend(to.octets());
+    packet.extend(payload);
+    packet
+}
