@@ -125,6 +125,43 @@ fn realserver_says_what_each_real_server_needs() {
 }
 
 #[test]
+fn import_writes_files_that_check_has_nothing_to_say_about() {
+    let place = Place::new();
+    let table = place.file(
+        "table",
+        "-A -t 10.0.0.100:80 -s rr\n-a -t 10.0.0.100:80 -r 10.0.0.21:80 -g -w 1\n",
+    );
+    let (status, text, notes) = run(&["import", &table]);
+    assert_eq!(status, 0, "{notes}");
+    assert!(text.starts_with("# keepalived.conf\n"), "{text}");
+    assert!(notes.contains("table:1: assumed: "), "{notes}");
+    let folder = place.path("new");
+    assert_eq!(run(&["import", &table, "--out", &folder]).0, 0);
+    for router in ["router.conf", "router2.conf"] {
+        let (keepalived, router) = (
+            format!("{folder}/keepalived.conf"),
+            format!("{folder}/{router}"),
+        );
+        let (status, text, _) = run(&["check", &keepalived, &router]);
+        assert_eq!(status, 0, "{text}");
+        assert!(text.ends_with("0 errors, 0 warnings\n"), "{text}");
+        let (status, text, _) = run(&["export", "ipvsadm", &keepalived, &router]);
+        assert_eq!(status, 0);
+        assert_eq!(
+            text,
+            "-A -t 10.0.0.100:80 -s rr\n-a -t 10.0.0.100:80 -r 10.0.0.21:80 -g -w 1\n"
+        );
+    }
+    let (status, _, error) = run(&["import", &table, "--out", &folder]);
+    assert_eq!(status, 2);
+    assert!(error.contains("is there already"), "{error}");
+    let lost = place.file("lost", "-A -t www:http -s rr\n");
+    assert_eq!(run(&["import", &lost]).0, 1);
+    let odd = place.file("odd", "hello\n");
+    assert_eq!(run(&["import", &odd]).0, 2);
+}
+
+#[test]
 fn check_of_what_can_not_be_read_is_another_failure() {
     let place = Place::new();
     let (status, text, error) = run(&["check", &place.path("missing.conf")]);

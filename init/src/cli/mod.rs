@@ -2,6 +2,7 @@
 
 mod ask;
 mod check;
+mod moving;
 mod realserver;
 mod serial;
 mod transport;
@@ -37,6 +38,7 @@ struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   keelson check keepalived.conf router.conf     what is wrong with these files
+  keelson import lvs.cf --out new               from another director
   keelson realserver keepalived.conf            what its real servers need
   keelson status                                the node this runs on
   keelson status --serial /dev/ttyUSB0 --json   a node behind a serial cable
@@ -74,6 +76,11 @@ enum Role {
     /// Say everything that is wrong with configuration files
     #[command(after_help = CHECK_EXAMPLES)]
     Check(check::Check),
+    /// Carry the configuration of another director over
+    #[command(after_help = moving::IMPORT_EXAMPLES)]
+    Import(moving::Import),
+    /// Print a configuration for other programs
+    Export(moving::Export),
     /// Print what the real servers of a configuration must be told for DR and TUN
     #[command(after_help = realserver::EXAMPLES)]
     Realserver(realserver::RealServer),
@@ -239,6 +246,8 @@ pub fn run() -> ExitCode {
         Role::Launch(options) => launch(options),
         Role::Devices => crate::devices::run(),
         Role::Check(options) => options.run().into(),
+        Role::Import(options) => options.run().into(),
+        Role::Export(options) => options.run().into(),
         Role::Realserver(options) => options.run().into(),
         Role::Status(options) => ask::status(&options).into(),
         Role::Log(options) => ask::log(&options).into(),

@@ -397,7 +397,7 @@ fn tail(text: &str, limit: usize) -> String {
 
 /// Text that a terminal shows as it is: tabs stay, whatever could act on the terminal or hide is escaped, and bytes
 /// that are not UTF-8 become U+FFFD.
-fn safe(bytes: &[u8]) -> String {
+pub(crate) fn safe(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for character in String::from_utf8_lossy(bytes).chars() {
         if character == '\t' || !hides(character) {

@@ -68,6 +68,7 @@ mod tree;
 
 use core::net::{IpAddr, Ipv4Addr};
 
+pub(crate) use diagnostic::safe;
 pub use diagnostic::{Diagnostic, SHOWN_COLUMNS, Severity};
 pub use parse::{Parsed, Source, parse};
 
