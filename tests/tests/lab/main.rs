@@ -5,5 +5,6 @@
 
 mod interop;
 mod lone;
+mod moving;
 mod nat;
 mod pair;

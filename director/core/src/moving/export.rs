@@ -4,7 +4,7 @@ use core::fmt::Write as _;
 use core::net::IpAddr;
 
 use crate::config::{Config, VirtualServer};
-use crate::ipvs::{self, Dest, DestId, Forwarding, Protocol, Service, ServiceId};
+use crate::ipvs::{self, Checksum, Dest, DestId, Forwarding, Protocol, Service, ServiceId, Tunnel};
 use crate::net::Family;
 
 /// All services with their real servers, none of them judged by its checks; sorry servers are left out.
@@ -12,21 +12,25 @@ use crate::net::Family;
 pub fn ipvsadm(config: &Config) -> String {
     let mut text = String::new();
     for server in &config.services {
-        service(&mut text, server.id, server);
+        for id in server.ids() {
+            service(&mut text, id, server);
+        }
     }
     text
 }
 
 fn service(text: &mut String, id: ServiceId, server: &VirtualServer) {
     let name = name(id);
+    let service = server.service(id.family());
     let _ = writeln!(
         text,
         "-A {name} -s {}{}",
-        server.service.scheduler,
-        options(id, &server.service)
+        service.scheduler,
+        options(id, &service)
     );
     for real in &server.real_servers {
-        let _ = writeln!(text, "-a {name} {}", dest(real.id, real.dest));
+        let within = real.id.within(&id, real.dest.forwarding);
+        let _ = writeln!(text, "-a {name} {}", dest(within, real.dest));
     }
 }
 
@@ -68,6 +72,9 @@ fn options(id: ServiceId, service: &Service) -> String {
             };
         }
     }
+    if service.sip {
+        text += " --pe sip";
+    }
     if service.flags & ipvs::FLAG_ONE_PACKET != 0 {
         text += " -o";
     }
@@ -99,7 +106,7 @@ fn dest(id: DestId, dest: Dest) -> String {
     let method = match dest.forwarding {
         Forwarding::Nat => "-m",
         Forwarding::Dr => "-g",
-        Forwarding::Tun => "-i",
+        Forwarding::Tun(_) => "-i",
     };
     let mut text = format!("-r {id} {method} -w {}", dest.weight);
     for (option, threshold) in [("-x", dest.upper), ("-y", dest.lower)] {
@@ -107,5 +114,22 @@ fn dest(id: DestId, dest: Dest) -> String {
             let _ = write!(text, " {option} {threshold}");
         }
     }
+    if let Forwarding::Tun(tunnel) = dest.forwarding {
+        text += &wrapping(tunnel);
+    }
     text
+}
+
+fn wrapping(tunnel: Tunnel) -> String {
+    let (kind, checksum) = match tunnel {
+        Tunnel::Ipip => return String::new(),
+        Tunnel::Gue { port, checksum } => (format!(" --tun-type gue --tun-port {port}"), checksum),
+        Tunnel::Gre { checksum } => (" --tun-type gre".to_owned(), checksum),
+    };
+    let checksum = match checksum {
+        Checksum::None => " --tun-nocsum",
+        Checksum::Full => " --tun-csum",
+        Checksum::Remote => " --tun-remcsum",
+    };
+    kind + checksum
 }

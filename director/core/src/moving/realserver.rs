@@ -77,13 +77,13 @@ pub fn servers(config: &Config) -> BTreeMap<IpAddr, Settings> {
 impl Settings {
     fn add(&mut self, server: &VirtualServer, id: DestId, dest: Dest) {
         let method = dest.forwarding;
-        self.services.insert(format!("{} {method}", server.id));
-        if method == Forwarding::Nat {
-            self.is_translated = true;
-            return;
-        }
-        self.takes_virtual = true;
         for service in server.ids() {
+            self.services.insert(format!("{service} {method}"));
+            if method == Forwarding::Nat {
+                self.is_translated = true;
+                continue;
+            }
+            self.takes_virtual = true;
             match service {
                 ServiceId::Address { address, .. } => drop(self.addresses.insert(address)),
                 ServiceId::Fwmark { mark, .. } => drop(self.marks.insert(mark)),
@@ -115,7 +115,7 @@ impl Settings {
         if self.takes_virtual {
             match form {
                 Form::Commands => self.commands(&mut text),
-                Form::Networkd => self.networkd(&mut text),
+                Form::Networkd => self.networkd(address, &mut text),
                 Form::Ifupdown => self.ifupdown(&mut text),
             }
         }
@@ -134,19 +134,6 @@ impl Settings {
                 text,
                 "# Firewall mark {mark}: put each address that the mark is set for on lo, too."
             );
-        }
-        for tunnel in &self.tunnels {
-            if let Wrapping::Gue(port) = tunnel.kind {
-                let family = if tunnel.outer == Family::V6 {
-                    " -6"
-                } else {
-                    ""
-                };
-                let _ = writeln!(
-                    text,
-                    "# GUE ends at a port: modprobe fou && ip fou add port {port} gue{family}"
-                );
-            }
         }
         if let Some(mss) = self.tunnels.iter().map(|tunnel| tunnel.mss()).min() {
             let _ = writeln!(
@@ -177,21 +164,54 @@ impl Settings {
         list
     }
 
-    /// Kernel modules and the devices that they bring.
+    /// Kernel modules that take packets out of what they are wrapped in.
     fn modules(&self) -> BTreeSet<&'static str> {
-        self.tunnels.iter().map(|tunnel| tunnel.module()).collect()
+        let modules = self.tunnels.iter().map(|tunnel| tunnel.module());
+        let ports = self.ports();
+        let of_ports = ports.iter().map(|(_, family)| match family {
+            Family::V4 => "fou",
+            Family::V6 => "fou6",
+        });
+        modules.chain(of_ports).collect()
+    }
+
+    /// UDP ports at which GUE ends, each with the family of the packets around it.
+    fn ports(&self) -> BTreeSet<(u16, Family)> {
+        let port = |tunnel: &Tunnel| match tunnel.kind {
+            Wrapping::Gue(port) => Some((port, tunnel.outer)),
+            _ => None,
+        };
+        self.tunnels.iter().filter_map(port).collect()
     }
 
     fn devices(&self) -> BTreeSet<&'static str> {
         self.tunnels.iter().map(|tunnel| tunnel.device()).collect()
     }
 
-    fn commands(&self, text: &mut String) {
-        for module in self.modules() {
-            *text += &format!("modprobe {module}\n");
+    /// Everything but sysctls, in the order in which it works.
+    fn steps(&self) -> Vec<String> {
+        let mut steps: Vec<String> = Vec::new();
+        steps.extend(self.modules().iter().map(|module| format!("modprobe {module}")));
+        for (port, family) in self.ports() {
+            let end = match family {
+                Family::V4 => format!("port {port}"),
+                Family::V6 => format!("port {port} -6"),
+            };
+            steps.push(format!("ip fou del {end} 2> /dev/null; ip fou add {end} gue"));
         }
-        for device in self.devices() {
-            *text += &format!("ip link set {device} up\n");
+        steps.extend(self.devices().iter().map(|device| format!("ip link set {device} up")));
+        steps.extend(self.addresses.iter().map(|address| replace_address(*address)));
+        steps
+    }
+
+    /// The address last: until then the server must have learnt to keep it to itself.
+    fn commands(&self, text: &mut String) {
+        let (addresses, others): (Vec<_>, Vec<_>) = self
+            .steps()
+            .into_iter()
+            .partition(|step| step.starts_with("ip address"));
+        for step in others {
+            *text += &format!("{step}\n");
         }
         for (name, value) in self.sysctls() {
             *text += &match name.split_once('*') {
@@ -202,8 +222,8 @@ impl Settings {
                 }
             };
         }
-        for address in &self.addresses {
-            *text += &format!("{}\n", replace_address(*address));
+        for step in addresses {
+            *text += &format!("{step}\n");
         }
     }
 
@@ -217,7 +237,7 @@ impl Settings {
         }
     }
 
-    fn networkd(&self, text: &mut String) {
+    fn networkd(&self, address: IpAddr, text: &mut String) {
         self.sysctl_file(text);
         let modules = self.modules();
         if !modules.is_empty() {
@@ -225,6 +245,17 @@ impl Settings {
         }
         for module in modules {
             *text += &format!("{module}\n");
+        }
+        for (port, family) in self.ports() {
+            let path = format!("/etc/systemd/network/60-keelson-gue{port}.netdev");
+            file(text, &path);
+            *text += &format!(
+                "[NetDev]\nName=gue{port}\nKind=fou\n\n\
+                 [FooOverUDP]\nEncapsulation=GenericUDPEncapsulation\nPort={port}\n"
+            );
+            if family == Family::V6 {
+                *text += &format!("Local={address}\n");
+            }
         }
         for device in self.devices() {
             file(
@@ -250,21 +281,13 @@ impl Settings {
 
     fn ifupdown(&self, text: &mut String) {
         self.sysctl_file(text);
-        if !self.addresses.is_empty() || !self.tunnels.is_empty() {
+        let steps = self.steps();
+        if !steps.is_empty() {
             file(text, "/etc/network/interfaces.d/keelson");
-        }
-        for tunnel in &self.tunnels {
-            let (device, module) = (tunnel.device(), tunnel.module());
-            *text += &format!(
-                "auto {device}\niface {device} inet manual\n    pre-up modprobe {module}\n    \
-                 up ip link set {device} up\n\n"
-            );
-        }
-        if !self.addresses.is_empty() {
             *text += "auto lo\niface lo inet manual\n";
         }
-        for address in &self.addresses {
-            *text += &format!("    up {}\n", replace_address(*address));
+        for step in steps {
+            *text += &format!("    up {step}\n");
         }
         for address in &self.addresses {
             *text += &format!("    down ip address del {} dev lo\n", single(*address));

@@ -8,8 +8,8 @@ use super::Imported;
 use super::notes::Notes;
 use super::outline::Block;
 
-/// The virtual router's number, where the old pair had none: VRRP's own, of the first pair on a network.
-const VRID: u8 = 51;
+/// The virtual routers' numbers, as the old pair had none: those of many an example, of IPv4 and IPv6.
+const VRIDS: [u8; 2] = [51, 52];
 /// What the nodes are called, where the file has no names for them.
 const HOSTNAMES: [&str; 2] = ["director1", "director2"];
 
@@ -54,7 +54,7 @@ impl Pair {
     pub(super) fn write(self, services: &[Block], mut notes: Notes) -> Imported {
         let routers = self.routers();
         if !routers.is_empty() {
-            let why = "virtual_router_id 51 and priorities 150 and 100: they must differ from other pairs on the network";
+            let why = "virtual_router_id 51 (IPv6: 52) and priorities 150 and 100: they must differ from other pairs on the network";
             notes.assumed(1, why);
         }
         let mut blocks = Vec::new();
@@ -102,7 +102,8 @@ impl Pair {
                 if is_v4 { "lvs4" } else { "lvs6" }
             ));
             block.line(format!("interface {interface}"));
-            block.line(format!("virtual_router_id {VRID}"));
+            let [v4, v6] = VRIDS;
+            block.line(format!("virtual_router_id {}", if is_v4 { v4 } else { v6 }));
             for (node, priority) in HOSTNAMES.iter().zip([150, 100]) {
                 block.line(format!("@{node} priority {priority}"));
             }
