@@ -2,8 +2,8 @@
 //!
 //! Each format has its reader; what it finds becomes an outline of blocks that is written out, and what has no
 //! counterpart becomes a note with its place. A value is taken over only once it has been understood, so that nothing
-//! of a hostile file reaches the new one as it is. Host names are not looked up: an importer that asks the network would
-//! write a file that depends on the day.
+//! of a hostile file reaches the new one as it is. Host names are not looked up: an importer that asks the network
+//! would write a file that depends on the day.
 
 mod checks;
 mod ipvsadm;

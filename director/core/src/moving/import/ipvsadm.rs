@@ -186,34 +186,7 @@ fn service(options: &Options<'_>, line: u32, notes: &mut Notes) -> Option<Servic
             return None;
         }
     };
-    let scheduler = options
-        .value("scheduler")
-        .filter(|name| words::is_word(name))
-        .unwrap_or("wlc");
-    block.line(format!("lb_algo {scheduler}"));
-    if let Some(seconds) = options.number("persistent") {
-        block.line(format!("persistence_timeout {seconds}"));
-    }
-    block.lines(
-        options
-            .value("netmask")
-            .filter(|mask| words::is_word(mask))
-            .map(|mask| format!("persistence_granularity {mask}")),
-    );
-    block.lines(
-        options
-            .value("engine")
-            .filter(|name| words::is_word(name))
-            .map(|name| format!("persistence_engine {name}")),
-    );
-    block.lines(options.value("ops").map(|_| "ops".to_owned()));
-    let flags = options.value("flags").unwrap_or_default();
-    block.lines(
-        flags
-            .split(',')
-            .filter(|flag| words::is_word(flag))
-            .map(str::to_owned),
-    );
+    block.lines(service_lines(options));
     if let Some(word) = options.unknown {
         notes.lost(
             line,
@@ -230,6 +203,21 @@ fn service(options: &Options<'_>, line: u32, notes: &mut Notes) -> Option<Servic
         methods: Vec::new(),
         dests: Vec::new(),
     })
+}
+
+/// What the kernel is told of a service.
+fn service_lines(options: &Options<'_>) -> Vec<String> {
+    let word = |name| options.value(name).filter(|word| words::is_word(word));
+    let mut lines = vec![format!("lb_algo {}", word("scheduler").unwrap_or("wlc"))];
+    if let Some(seconds) = options.number("persistent") {
+        lines.push(format!("persistence_timeout {seconds}"));
+    }
+    lines.extend(word("netmask").map(|mask| format!("persistence_granularity {mask}")));
+    lines.extend(word("engine").map(|name| format!("persistence_engine {name}")));
+    lines.extend(options.value("ops").map(|_| "ops".to_owned()));
+    let flags = options.value("flags").unwrap_or_default().split(',');
+    lines.extend(flags.filter(|flag| words::is_word(flag)).map(str::to_owned));
+    lines
 }
 
 fn dest(options: &Options<'_>, service: &mut Service, line: u32, notes: &mut Notes) {

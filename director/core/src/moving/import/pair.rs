@@ -54,7 +54,8 @@ impl Pair {
     pub(super) fn write(self, services: &[Block], mut notes: Notes) -> Imported {
         let routers = self.routers();
         if !routers.is_empty() {
-            let why = "virtual_router_id 51 (IPv6: 52) and priorities 150 and 100: they must differ from other pairs on the network";
+            let why =
+                "virtual_router_id 51 (IPv6: 52), which no other pair on the network may have";
             notes.assumed(1, why);
         }
         let mut blocks = Vec::new();
