@@ -168,11 +168,7 @@ impl Settings {
     fn modules(&self) -> BTreeSet<&'static str> {
         let modules = self.tunnels.iter().map(|tunnel| tunnel.module());
         let ports = self.ports();
-        let of_ports = ports.iter().map(|(_, family)| match family {
-            Family::V4 => "fou",
-            Family::V6 => "fou6",
-        });
-        modules.chain(of_ports).collect()
+        modules.chain(ports.iter().map(|_| "fou")).collect()
     }
 
     /// UDP ports at which GUE ends, each with the family of the packets around it.
@@ -191,16 +187,30 @@ impl Settings {
     /// Everything but sysctls, in the order in which it works.
     fn steps(&self) -> Vec<String> {
         let mut steps: Vec<String> = Vec::new();
-        steps.extend(self.modules().iter().map(|module| format!("modprobe {module}")));
+        steps.extend(
+            self.modules()
+                .iter()
+                .map(|module| format!("modprobe {module}")),
+        );
         for (port, family) in self.ports() {
             let end = match family {
                 Family::V4 => format!("port {port}"),
                 Family::V6 => format!("port {port} -6"),
             };
-            steps.push(format!("ip fou del {end} 2> /dev/null; ip fou add {end} gue"));
+            steps.push(format!(
+                "ip fou del {end} 2> /dev/null; ip fou add {end} gue"
+            ));
         }
-        steps.extend(self.devices().iter().map(|device| format!("ip link set {device} up")));
-        steps.extend(self.addresses.iter().map(|address| replace_address(*address)));
+        steps.extend(
+            self.devices()
+                .iter()
+                .map(|device| format!("ip link set {device} up")),
+        );
+        steps.extend(
+            self.addresses
+                .iter()
+                .map(|address| replace_address(*address)),
+        );
         steps
     }
 
