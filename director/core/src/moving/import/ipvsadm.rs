@@ -89,7 +89,7 @@ impl<'a> Options<'a> {
                 "-u" | "--udp-service" => options.service = words.next().map(|text| ("UDP", text)),
                 "--sctp-service" => options.service = words.next().map(|text| ("SCTP", text)),
                 "-f" | "--fwmark-service" => {
-                    options.service = words.next().map(|text| ("fwmark", text))
+                    options.service = words.next().map(|text| ("fwmark", text));
                 }
                 "-g" | "--gatewaying" => options.others.push(("method", "DR")),
                 "-i" | "--ipip" => options.others.push(("method", "TUN")),

@@ -273,13 +273,13 @@ impl Real {
                 .and_then(|text| text.parse::<u32>().ok());
             match (word, number) {
                 (_, Some(number)) if word.starts_with("<l:") => {
-                    lines.push(format!("lthreshold {number}"))
+                    lines.push(format!("lthreshold {number}"));
                 }
                 (_, Some(number)) if word.starts_with("<u:") => {
-                    lines.push(format!("uthreshold {number}"))
+                    lines.push(format!("uthreshold {number}"));
                 }
                 (_, Some(weight)) if weight <= 65_535 => {
-                    lines.insert(0, format!("weight {weight}"))
+                    lines.insert(0, format!("weight {weight}"));
                 }
                 _ => notes.lost(
                     value.line,
@@ -419,7 +419,7 @@ fn negotiate(
                 .or_else(|| section.text("request"))
                 .filter(|name| words::is_word(name));
             let mut check = checks::plain("DNS_CHECK", check_port, timing);
-            check.lines([format!("type A"), format!("name {}", name.unwrap_or("."))]);
+            check.lines(["type A".to_owned(), format!("name {}", name.unwrap_or("."))]);
             Some(check)
         }
         "smtp" | "submission" if has("SMTP_CHECK") => plain("SMTP_CHECK"),

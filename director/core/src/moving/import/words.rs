@@ -64,7 +64,7 @@ pub(super) struct Section {
     head: String,
     pub(super) line: u32,
     pub(super) values: Vec<Value>,
-    pub(super) sections: Vec<Section>,
+    pub(super) sections: Vec<Self>,
 }
 
 impl Section {
