@@ -119,6 +119,8 @@ pub(crate) fn node_name() -> String {
 pub(crate) struct Process {
     turn_max: Duration,
     turns: u64,
+    /// How late a virtual router's timer was judged, at most.
+    late_max: Duration,
     beat: Option<std::fs::File>,
     beat_at: Instant,
 }
@@ -133,6 +135,7 @@ impl Process {
         Self {
             turn_max: Duration::ZERO,
             turns: 0,
+            late_max: Duration::ZERO,
             beat: number.and_then(open_pipe),
             beat_at: Instant::ZERO,
         }
@@ -149,6 +152,21 @@ impl Process {
             let _ = pipe.write(&[0]);
             self.beat_at = now + limits::HEARTBEAT;
         }
+    }
+
+    /// Notes that a virtual router's timer was judged so late.
+    pub(crate) fn note_lateness(&mut self, late: Duration) {
+        self.late_max = self.late_max.max(late);
+    }
+
+    /// How the loop fared, in words.
+    pub(crate) fn figures(&self) -> impl core::fmt::Display {
+        format!(
+            "{} turns, the longest {} us, adverts at most {} us late",
+            self.turns,
+            self.turn_max.as_micros(),
+            self.late_max.as_micros()
+        )
     }
 
     /// When to beat next; none without a listener.

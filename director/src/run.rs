@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use director_core::config::Config;
-use director_core::director::{Command, Director, Input};
+use director_core::director::{Command, Director, Input, Reason};
 use director_core::event::Level;
 use director_core::net::Ifindex;
 use director_core::time::{Duration, Instant, earliest};
@@ -84,7 +84,7 @@ pub fn run(options: &Options) -> Result<(), Error> {
     while !shell.core.stopped() {
         shell.turn()?;
     }
-    log::info!("stopped");
+    log::info!("stopped: {}", shell.process.figures());
     Ok(())
 }
 
@@ -194,7 +194,8 @@ impl Shell {
         let started = clock::now(); // 3: the moment of this turn
         self.now = started;
         self.read_adverts(); // 4: adverts before timers
-        if self.is_due() {
+        if let Some(late) = self.due() {
+            self.process.note_lateness(late);
             self.feed(Input::Timeout); // 5: timers
         }
         self.read_kernel(); // 6: everything else that is ready, in slices
@@ -222,10 +223,14 @@ impl Shell {
         Some(next.since(clock::now()))
     }
 
-    /// Whether a timer of the core has come, by the moment of this turn.
-    fn is_due(&self) -> bool {
+    /// Whether a timer of the core has come, by the moment of this turn, and how long ago if it is a virtual router's.
+    fn due(&self) -> Option<Duration> {
         let next = self.core.next_timeout();
-        next.is_some_and(|(at, _)| at <= self.now)
+        let (at, reason) = next.filter(|(at, _)| *at <= self.now)?;
+        Some(match reason {
+            Reason::Vrrp => self.now.since(at),
+            Reason::Kernel | Reason::Check | Reason::Stop => Duration::ZERO,
+        })
     }
 
     fn wait(&mut self, timeout: Option<Duration>) -> Result<(), Error> {

@@ -41,8 +41,9 @@ const PEER_MODULES: &[&str] = &[
     "ip_vs_sh",
     "macvlan",
 ];
-/// The agent is linked statically with the host's own C library: the guests need not have it, and no second target is.
-const AGENT_TARGET: &str = "x86_64-unknown-linux-gnu";
+/// Programs for the guests are linked statically with the host's own C library: the guests need not have it, and no
+/// second target is.
+const GUEST_TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// The initrds that the guests boot.
 #[derive(Clone, Debug)]
@@ -63,7 +64,7 @@ impl GuestImages {
     ) -> Result<Self, ImagesError> {
         let cache = workspace.target.join("lab-cache");
         fs::create_dir_all(&cache).map_err(image::Error::io(&cache))?;
-        let agent = agent(workspace, report)?;
+        let agent = program("lab-agent", workspace, report)?;
         let packages = Packages::unpacked(&cache.join("packages"), PACKAGES, report)?;
         let recipe = Recipe {
             kernel,
@@ -79,20 +80,49 @@ impl GuestImages {
     /// The initrd for a guest of this role.
     pub fn for_role(&self, role: &Role) -> &Path {
         match role {
-            Role::Peer { .. } => &self.peer,
+            Role::Peer { .. } | Role::Workbench { .. } => &self.peer,
             _ => &self.plain,
         }
     }
 }
 
 /// The node's own part, appended to its initrd: what it is to do, and its files.
-pub fn node_segment(node: &Node) -> Vec<u8> {
+pub fn node_segment(node: &Node, tools: &Tools) -> Vec<u8> {
     let mut tree = Tree::new();
     tree.file("lab/node", 0o755, node.guest_script());
-    if let Role::Peer { keepalived } = &node.role {
-        tree.file("etc/keepalived/keepalived.conf", 0o644, keepalived.as_str());
+    match &node.role {
+        Role::Peer { keepalived } => {
+            tree.file("etc/keepalived/keepalived.conf", 0o644, keepalived.as_str());
+        }
+        Role::Workbench { files } => {
+            tree.file("usr/sbin/keelson", 0o755, tools.keelson.as_slice());
+            tree.file("lab/gauge", 0o755, tools.gauge.as_slice());
+            for (path, content) in files {
+                tree.file(path, 0o644, content.as_str());
+            }
+        }
+        _ => {}
     }
     tree.archive()
+}
+
+/// Programs of this workspace that a workbench has.
+#[derive(Clone, Debug, Default)]
+pub struct Tools {
+    /// The product.
+    pub keelson: Vec<u8>,
+    /// `lab-gauge`.
+    pub gauge: Vec<u8>,
+}
+
+impl Tools {
+    /// Compiles what is not up to date.
+    pub fn made(workspace: &Workspace, report: image::Report) -> Result<Self, ImagesError> {
+        Ok(Self {
+            keelson: image::keelson(workspace, report)?.bytes,
+            gauge: program("lab-gauge", workspace, report)?,
+        })
+    }
 }
 
 struct Recipe<'a> {
@@ -198,19 +228,24 @@ impl Recipe<'_> {
     }
 }
 
-/// Compiles the agent if it is not up to date.
-fn agent(workspace: &Workspace, report: image::Report) -> Result<Vec<u8>, ImagesError> {
+/// Compiles a program for the guests if it is not up to date.
+fn program(
+    name: &str,
+    workspace: &Workspace,
+    report: image::Report,
+) -> Result<Vec<u8>, ImagesError> {
     let path = workspace
         .target
-        .join(AGENT_TARGET)
-        .join("release/lab-agent");
+        .join(GUEST_TARGET)
+        .join("release")
+        .join(name);
     if !path.exists() {
-        report("compile the guests' agent ...");
+        report(&format!("compile {name} for the guests ..."));
     }
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static");
-    let what = ["--package", "lab-agent"];
-    image::compile(&mut cargo, &what, AGENT_TARGET, workspace).map_err(ImagesError::Agent)?;
+    let what = ["--package", name];
+    image::compile(&mut cargo, &what, GUEST_TARGET, workspace).map_err(ImagesError::Program)?;
     Ok(fs::read(&path).map_err(image::Error::io(&path))?)
 }
 
@@ -223,7 +258,7 @@ mod tests {
     fn a_guests_own_part_has_its_script_and_a_peers_its_configuration() {
         let interop = topology::interop("", "vrrp_instance web { }\n");
         let paths = |name| {
-            let segment = node_segment(interop.node(name).unwrap());
+            let segment = node_segment(interop.node(name).unwrap(), &Tools::default());
             let (entries, _) = image::cpio::read(&segment).unwrap();
             entries
                 .iter()

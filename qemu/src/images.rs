@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use image::{Configuration, Kernel, Manifest, Options, Report, Workspace};
 
 use crate::argv::{Boot, Paths};
-use crate::guest_image::{self, GuestImages};
+use crate::guest_image::{self, GuestImages, Tools};
 use crate::packages::PackageError;
 use crate::topology::{Node, Role, Topology};
 
@@ -17,6 +17,7 @@ pub struct Images {
     /// The product's image; none for a lab without directors.
     pub product: Option<Product>,
     guests: GuestImages,
+    tools: Tools,
     vmlinux: PathBuf,
 }
 
@@ -38,8 +39,8 @@ pub enum ImagesError {
     NoProduct,
     /// Debian's packages.
     Packages(PackageError),
-    /// The agent does not compile; cargo has said why.
-    Agent(image::Error),
+    /// A program for the guests does not compile; cargo has said why.
+    Program(image::Error),
 }
 
 /// A second archive in an initrd starts at a multiple of this, a sector of the disk that the product keeps its
@@ -53,19 +54,22 @@ impl Images {
         workspace: &Workspace,
         report: Report,
     ) -> Result<Self, ImagesError> {
-        let has_director = topology
-            .nodes
-            .iter()
-            .any(|node| matches!(node.role, Role::Director { .. }));
-        let product = if has_director {
+        let has = |fits: fn(&Role) -> bool| topology.nodes.iter().any(|node| fits(&node.role));
+        let product = if has(|role| matches!(role, Role::Director { .. })) {
             Some(Product::built(workspace, report)?)
         } else {
             None
+        };
+        let tools = if has(|role| matches!(role, Role::Workbench { .. })) {
+            Tools::made(workspace, report)?
+        } else {
+            Tools::default()
         };
         let kernel = Kernel::unpacked(workspace, report)?;
         let guests = GuestImages::made(workspace, &kernel, report)?;
         Ok(Self {
             product,
+            tools,
             vmlinux: kernel.vmlinux(),
             guests,
         })
@@ -97,7 +101,7 @@ impl Images {
                 let initrd = self.guests.for_role(role).to_owned();
                 (
                     initrd,
-                    guest_image::node_segment(node),
+                    guest_image::node_segment(node, &self.tools),
                     guest_image::CMDLINE.to_owned(),
                 )
             }
@@ -155,7 +159,7 @@ impl fmt::Display for ImagesError {
                 f.write_str("a director was added to a lab that was built without any")
             }
             Self::Packages(error) => error.fmt(f),
-            Self::Agent(why) => write!(f, "the guests' agent can't be compiled: {why}"),
+            Self::Program(why) => write!(f, "a program for the guests can't be compiled: {why}"),
         }
     }
 }

@@ -10,7 +10,7 @@ use image::{Report, Workspace};
 use crate::argv::Paths;
 use crate::console::ConsoleError;
 use crate::images::{Images, ImagesError};
-use crate::roles::{Client, Director, Peer, Server};
+use crate::roles::{Client, Director, Peer, Server, Workbench};
 use crate::setup::{self, SetupError};
 use crate::switch::{PortPlan, Switch};
 use crate::topology::{Node, Role, Topology};
@@ -150,6 +150,12 @@ impl Lab {
     pub fn peer(&self, name: &str) -> Result<Peer<'_>, LabError> {
         self.with_role(name, |role| matches!(role, Role::Peer { .. }))
             .map(Peer)
+    }
+
+    /// The workbench of that name.
+    pub fn workbench(&self, name: &str) -> Result<Workbench<'_>, LabError> {
+        self.with_role(name, |role| matches!(role, Role::Workbench { .. }))
+            .map(Workbench)
     }
 
     /// The client.

@@ -36,6 +36,7 @@
 //! | [`console`] | `expect`, `command`, `json` on a serial line |
 //! | [`switch`], [`frame`] | taps with timestamps, loss, delay, cuts in one direction, captures |
 //! | [`measure`] | takeover, handover and server failure as figures |
+//! | [`bench`] | the director beside keepalived and ipvsadm |
 //! | [`setup`] | what must be installed, and installing it |
 //! | [`demo`], [`attach`] | `cargo demo` and `cargo lab attach` |
 //!
@@ -45,6 +46,7 @@
 
 pub mod argv;
 pub mod attach;
+pub mod bench;
 pub mod console;
 pub mod demo;
 mod fabric;

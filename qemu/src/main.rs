@@ -10,7 +10,7 @@ use qemu::guest_image::GuestImages;
 use qemu::images::ImagesError;
 use qemu::lab::LabError;
 use qemu::setup::SetupError;
-use qemu::{attach, demo, setup};
+use qemu::{attach, bench, demo, setup};
 
 /// Directors, real servers and clients in QEMU, without root.
 #[derive(Parser)]
@@ -32,6 +32,15 @@ enum Command {
     Measure {
         /// How many of each
         #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+        runs: u32,
+    },
+    /// Compare the director with Debian's keepalived and ipvsadm, in one machine, and print how they relate
+    Bench {
+        /// The cases; all of them without any
+        #[arg(value_parser = clap::builder::PossibleValuesParser::new(bench::names()))]
+        cases: Vec<String>,
+        /// How often each
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
         runs: u32,
     },
     /// Connect this terminal to the serial console of a machine of the running lab
@@ -58,6 +67,7 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Demo { keep } => judge(demo::run(keep)),
         Command::Measure { runs } => judge(demo::measure(runs)),
+        Command::Bench { cases, runs } => judge(bench::run(&cases, runs)),
         Command::Attach { node } => judge(attach::attach(&node).map(|()| true)),
         Command::GuestImage => judge(guest_image()),
         Command::Setup => judge(

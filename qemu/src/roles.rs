@@ -6,10 +6,12 @@ use director_core::status::{RouterStatus, Status};
 use lab_agent::{
     LoadPlan, LoadReport, ProbePlan, ProbeReport, Reply, Request, StreamPlan, StreamReport,
 };
+use lab_gauge::{Figures, Plan};
 
+use crate::GuestError;
 use crate::console::ConsoleError;
 use crate::lab::LabError;
-use crate::vm::Vm;
+use crate::vm::{Vm, VmError};
 
 /// A console command of a director is answered by then, on a busy machine.
 const COMMAND_MAX: Duration = Duration::from_secs(30);
@@ -159,6 +161,46 @@ impl<'a> Peer<'a> {
     pub fn stop_keepalived(self) -> Result<(), LabError> {
         self.shell("killall keepalived; while pidof keepalived >/dev/null; do usleep 20000; done")?;
         Ok(())
+    }
+}
+
+/// A machine with the product's binary, keepalived and ipvsadm as plain programs.
+#[derive(Clone, Copy)]
+pub struct Workbench<'a>(pub(crate) &'a Vm);
+
+impl<'a> Workbench<'a> {
+    /// The machine.
+    pub fn vm(self) -> &'a Vm {
+        self.0
+    }
+
+    /// Runs a shell command.
+    pub fn shell(self, command: &str) -> Result<String, LabError> {
+        Ok(self.0.shell(command)?)
+    }
+
+    /// Measures something inside the machine; `patience` is for what the plan itself takes.
+    pub fn gauge(self, plan: &Plan, patience: Duration) -> Result<Figures, LabError> {
+        let plan = serde_json::to_string(plan).unwrap_or_default();
+        let command = format!("/lab/gauge '{plan}'");
+        let failed = |status, output| {
+            let (node, command) = (self.0.node().name.clone(), command.clone());
+            VmError::from(GuestError::Failed {
+                node,
+                command,
+                status,
+                output,
+            })
+        };
+        let request = Request::Shell {
+            command: command.clone(),
+        };
+        match self.0.request(request, patience)? {
+            Reply::Shell { status: 0, output } => serde_json::from_str(&output)
+                .map_err(|error| failed(0, format!("{error}: {output}")).into()),
+            Reply::Shell { status, output } => Err(failed(status, output).into()),
+            other => Err(self.0.unexpected(&other).into()),
+        }
     }
 }
 

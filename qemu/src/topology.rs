@@ -74,6 +74,11 @@ pub enum Role {
         /// Its keepalived.conf.
         keepalived: String,
     },
+    /// Has the product's binary, Debian's keepalived and ipvsadm as plain programs, and starts none of them.
+    Workbench {
+        /// Its files: path and content.
+        files: Vec<(String, String)>,
+    },
 }
 
 /// The address that the labs' clients ask.
@@ -86,6 +91,8 @@ pub const INSIDE: &str = "inside";
 const DIRECTOR_MIB: u32 = 256;
 /// Guests' memory: Debian's nginx or keepalived with their libraries, unpacked from an initrd.
 const GUEST_MIB: u32 = 192;
+/// A workbench's memory: whatever is tried on it must not be short of it.
+const WORKBENCH_MIB: u32 = 768;
 
 /// The pair is the documentation's example, file by file.
 const PAIR_KEEPALIVED: &str = include_str!("../../rootfs/examples/pair/keepalived.conf");
@@ -174,6 +181,25 @@ pub fn nat(keepalived: &str) -> Topology {
         nodes,
     };
     nat.with_servers_for(keepalived)
+}
+
+/// Two workbenches with the same files on one segment: `w1` at .31 and `w2` at .32, on `eth0`.
+pub fn workbenches(name: &str, files: Vec<(String, String)>) -> Topology {
+    let workbench = |name: &str, hostname: &str, host| {
+        let files = files.clone();
+        Node {
+            memory_mib: WORKBENCH_MIB,
+            ..guest(name, hostname, host, Role::Workbench { files })
+        }
+    };
+    let nodes = vec![
+        workbench("w1", "workbench1", 31),
+        workbench("w2", "workbench2", 32),
+    ];
+    Topology {
+        name: name.to_owned(),
+        nodes,
+    }
 }
 
 impl Topology {
@@ -359,6 +385,7 @@ impl Node {
                 lines.extend(gateway.iter().map(|address| format!("gateway {address}")));
             }
             Role::Peer { .. } => lines.push("run_keepalived".to_owned()),
+            Role::Workbench { .. } => {}
         }
         lines.join("\n") + "\n"
     }

@@ -143,6 +143,8 @@ pub struct Director {
     started_at: Instant,
     configured_at: Instant,
     reloads: u32,
+    /// Operations acknowledged before the configuration that is not in force yet.
+    applied_before: Option<u64>,
     /// No check starts before the node's own network serves.
     checks_held: bool,
     last_failure: String,
@@ -174,6 +176,7 @@ impl Director {
             started_at: now,
             configured_at: now,
             reloads: 0,
+            applied_before: None,
             checks_held: true,
             last_failure: String::new(),
             dirty: true,
@@ -294,6 +297,7 @@ impl Director {
         self.filter = Arc::new(plan::filter(&config));
         self.config = config;
         self.configured_at = now;
+        self.applied_before = Some(self.reconciler.counts().0);
         self.follow_network();
         let count = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
         self.note(Event::Configured {
@@ -439,7 +443,19 @@ impl Director {
             let desired = plan::plan(&self.config, &situation);
             self.reconciler.set_desired(desired);
         }
+        self.note_in_force();
         self.end_stop(released);
+    }
+
+    /// Says once that the kernel holds what a configuration asks for.
+    fn note_in_force(&mut self) {
+        if let Some(before) = self.applied_before.filter(|_| self.reconciler.is_settled()) {
+            self.applied_before = None;
+            self.note(Event::InForce {
+                operations: self.reconciler.counts().0 - before,
+                took: self.now.since(self.configured_at),
+            });
+        }
     }
 
     /// Whether a failed check would tell of the server and not of this node: its interfaces have their links and

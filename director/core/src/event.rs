@@ -45,6 +45,13 @@ pub enum Event {
         /// Checks in it.
         checks: u32,
     },
+    /// The kernel holds what the configuration asks for.
+    InForce {
+        /// Operations that were acknowledged on the way.
+        operations: u64,
+        /// From the configuration's arrival.
+        took: Duration,
+    },
     /// Of a virtual router.
     Vrrp {
         /// Its name.
@@ -153,6 +160,11 @@ impl fmt::Display for Event {
                     f,
                     "configuration in force: {routers} virtual routers, {services} services, {checks} checks"
                 )
+            }
+            Self::InForce { operations, took } => {
+                let micros = took.as_micros();
+                let (ms, us) = (micros / 1000, micros % 1000);
+                write!(f, "in force after {operations} operations, {ms}.{us:03} ms")
             }
             Self::Vrrp { router, event } => write!(f, "router {router}: {event}"),
             Self::Group {

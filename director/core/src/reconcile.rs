@@ -252,6 +252,14 @@ impl Reconciler {
         side.read_at = side.read_at.map(|planned| planned.min(at));
     }
 
+    /// Whether everything has been read, and nothing is left to do or to be compared.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        let settled =
+            |side: &Side| side.known && !side.stale && !side.waits() && side.queue.is_empty();
+        self.backoff.is_empty() && self.sides.iter().all(settled)
+    }
+
     /// Whether nothing is left to do.
     #[must_use]
     pub fn is_converged(&self) -> bool {

@@ -1,0 +1,96 @@
+//! The servers of the bench, all in one: every address of the machine, one port. It notes for each address when it was
+//! asked, and so judges a checker from outside.
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Instant;
+
+use crate::Figures;
+
+/// When an address was asked last, and the longest time between two times.
+type Asked = HashMap<SocketAddr, (Instant, u64)>;
+
+#[derive(Default)]
+struct Tally {
+    asked: Asked,
+    connections: u64,
+}
+
+pub(crate) fn serve(port: u16, control: u16) -> Result<Figures, String> {
+    let listen = |port| {
+        TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).map_err(|error| format!("{port}: {error}"))
+    };
+    let (servers, control) = (listen(port)?, listen(control)?);
+    let tally = Mutex::new(Tally::default());
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for client in control.incoming().flatten() {
+                tell(client, &mut lock(&tally));
+            }
+        });
+        for client in servers.incoming().flatten() {
+            // The address that was asked, which is where the client connected to.
+            if let Ok(address) = client.local_addr() {
+                note(&mut lock(&tally), address);
+            }
+        }
+    });
+    Ok(Figures::default())
+}
+
+fn note(tally: &mut Tally, address: SocketAddr) {
+    let now = Instant::now();
+    tally.connections += 1;
+    let (last, longest) = tally.asked.entry(address).or_insert((now, 0));
+    *longest = (*longest).max(now.duration_since(*last).as_micros() as u64);
+    *last = now;
+}
+
+fn tell(mut client: TcpStream, tally: &mut Tally) {
+    let Tally { asked, connections } = std::mem::take(tally);
+    let figures = Figures {
+        connections,
+        targets: asked.len() as u64,
+        longest_gap_us: asked
+            .values()
+            .map(|(_, longest)| *longest)
+            .max()
+            .unwrap_or(0),
+        ..Figures::default()
+    };
+    // Whoever asked and went away does not want it.
+    let _ = client.write_all(&serde_json::to_vec(&figures).unwrap_or_default());
+}
+
+fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
+    tally.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(crate) fn ask(control: u16) -> Result<Figures, String> {
+    let mut answer = Vec::new();
+    TcpStream::connect((Ipv4Addr::LOCALHOST, control))
+        .and_then(|mut client| client.read_to_end(&mut answer))
+        .map_err(|error| format!("the listener's control port {control}: {error}"))?;
+    serde_json::from_slice(&answer).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn each_address_has_its_own_longest_gap() {
+        let mut tally = Tally::default();
+        let at = |last: u8| SocketAddr::from(([127, 0, 0, last], 80));
+        note(&mut tally, at(1));
+        note(&mut tally, at(2));
+        thread::sleep(Duration::from_millis(20));
+        note(&mut tally, at(1));
+        assert_eq!((tally.connections, tally.asked.len()), (3, 2));
+        assert!(tally.asked[&at(1)].1 >= 20_000);
+        assert_eq!(tally.asked[&at(2)].1, 0);
+    }
+}
