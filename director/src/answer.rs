@@ -4,33 +4,43 @@ use director_core::director::{Command, Input, Part};
 use director_core::event::Level;
 use director_core::status::Status;
 
-use crate::files::without_secrets;
-use crate::proto::{Checked, File, Reply, Request, Tagged};
+use crate::files::{Loaded, without_secrets};
+use crate::proto::{File, Reply, Request, Tagged};
+use crate::reading::{Asker, Errand};
 use crate::run::Shell;
+use crate::token::Key;
 use crate::{clock, limits, process};
 
 impl Shell {
-    /// Answers a client's request.
+    /// Answers a client's request, now or when the files have been read.
     pub(crate) fn answer(&mut self, client: u32, request: Tagged<Request>) {
-        let body = self.reply_to(client, request.body);
-        self.ctl.reply(
-            client,
-            self.now,
-            &Tagged {
-                tag: request.tag,
-                body,
-            },
-        );
+        let Tagged { tag, body } = request;
+        let authorized = self.core.config().node.secret.is_none() || self.ctl.is_authorized(client);
+        let body = if body.changes() && !authorized {
+            Reply::Denied {
+                wait_s: self.secret_wait_s(),
+            }
+        } else {
+            match self.reply_to(client, body, authorized) {
+                Ok(reply) => reply,
+                Err(errand) => return self.begin_reading(Some((client, tag)), errand),
+            }
+        };
+        self.reply(client, tag, body);
     }
 
-    fn reply_to(&mut self, client: u32, request: Request) -> Reply {
-        let authorized = self.core.config().node.secret.is_none() || self.ctl.is_authorized(client);
-        if request.changes() && !authorized {
-            return Reply::Denied {
-                wait_s: self.secret_wait_s(),
-            };
-        }
-        match request {
+    fn reply(&mut self, client: u32, tag: u32, body: Reply) {
+        self.ctl.reply(client, self.now, &Tagged { tag, body });
+    }
+
+    /// The reply, or what has to be read before there is one.
+    fn reply_to(
+        &mut self,
+        client: u32,
+        request: Request,
+        authorized: bool,
+    ) -> Result<Reply, Errand> {
+        Ok(match request {
             Request::Access => Reply::Access {
                 secret: self.core.config().node.secret.is_some(),
                 authorized,
@@ -47,11 +57,34 @@ impl Shell {
                 Reply::Log(log)
             }
             Request::ConfigShow { file } => self.show(file, authorized),
-            Request::ConfigCheck => Reply::Checked(self.files.load().checked()),
-            Request::ConfigPut { file, text } => self.put(file, &text),
-            Request::Reload => Reply::Checked(self.reload()),
+            Request::ConfigCheck => return Err(Errand::Check),
+            Request::ConfigPut { file, text } => return Err(Errand::Put(file, text)),
+            Request::Reload => return Err(Errand::Reload),
             Request::Handover { router } => self.hand_over(router),
+        })
+    }
+
+    /// Has the files read; [`Self::end_reading`] goes on.
+    pub(crate) fn begin_reading(&mut self, asker: Asker, errand: Errand) {
+        self.readings.want(asker, errand);
+        self.readings.begin(&self.files, self.core.config());
+    }
+
+    /// The files have been read: takes them, and says what was found.
+    pub(crate) fn end_reading(&mut self) {
+        let Some(done) = self.readings.take() else {
+            return;
+        };
+        let checked = done.loaded.checked();
+        if done.errand == Errand::Reload {
+            self.take_files(done.loaded);
         }
+        if let Some((client, tag)) = done.asker {
+            let body = done.unwritten.map_or(Reply::Checked(checked), Reply::Error);
+            self.reply(client, tag, body);
+            self.ready.insert(Key::Client(client));
+        }
+        self.readings.begin(&self.files, self.core.config());
     }
 
     fn authorize(&mut self, client: u32, shown: &str) -> Reply {
@@ -93,16 +126,6 @@ impl Shell {
         }
     }
 
-    fn put(&self, file: File, text: &str) -> Reply {
-        let loaded = self.files.check(file, text);
-        if !loaded.is_refused()
-            && let Err(error) = self.files.replace(file, text)
-        {
-            return Reply::Error(format!("{file}: {error}"));
-        }
-        Reply::Checked(loaded.checked())
-    }
-
     fn hand_over(&mut self, router: Option<String>) -> Reply {
         let name = match router.as_deref().map(str::parse).transpose() {
             Ok(name) => name,
@@ -122,9 +145,9 @@ impl Shell {
         Reply::Done("handing over".to_string())
     }
 
-    /// Reads the files again, and takes them when they have no errors.
-    pub(crate) fn reload(&mut self) -> Checked {
-        self.loaded = self.files.load();
+    /// Takes the files as they were read, when they have no errors.
+    fn take_files(&mut self, loaded: Loaded) {
+        self.loaded = loaded;
         self.loaded.log();
         match self.loaded.take_config() {
             Some(config) => {
@@ -137,7 +160,6 @@ impl Shell {
                 self.feed(Input::Note(Level::Error, text.to_string()));
             }
         }
-        self.loaded.checked()
     }
 
     /// The status with counters of now, and the figures of the process.

@@ -11,6 +11,7 @@
 //! | [`sock`] | adverts, announcements, the checks' connections |
 //! | [`exec`] | programs of the operator's |
 //! | `ctl`, [`frame`], [`proto`] | the control socket and what is said there |
+//! | `reading` | the thread that reads configuration files |
 //! | `files`, `process`, [`signal`], [`clock`] | configuration files, priority and figures, signals, time |
 #![warn(missing_docs)]
 
@@ -25,6 +26,7 @@ pub mod kernel;
 pub mod limits;
 mod process;
 pub mod proto;
+mod reading;
 pub mod run;
 pub mod signal;
 pub mod sock;

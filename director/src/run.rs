@@ -16,6 +16,7 @@ use std::io;
 use std::ops::Bound;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 
 use director_core::config::Config;
 use director_core::director::{Command, Director, Input, Reason};
@@ -32,6 +33,7 @@ use crate::files::{Files, Loaded};
 use crate::kernel::Kernel;
 use crate::kernel::monitor::Monitor;
 use crate::process::{self, Process};
+use crate::reading::{Errand, Readings};
 use crate::signal::{self, Wish};
 use crate::sock::arp::ArpSender;
 use crate::sock::probe::Probes;
@@ -78,8 +80,10 @@ fn on<T>(what: &'static str, result: io::Result<T>) -> Result<T, Error> {
 /// When the kernel lacks what nothing can replace: epoll, rtnetlink, packet sockets, the control socket. A missing or
 /// broken configuration is none: the director then serves nothing, and says so.
 pub fn run(options: &Options) -> Result<(), Error> {
+    // Before the loop becomes urgent: a thread is as urgent as the one that starts it.
+    let readings = on("threads", Readings::start())?;
     process::prepare();
-    let mut shell = Shell::open(options)?;
+    let mut shell = Shell::open(options, readings)?;
     shell.drain();
     while !shell.core.stopped() {
         shell.turn()?;
@@ -104,6 +108,7 @@ pub(crate) struct Shell {
     signals: Signals,
     pub(crate) ctl: Ctl,
     pub(crate) files: Files,
+    pub(crate) readings: Readings,
     /// What became of the files when they were last read.
     pub(crate) loaded: Loaded,
     pub(crate) process: Process,
@@ -113,18 +118,25 @@ pub(crate) struct Shell {
     /// allocates.
     adverts: Vec<Ifindex>,
     /// Everything else that may be read; edge-triggered readiness must not be forgotten before it is used up.
-    ready: BTreeSet<Key>,
+    pub(crate) ready: BTreeSet<Key>,
     /// The one that was served last: the next turn begins behind it, so that none starves.
     served: Key,
     pub(crate) buffer: Vec<u8>,
 }
 
 impl Shell {
-    fn open(options: &Options) -> Result<Self, Error> {
+    fn open(
+        options: &Options,
+        (readings, wakers): (Readings, SyncSender<Arc<Waker>>),
+    ) -> Result<Self, Error> {
         let poll = on("epoll", Poll::new())?;
         let mut signals = on("signals", signal::catch())?;
         let mut monitor = on("rtnetlink", Monitor::open())?;
         let registry = poll.registry();
+        // One for all threads: a poll has one waker at most.
+        let waker = Arc::new(on("epoll", Waker::new(registry, Key::Worker.token()))?);
+        // The thread waits for it.
+        let _ = wakers.send(Arc::clone(&waker));
         on(
             "signals",
             registry.register(&mut signals, Key::Signals.token(), Interest::READABLE),
@@ -151,9 +163,8 @@ impl Shell {
             node,
             ..Config::default()
         });
-        let waker = on("epoll", Waker::new(registry, Key::Worker.token()))?;
         let folder = files.folder().to_path_buf();
-        let programs = Programs::new(options.launcher.clone(), folder, Arc::new(waker));
+        let programs = Programs::new(options.launcher.clone(), folder, waker);
         let mut kernel = on("rtnetlink", Kernel::open())?;
         kernel.set_timeouts(config.timeouts);
         process::name_node(config.node.hostname.as_deref());
@@ -171,6 +182,7 @@ impl Shell {
             signals,
             ctl,
             files,
+            readings,
             loaded,
             process: Process::new(),
             secret_at: now,
@@ -322,14 +334,17 @@ impl Shell {
             Key::Vrrp(ifindex) => return Ok(self.read_adverts_of(ifindex)),
             Key::Probe(id) => return Ok(self.serve_probe(id)),
             Key::Program(id) => self.serve_program(id),
-            Key::Worker => self.collect_programs(),
+            Key::Worker => {
+                self.collect_programs();
+                self.end_reading();
+            }
             Key::Client(number) => return Ok(self.serve_client(number)),
             Key::Listener => self.ctl.accept(self.poll.registry(), self.now),
             Key::Monitor => self.serve_monitor()?,
             Key::Signals => {
                 for wish in signal::wishes(&mut self.signals) {
                     match wish {
-                        Wish::Reload => drop(self.reload()),
+                        Wish::Reload => self.begin_reading(None, Errand::Reload),
                         Wish::Stop => self.feed(Input::Command(Command::Stop)),
                     }
                 }
@@ -339,6 +354,10 @@ impl Shell {
     }
 
     fn serve_client(&mut self, number: u32) -> bool {
+        // Answers are given in order: it is ready again when it has its answer.
+        if self.readings.owes(number) {
+            return false;
+        }
         let mut buffer = core::mem::take(&mut self.buffer);
         let received = self.ctl.receive(number, self.now, &mut buffer);
         self.buffer = buffer;

@@ -63,33 +63,38 @@ pub fn filter(desired: &Desired, actual: &Actual) -> Vec<Op> {
 /// is never empty; then the synchronisation daemons.
 #[must_use]
 pub fn ipvs(desired: &Desired, actual: &Actual) -> Vec<Op> {
+    let (wanted, had) = (&desired.table.0, &actual.table.0);
     let mut ops = Vec::new();
-    for (id, pool) in &desired.table.0 {
-        match actual.table.0.get(id) {
-            None => {
-                ops.push(Op::NewService(*id, pool.service.clone()));
-                ops.extend(
-                    pool.dests
-                        .iter()
-                        .map(|(dest, to)| Op::NewDest(*id, *dest, *to)),
-                );
-            }
-            Some(had) => {
-                if had.service != pool.service {
-                    ops.push(Op::SetService(*id, pool.service.clone()));
-                }
-                dests(*id, &pool.dests, had, &mut ops);
-            }
-        }
+    let gone = had.keys().filter(|id| !wanted.contains_key(id));
+    for id in wanted.keys().chain(gone) {
+        service(*id, wanted.get(id), had.get(id), &mut ops);
     }
-    let gone = actual
-        .table
-        .0
-        .keys()
-        .filter(|id| !desired.table.0.contains_key(id));
-    ops.extend(gone.map(|id| Op::DelService(*id)));
     sync(desired, actual, &mut ops);
     ops
+}
+
+/// One service of the IPVS part.
+pub fn service(
+    id: ServiceId,
+    wanted: Option<&Pool<Dest>>,
+    had: Option<&Pool<ActualDest>>,
+    ops: &mut Vec<Op>,
+) {
+    match (wanted, had) {
+        (None, None) => {}
+        (None, Some(_)) => ops.push(Op::DelService(id)),
+        (Some(pool), None) => {
+            ops.push(Op::NewService(id, pool.service.clone()));
+            let dests = pool.dests.iter();
+            ops.extend(dests.map(|(dest, to)| Op::NewDest(id, *dest, *to)));
+        }
+        (Some(pool), Some(had)) => {
+            if had.service != pool.service {
+                ops.push(Op::SetService(id, pool.service.clone()));
+            }
+            dests(id, &pool.dests, had, ops);
+        }
+    }
 }
 
 /// Raised weights before lowered ones, removal last.
@@ -118,7 +123,8 @@ fn dests(
     ops.append(&mut removed);
 }
 
-fn sync(desired: &Desired, actual: &Actual, ops: &mut Vec<Op>) {
+/// The synchronisation daemons of the IPVS part.
+pub fn sync(desired: &Desired, actual: &Actual, ops: &mut Vec<Op>) {
     let stale = actual
         .sync
         .iter()

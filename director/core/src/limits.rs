@@ -71,6 +71,10 @@ pub const EVENTS_MAX: usize = 512;
 /// so that a large change can't delay an advert.
 pub const OPS_PER_SLICE: usize = 64;
 
+/// Services compared between two looks at the sockets: comparing one that is as it should be costs a hundredth of an
+/// operation.
+pub const COMPARES_PER_SLICE: usize = 512;
+
 /// First retry of a failed kernel operation; doubled up to [`OP_BACKOFF_MAX`].
 pub const OP_BACKOFF_MIN: Duration = Duration::from_millis(100);
 

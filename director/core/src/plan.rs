@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::config::{Config, Interface, Router, VirtualAddress, VirtualServer};
 use crate::filter::Filter;
-use crate::ipvs::{Dest, DestId, Pool, ServiceId, SyncDaemon, SyncRole, Table};
+use crate::ipvs::{Dest, DestId, Pool, ServiceId, SyncDaemon, SyncRole};
 use crate::kernel::{AddressId, Desired, Link, Route};
 use crate::net::{Family, IfName, Ifindex};
 
@@ -18,15 +18,13 @@ pub struct Situation<'a> {
     /// The virtual routers, with those that a reload gave up and that have not let go yet; and whether each holds
     /// its addresses.
     pub routers: &'a [(&'a Router, bool)],
-    /// Of each service, in the order of the configuration: its dests by [`crate::pool::dests`].
-    pub pools: &'a [BTreeMap<DestId, Dest>],
     /// The packet filter that the configuration asks for, by [`filter`].
     pub filter: &'a Arc<Filter>,
-    /// The end of an orderly stop: services and synchronisation go, interfaces stay as they are.
+    /// The end of an orderly stop: the synchronisation goes, as the services do; interfaces stay as they are.
     pub stopping: bool,
 }
 
-/// The kernel state that is right now.
+/// The kernel state that is right now, but for the IPVS table: that is [`pool`] for each service.
 #[must_use]
 pub fn plan(config: &Config, situation: &Situation<'_>) -> Desired {
     let mut desired = Desired::default();
@@ -35,7 +33,6 @@ pub fn plan(config: &Config, situation: &Situation<'_>) -> Desired {
     virtual_addresses(config, situation, &mut desired);
     if !situation.stopping {
         desired.filter = Arc::clone(situation.filter);
-        desired.table = table(config, situation);
         desired.sync = sync(config, situation);
     }
     desired
@@ -154,20 +151,15 @@ fn virtual_addresses(config: &Config, situation: &Situation<'_>, desired: &mut D
     }
 }
 
-fn table(config: &Config, situation: &Situation<'_>) -> Table<Dest> {
-    let pools = config.services.iter().zip(situation.pools);
-    let members = |(server, dests): (&'_ VirtualServer, &'_ BTreeMap<DestId, Dest>)| {
-        let pool = |id: ServiceId| {
-            let dests = dests.iter();
-            let dests = dests.map(|(dest, to)| (dest.within(&id, to.forwarding), *to));
-            Pool {
-                service: server.service(id.family()),
-                dests: dests.collect(),
-            }
-        };
-        server.ids().map(|id| (id, pool(id))).collect::<Vec<_>>()
-    };
-    Table(pools.flat_map(members).collect())
+/// One of the services of a `virtual_server` in the IPVS table; `dests` by [`crate::pool::dests`].
+#[must_use]
+pub fn pool(server: &VirtualServer, id: &ServiceId, dests: &BTreeMap<DestId, Dest>) -> Pool<Dest> {
+    let dests = dests.iter();
+    let dests = dests.map(|(dest, to)| (dest.within(id, to.forwarding), *to));
+    Pool {
+        service: server.service(id.family()),
+        dests: dests.collect(),
+    }
 }
 
 /// The Active node sends its connections, the others receive; without a virtual router both run everywhere.

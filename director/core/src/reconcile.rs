@@ -5,13 +5,17 @@
 //! compare, operate. Operations are refused by the kernel now and then; the object they touch is tried again with
 //! a growing pause, and the kernel's state is read anew, for the refusal says that we were wrong about it.
 
+mod object;
+mod record;
+mod table;
+mod work;
+
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::ipvs::{ActualDest, Counters, DestId, Pool, ServiceId, SyncRole};
-use crate::kernel::{
-    Actual, AddressId, Desired, KernelEvent, Link, Op, OpError, OpId, Part, Route, Snapshot,
-};
-use crate::net::Ifindex;
+use self::object::{Object, is_gone_already, object};
+use self::record::record;
+use self::work::Work;
+use crate::kernel::{Actual, Desired, KernelEvent, Link, Op, OpError, OpId, Part, Snapshot};
 use crate::time::{Duration, Instant, earliest};
 use crate::{diff, limits};
 
@@ -21,9 +25,12 @@ pub struct Reconciler {
     actual: Actual,
     desired: Desired,
     sides: [Side; 3],
+    work: Work,
     in_flight: BTreeMap<u64, Op>,
     next_id: u64,
     slice_left: usize,
+    /// Services that may still be compared in this slice.
+    compares_left: usize,
     backoff: BTreeMap<Object, Backoff>,
     applied: u64,
     repairs: u64,
@@ -41,7 +48,7 @@ struct Side {
     read_at: Option<Instant>,
     /// Operations not handed out yet.
     queue: VecDeque<Op>,
-    /// The queue no longer leads from actual to desired.
+    /// The queue no longer leads from actual to desired. Of the IPVS part [`Work`] says it for each service.
     stale: bool,
     /// Operations not answered yet.
     in_flight: usize,
@@ -52,18 +59,6 @@ impl Side {
     const fn waits(&self) -> bool {
         self.reading || self.in_flight > 0
     }
-}
-
-/// The thing an operation touches; a refusal delays the next operation on the same thing only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Object {
-    Link(Ifindex),
-    Address(AddressId),
-    Route(Route),
-    Filter,
-    Service(ServiceId),
-    Dest(ServiceId, DestId),
-    Sync(SyncRole),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -100,12 +95,14 @@ impl Reconciler {
         self.sides[part as usize].known
     }
 
-    /// Sets what the kernel should hold.
+    /// Sets what the kernel should hold but for the IPVS table, whose services [`Self::set_pool`] takes one by one.
     pub fn set_desired(&mut self, desired: Desired) {
+        let table = core::mem::take(&mut self.desired.table);
         if self.desired != desired {
-            self.desired = desired;
             self.sides.iter_mut().for_each(|side| side.stale = true);
+            self.work.sync = true;
         }
+        self.desired = Desired { table, ..desired };
     }
 
     /// What the kernel should hold.
@@ -117,14 +114,21 @@ impl Reconciler {
     /// Allows the next slice of operations: called once for each turn of the loop.
     pub const fn begin_slice(&mut self) {
         self.slice_left = limits::OPS_PER_SLICE;
+        self.compares_left = limits::COMPARES_PER_SLICE;
     }
 
     /// The next operation on a part.
     pub fn poll_op(&mut self, now: Instant, part: Part) -> Option<(OpId, Op)> {
-        self.refresh(now, part);
+        if self.slice_left == 0 {
+            return None;
+        }
+        match part {
+            Part::Network | Part::Filter => self.refresh_whole(now, part),
+            Part::Ipvs => self.refresh_table(now),
+        }
         let side = &mut self.sides[part as usize];
         // What is handed out during a reading would make it outdated.
-        if side.stale || side.reading || self.slice_left == 0 {
+        if side.stale || side.reading {
             return None;
         }
         let op = side.queue.pop_front()?;
@@ -172,7 +176,7 @@ impl Reconciler {
             _ => {
                 self.applied += 1;
                 self.backoff.remove(&object);
-                self.record(op);
+                record(&mut self.actual, op);
                 return None;
             }
         };
@@ -190,7 +194,7 @@ impl Reconciler {
         );
         // The refusal tells that the kernel is not what we think it is.
         self.read_soon(part, now + pause / 2);
-        self.sides[part as usize].stale = true;
+        self.mark_object(object);
         is_news.then_some(Finding::Refused(op, error))
     }
 
@@ -211,15 +215,40 @@ impl Reconciler {
         };
         side.read_at = Some(now + limits::AUDIT_INTERVAL.max(share));
         side.reading = false;
-        side.stale = true;
         let was_known = core::mem::replace(&mut side.known, true);
         let was_settled = was_known && !self.backoff.keys().any(|object| object.part() == part);
-        let before = self.operations(part).len();
-        self.take(snapshot);
-        let after = self.operations(part).len();
-        if was_settled && after > before {
+        let repairs = match snapshot {
+            Snapshot::Network {
+                links,
+                addresses,
+                routes,
+            } => {
+                let before = diff::network(&self.desired, &self.actual).len();
+                let links = links.into_iter().map(|link: Link| (link.ifindex, link));
+                self.actual.links = links.collect();
+                self.actual.addresses = addresses.into_iter().collect();
+                self.actual.routes = routes.into_iter().collect();
+                self.sides[Part::Network as usize].stale = true;
+                diff::network(&self.desired, &self.actual)
+                    .len()
+                    .saturating_sub(before)
+            }
+            Snapshot::Filter(filter) => {
+                let before = diff::filter(&self.desired, &self.actual).len();
+                self.actual.filter = filter;
+                self.sides[Part::Filter as usize].stale = true;
+                let after = diff::filter(&self.desired, &self.actual).len();
+                after.saturating_sub(before)
+            }
+            Snapshot::Ipvs { table, sync } => {
+                self.work.sync |= !was_known || self.actual.sync != sync;
+                self.actual.sync = sync;
+                self.take_table(table, was_known)
+            }
+        };
+        if was_settled && repairs > 0 {
             self.repairs += 1;
-            return Some(Finding::ForeignEdit(after - before));
+            return Some(Finding::ForeignEdit(repairs));
         }
         None
     }
@@ -255,31 +284,43 @@ impl Reconciler {
     /// Whether everything has been read, and nothing is left to do or to be compared.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        let settled =
-            |side: &Side| side.known && !side.stale && !side.waits() && side.queue.is_empty();
-        self.backoff.is_empty() && self.sides.iter().all(settled)
+        self.backoff.is_empty() && self.sides.iter().all(|side| side.known) && self.is_converged()
     }
 
     /// Whether nothing is left to do.
     #[must_use]
     pub fn is_converged(&self) -> bool {
-        self.in_flight.is_empty() && self.pending() == 0
+        let is_done = |part: Part| {
+            let side = &self.sides[part as usize];
+            let is_compared = match part {
+                Part::Ipvs => self.work.is_empty(),
+                Part::Network | Part::Filter => {
+                    !(side.stale || self.pauses(part)) || self.operations(part).is_empty()
+                }
+            };
+            !side.known || (side.queue.is_empty() && is_compared)
+        };
+        self.in_flight.is_empty() && Part::ALL.into_iter().all(is_done)
     }
 
-    /// Operations that are still to be done, those that wait for another try included.
+    /// Operations that are still to be done, those that wait for another try included; about so many while some are
+    /// under way.
     #[must_use]
     pub fn pending(&self) -> usize {
-        if self.backoff.is_empty() && !self.sides.iter().any(|side| side.stale) {
-            return self
-                .sides
-                .iter()
-                .map(|side| side.queue.len() + side.in_flight)
-                .sum();
-        }
-        Part::ALL
-            .map(|part| self.operations(part).len())
-            .iter()
-            .sum()
+        let [network, filter, table] = &self.sides;
+        let whole = |part: Part, side: &Side| {
+            if side.stale || self.pauses(part) {
+                self.operations(part).len()
+            } else {
+                side.queue.len() + side.in_flight
+            }
+        };
+        let of_table = table.queue.len() + table.in_flight + self.operations(Part::Ipvs).len();
+        whole(Part::Network, network) + whole(Part::Filter, filter) + of_table
+    }
+
+    fn pauses(&self, part: Part) -> bool {
+        self.backoff.keys().any(|object| object.part() == part)
     }
 
     /// Operations acknowledged, operations refused, foreign edits repaired.
@@ -295,7 +336,10 @@ impl Reconciler {
             if side.waits() {
                 return None;
             }
-            let next_slice = (self.slice_left == 0 && !side.queue.is_empty()).then_some(now);
+            let is_left =
+                !side.queue.is_empty() || (part == Part::Ipvs && side.known && self.work.is_due());
+            let spent = self.slice_left == 0 || self.compares_left == 0;
+            let next_slice = (spent && is_left).then_some(now);
             let pauses = self
                 .backoff
                 .iter()
@@ -310,152 +354,86 @@ impl Reconciler {
         sides.map(of_side).fold(None, earliest)
     }
 
-    /// Compares anew when something changed or a pause is over, unless answers are owed.
-    fn refresh(&mut self, now: Instant, part: Part) {
-        let of_part = |object: &Object| object.part() == part;
-        let expired = self
-            .backoff
-            .iter()
-            .any(|(object, backoff)| of_part(object) && backoff.until <= now);
+    /// Compares a part as a whole when something changed or a pause is over, unless answers are owed.
+    fn refresh_whole(&mut self, now: Instant, part: Part) {
         let side = &self.sides[part as usize];
-        if !(side.stale || expired) || side.waits() {
+        if !(side.stale || self.has_expired(now, part)) || side.waits() || !side.known {
             return;
         }
-        let mut queue = VecDeque::from(self.operations(part));
-        let due = |object: &Object, backoff: &Backoff| of_part(object) && backoff.until <= now;
-        let backoff = &self.backoff;
-        queue.retain(|op| {
-            backoff
-                .get(&object(op))
-                .is_none_or(|backoff| backoff.until <= now)
-        });
-        // An object that needs nothing any more is forgotten; one that is tried again keeps its pause.
-        self.backoff
-            .retain(|key, backoff| !due(key, backoff) || queue.iter().any(|op| object(op) == *key));
-        for (_, backoff) in self
-            .backoff
-            .iter_mut()
-            .filter(|(key, backoff)| due(key, backoff))
-        {
-            backoff.until = now + backoff.pause;
-        }
+        let ops = self.operations(part);
+        let of_part = |object: &Object| object.part() == part;
+        let (queue, _) = self.admit(now, ops, of_part);
         let side = &mut self.sides[part as usize];
-        side.queue = queue;
+        side.queue = queue.into();
         side.stale = false;
     }
 
+    /// Of the operations that some objects need, those that need not wait; and whether others do. An object that needs
+    /// nothing any more is forgotten; one that is tried again keeps its pause. What belongs to a service waits with it.
+    fn admit(
+        &mut self,
+        now: Instant,
+        ops: Vec<Op>,
+        concerns: impl Fn(&Object) -> bool,
+    ) -> (Vec<Op>, bool) {
+        if self.backoff.is_empty() {
+            return (ops, false);
+        }
+        self.backoff.retain(|key, backoff| {
+            let is_due = backoff.until <= now;
+            !(is_due && concerns(key)) || ops.iter().any(|op| object(op) == *key)
+        });
+        let all = ops.len();
+        let backoff = &self.backoff;
+        let pauses = |object: &Object| backoff.get(object).is_some_and(|found| found.until > now);
+        let may = |op: &Op| {
+            let object = object(op);
+            let service = object.service().map(Object::Service);
+            !pauses(&object) && !service.is_some_and(|service| pauses(&service))
+        };
+        let ops: Vec<Op> = ops.into_iter().filter(may).collect();
+        for op in &ops {
+            if let Some(backoff) = self.backoff.get_mut(&object(op)) {
+                backoff.until = now + backoff.pause;
+            }
+        }
+        let waits = ops.len() < all;
+        (ops, waits)
+    }
+
+    fn has_expired(&self, now: Instant, part: Part) -> bool {
+        let mut backoff = self.backoff.iter();
+        backoff.any(|(object, backoff)| object.part() == part && backoff.until <= now)
+    }
+
+    /// Has compared anew what an object belongs to.
+    fn mark_object(&mut self, object: Object) {
+        match (object.part(), object.service()) {
+            (_, Some(id)) => self.mark(id),
+            (Part::Ipvs, None) => self.work.sync = true,
+            (part, None) => self.sides[part as usize].stale = true,
+        }
+    }
+
+    /// What a part needs, for all that is known.
     fn operations(&self, part: Part) -> Vec<Op> {
+        let mut ops = Vec::new();
         match part {
-            _ if !self.sides[part as usize].known => Vec::new(),
-            Part::Network => diff::network(&self.desired, &self.actual),
-            Part::Filter => diff::filter(&self.desired, &self.actual),
-            Part::Ipvs => diff::ipvs(&self.desired, &self.actual),
-        }
-    }
-
-    fn take(&mut self, snapshot: Snapshot) {
-        match snapshot {
-            Snapshot::Network {
-                links,
-                addresses,
-                routes,
-            } => {
-                self.actual.links = links
-                    .into_iter()
-                    .map(|link: Link| (link.ifindex, link))
-                    .collect();
-                self.actual.addresses = addresses.into_iter().collect();
-                self.actual.routes = routes.into_iter().collect();
-            }
-            Snapshot::Filter(filter) => self.actual.filter = filter,
-            Snapshot::Ipvs { table, sync } => {
-                self.actual.table = table;
-                self.actual.sync = sync;
-            }
-        }
-    }
-
-    /// Notes what an acknowledged operation did.
-    fn record(&mut self, op: Op) {
-        let actual = &mut self.actual;
-        match op {
-            // The kernel's notice says more: whether the link has a carrier.
-            Op::LinkUp(_) => {}
-            Op::LinkMtu(ifindex, mtu) => {
-                if let Some(link) = actual.links.get_mut(&ifindex) {
-                    link.mtu = mtu;
+            _ if !self.sides[part as usize].known => {}
+            Part::Network => ops = diff::network(&self.desired, &self.actual),
+            Part::Filter => ops = diff::filter(&self.desired, &self.actual),
+            Part::Ipvs => {
+                let (wanted, had) = (&self.desired.table.0, &self.actual.table.0);
+                for id in self.work.services() {
+                    diff::service(*id, wanted.get(id), had.get(id), &mut ops);
                 }
-            }
-            Op::AddAddress(id) => drop(actual.addresses.insert(id, true)),
-            Op::DelAddress(id) => drop(actual.addresses.remove(&id)),
-            Op::AddRoute(route) => drop(actual.routes.insert(route)),
-            Op::DelRoute(route) => drop(actual.routes.remove(&route)),
-            Op::SetFilter(filter) => actual.filter = Some(filter),
-            Op::StartSync(role, daemon) => drop(actual.sync.insert(role, daemon)),
-            Op::StopSync(role) => drop(actual.sync.remove(&role)),
-            Op::NewService(id, service) => drop(actual.table.0.insert(
-                id,
-                Pool {
-                    service,
-                    dests: BTreeMap::new(),
-                },
-            )),
-            Op::SetService(id, service) => {
-                if let Some(pool) = actual.table.0.get_mut(&id) {
-                    pool.service = service;
-                }
-            }
-            Op::DelService(id) => drop(actual.table.0.remove(&id)),
-            Op::NewDest(id, dest, to) | Op::SetDest(id, dest, to) => {
-                if let Some(pool) = actual.table.0.get_mut(&id) {
-                    let counters = pool
-                        .dests
-                        .get(&dest)
-                        .map_or_else(Counters::default, |had| had.counters);
-                    pool.dests.insert(dest, ActualDest { dest: to, counters });
-                }
-            }
-            Op::DelDest(id, dest) => {
-                if let Some(pool) = actual.table.0.get_mut(&id) {
-                    pool.dests.remove(&dest);
+                if self.work.sync {
+                    diff::sync(&self.desired, &self.actual, &mut ops);
                 }
             }
         }
+        ops
     }
-}
-
-impl Object {
-    const fn part(&self) -> Part {
-        match self {
-            Self::Link(_) | Self::Address(_) | Self::Route(_) => Part::Network,
-            Self::Filter => Part::Filter,
-            Self::Service(_) | Self::Dest(..) | Self::Sync(_) => Part::Ipvs,
-        }
-    }
-}
-
-const fn object(op: &Op) -> Object {
-    match op {
-        Op::LinkUp(ifindex) | Op::LinkMtu(ifindex, _) => Object::Link(*ifindex),
-        Op::AddAddress(id) | Op::DelAddress(id) => Object::Address(*id),
-        Op::AddRoute(route) | Op::DelRoute(route) => Object::Route(*route),
-        Op::SetFilter(_) => Object::Filter,
-        Op::StartSync(role, _) | Op::StopSync(role) => Object::Sync(*role),
-        Op::NewService(id, _) | Op::SetService(id, _) | Op::DelService(id) => Object::Service(*id),
-        Op::NewDest(id, dest, _) | Op::SetDest(id, dest, _) | Op::DelDest(id, dest) => {
-            Object::Dest(*id, *dest)
-        }
-    }
-}
-
-/// A removal of what is not there has reached its end.
-fn is_gone_already(op: &Op, error: OpError) -> bool {
-    let gone = [OpError::NOT_THERE, OpError::NO_ADDRESS, OpError::NO_SERVICE];
-    let removal = matches!(
-        op,
-        Op::DelAddress(_) | Op::DelRoute(_) | Op::StopSync(_) | Op::DelService(_) | Op::DelDest(..)
-    );
-    removal && gone.contains(&error)
 }
 
 #[cfg(test)]
@@ -463,7 +441,9 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::ipvs::{Dest, Forwarding, Protocol, Service, Table};
+    use crate::ipvs::{Dest, DestId, Forwarding, Pool, Protocol, Service, ServiceId, Table};
+    use crate::kernel::AddressId;
+    use crate::net::Ifindex;
 
     fn vip(port: u16) -> ServiceId {
         ServiceId::Address {
@@ -525,10 +505,23 @@ mod tests {
         }
     }
 
+    /// Sets all that is desired, the table included.
+    fn set(reconciler: &mut Reconciler, desired: Desired) {
+        let had = reconciler.desired().table.0.keys().copied();
+        let gone: Vec<_> = had.filter(|id| !desired.table.0.contains_key(id)).collect();
+        for id in gone {
+            reconciler.set_pool(id, None);
+        }
+        for (id, pool) in &desired.table.0 {
+            reconciler.set_pool(*id, Some(pool.clone()));
+        }
+        reconciler.set_desired(desired);
+    }
+
     /// A reconciler that has read an empty kernel at `now`.
     fn read(now: Instant, desired: Desired) -> Reconciler {
         let mut reconciler = Reconciler::new();
-        reconciler.set_desired(desired);
+        set(&mut reconciler, desired);
         reconciler.begin_slice();
         let early = reconciler.poll_op(now, Part::Ipvs);
         assert_eq!(early, None, "nothing is changed before it was read");
@@ -640,7 +633,7 @@ mod tests {
         while let Some((id, _)) = reconciler.poll_op(at(0), Part::Ipvs) {
             reconciler.handle_applied(at(0), id, Ok(()));
         }
-        reconciler.set_desired(Desired::default());
+        set(&mut reconciler, Desired::default());
         let (id, op) = reconciler.poll_op(at(1), Part::Ipvs).unwrap();
         assert_eq!(op, Op::DelService(vip(1)));
         assert_eq!(
@@ -663,7 +656,7 @@ mod tests {
         };
         let mut desired = services(1);
         desired.addresses.insert(id);
-        reconciler.set_desired(desired);
+        set(&mut reconciler, desired);
         assert_eq!(
             reconciler.poll_op(audit, Part::Ipvs),
             None,

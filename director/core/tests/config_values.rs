@@ -42,7 +42,7 @@ fn service(words: &str) -> VirtualServer {
     let text = format!(
         "virtual_server 10.0.0.1 80 {{\nlb_algo wlc\nlb_kind NAT\nprotocol TCP\n{words}\n}}\n"
     );
-    config(&text).services.remove(0)
+    std::sync::Arc::unwrap_or_clone(config(&text).services.remove(0))
 }
 
 fn real_server(service_words: &str, words: &str) -> RealServer {

@@ -61,14 +61,14 @@ fn a_real_server_of_nat_alone_is_told_no_setting() {
     for server in config
         .services
         .iter_mut()
-        .flat_map(|service| &mut service.real_servers)
+        .flat_map(|service| &mut std::sync::Arc::make_mut(service).real_servers)
     {
         server.dest.forwarding = Forwarding::Nat;
     }
     config
         .services
         .iter_mut()
-        .for_each(|service| service.sorry = None);
+        .for_each(|service| std::sync::Arc::make_mut(service).sorry = None);
     let text = render(&config, Form::Commands);
     assert!(
         text.lines()

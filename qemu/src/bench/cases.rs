@@ -178,20 +178,21 @@ pub(super) fn checks(bench: &mut Bench) -> Result<(), LabError> {
         kill(w1, listener)?;
         floor
     };
-    let [theirs, ours] = seen;
-    bench.note_end(&ours.said);
+    bench.note_end(&seen[1].said);
+    judge_steady(bench, &seen, &floor);
+    judge_changes(bench, &seen);
+    Ok(())
+}
+
+/// What the steady state must be.
+fn judge_steady(bench: &mut Bench, [theirs, ours]: &[Checking; 2], floor: &Figures) {
     let share = |figures: &Figures| figures.cpu_us * 1_000_000 / figures.elapsed_us.max(1);
     let time = Figure::micros;
     let of = |checking: &Checking| super::median(checking.watches.iter().map(share).collect());
-    let (cpu_theirs, cpu_ours) = (time(of(&theirs)), time(of(&ours)));
+    let (cpu_theirs, cpu_ours) = (time(of(theirs)), time(of(ours)));
     let verdicts = &mut bench.verdicts;
     verdicts.ratio("checks: processor in a second", cpu_theirs, cpu_ours, 0.6);
-    verdicts.ratio(
-        "checks: the same, floor",
-        time(share(&floor)),
-        cpu_ours,
-        1.5,
-    );
+    verdicts.ratio("checks: the same, floor", time(share(floor)), cpu_ours, 1.5);
     verdicts.must(
         "checks: longest time without one",
         time(theirs.gap_us()),
@@ -217,12 +218,18 @@ pub(super) fn checks(bench: &mut Bench) -> Result<(), LabError> {
                 .unwrap_or(0),
         )
     };
-    verdicts.ratio("checks: memory", rss(&theirs), rss(&ours), 0.5);
+    verdicts.ratio("checks: memory", rss(theirs), rss(ours), 0.5);
+}
+
+/// What a reload and the orderly stop must be.
+fn judge_changes(bench: &mut Bench, [theirs, ours]: &[Checking; 2]) {
+    let time = Figure::micros;
+    let verdicts = &mut bench.verdicts;
     let reload = |checking: &Checking| time(super::median(checking.reloads.clone()));
     verdicts.ratio(
         "checks: reload after one weight",
-        reload(&theirs),
-        reload(&ours),
+        reload(theirs),
+        reload(ours),
         0.05,
     );
     verdicts.ratio(
@@ -238,7 +245,6 @@ pub(super) fn checks(bench: &mut Bench) -> Result<(), LabError> {
         "0",
         ours.residue == 0,
     );
-    Ok(())
 }
 
 /// What one program showed while it checked.

@@ -1,5 +1,7 @@
 //! Configurations to live with, made by chance or by hand.
 
+use std::sync::Arc;
+
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use director_core::check::{Owner, Program};
@@ -31,7 +33,7 @@ impl Setup {
             config.routers.push(router);
             config
                 .services
-                .push(service(80, &[real(1, false), real(2, true)]));
+                .push(service(80, &[real(1, false), real(2, true)]).into());
             vec![config]
         });
         Self {
@@ -55,7 +57,7 @@ impl Setup {
         for configs in &mut setup.configs {
             let mut config = configs[0].clone();
             config.services = (0..count)
-                .map(|number| service(1000 + number, &reals))
+                .map(|number| service(1000 + number, &reals).into())
                 .collect();
             configs.push(config);
         }
@@ -225,7 +227,7 @@ fn random_router(vrid: u8, random: &mut Random) -> Router {
     router
 }
 
-fn random_services(random: &mut Random) -> Vec<VirtualServer> {
+fn random_services(random: &mut Random) -> Vec<Arc<VirtualServer>> {
     let count = random.below(3);
     let mut services = Vec::new();
     for index in 0..count as u16 {
@@ -266,7 +268,7 @@ fn random_services(random: &mut Random) -> Vec<VirtualServer> {
         if random.chance(30) {
             service.locals = vec![[10, 0, 0, 250].into()];
         }
-        services.push(service);
+        services.push(service.into());
     }
     services
 }
@@ -283,7 +285,7 @@ fn variant(configs: &mut [Vec<Config>], random: &mut Random) {
             0 => config.services = extra.clone(),
             1 => {
                 for service in &mut config.services {
-                    service.real_servers.truncate(1);
+                    Arc::make_mut(service).real_servers.truncate(1);
                 }
             }
             2 => {

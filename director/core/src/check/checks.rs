@@ -102,10 +102,26 @@ impl<K: Ord + Clone> Checks<K> {
     /// settings. Checks beyond [`limits::CHECKS_MAX`] are left out, and
     /// so is a second one of the same key.
     pub fn set(&mut self, now: Instant, wanted: impl IntoIterator<Item = (K, Settings, Health)>) {
-        let mut old = std::mem::take(&mut self.keys);
+        let all: Vec<K> = self.keys.keys().cloned().collect();
+        self.replace(now, all, wanted);
+    }
+
+    /// The same for a part of the checks: these take the place of those with the keys `of`, the others stay as they
+    /// are.
+    pub fn replace(
+        &mut self,
+        now: Instant,
+        of: impl IntoIterator<Item = K>,
+        wanted: impl IntoIterator<Item = (K, Settings, Health)>,
+    ) {
+        let old = of
+            .into_iter()
+            .filter_map(|key| self.keys.remove_entry(&key));
+        let mut old: BTreeMap<K, u32> = old.collect();
         let mut fresh = Vec::new();
-        for (key, settings, initially) in wanted.into_iter().take(limits::CHECKS_MAX) {
-            if self.keys.contains_key(&key) {
+        for (key, settings, initially) in wanted {
+            let is_full = self.keys.len() + fresh.len() >= limits::CHECKS_MAX;
+            if is_full || self.keys.contains_key(&key) {
                 continue;
             }
             match old.remove(&key) {

@@ -67,6 +67,8 @@ mod sync_group;
 mod tree;
 
 use core::net::{IpAddr, Ipv4Addr};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 pub(crate) use diagnostic::safe;
 pub use diagnostic::{Diagnostic, SHOWN_COLUMNS, Severity};
@@ -88,12 +90,29 @@ pub struct Config {
     pub routers: Vec<Router>,
     /// Sync groups, in the order of the file; names are unique, and a router is a member of one at most.
     pub groups: Vec<SyncGroup>,
-    /// Services, in the order of the file; identities are unique.
-    pub services: Vec<VirtualServer>,
+    /// Services, in the order of the file; identities are unique. One that a reload leaves as it was is the same
+    /// object as before ([`Config::share`]).
+    pub services: Vec<Arc<VirtualServer>>,
     /// The kernel's connection synchronisation (`lvs_sync_daemon`).
     pub sync_daemon: Option<SyncDaemon>,
     /// IPVS timeouts for established TCP, TCP after FIN, and UDP, in seconds; 0 keeps the kernel's (`lvs_timeouts`).
     pub timeouts: [u32; 3],
+}
+
+impl Config {
+    /// Takes from `old` the services that are the same, so that the running director sees at a glance which are not.
+    pub fn share(&mut self, old: &Self) {
+        let old: BTreeMap<ServiceId, &Arc<VirtualServer>> = old
+            .services
+            .iter()
+            .map(|server| (server.id, server))
+            .collect();
+        for server in &mut self.services {
+            if let Some(same) = old.get(&server.id).filter(|had| ***had == *server) {
+                *server = Arc::clone(same);
+            }
+        }
+    }
 }
 
 /// This machine: router.conf.

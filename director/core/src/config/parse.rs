@@ -1,6 +1,7 @@
 //! Both files to one [`Config`]: the order of reading, and what must be unique across blocks.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::diagnostic::{Diagnostic, Place, Severity, Sink};
 use super::global::{Global, SyncWords};
@@ -129,7 +130,7 @@ fn tree<'a>(
 struct Assembly {
     global: Global,
     routers: Vec<Router>,
-    services: Vec<VirtualServer>,
+    services: Vec<Arc<VirtualServer>>,
     sync: Option<SyncWords>,
     names: BTreeMap<Name, (Place, Option<u8>)>,
     vrids: BTreeMap<(crate::net::IfName, u8), Place>,
@@ -375,7 +376,7 @@ impl Assembly {
             self.mixed = self.mixed.or(Some(found.at));
         }
         if self.kernel_services <= limits::SERVICES_MAX {
-            self.services.push(server);
+            self.services.push(server.into());
         }
     }
 

@@ -1,20 +1,25 @@
 //! The services of a node: their checks, the health these make, and the pools that follow from it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::check::{self, Checks, Health};
 use crate::config::{RealServer, VirtualServer};
 use crate::event::{CheckKey, Event};
-use crate::ipvs::{ActualDest, Dest, DestId, Table, WEIGHT_MAX};
+use crate::ipvs::{ActualDest, Dest, DestId, Pool, ServiceId, Table, WEIGHT_MAX};
+use crate::plan;
 use crate::pool::{self, Quorum};
 use crate::time::Instant;
 
 /// All services with their checks.
 #[derive(Debug)]
 pub(super) struct Services {
-    servers: Vec<VirtualServer>,
+    servers: Vec<Arc<VirtualServer>>,
     states: Vec<State>,
-    pools: Vec<BTreeMap<DestId, Dest>>,
+    /// Where a service of the kernel stands in both.
+    places: BTreeMap<ServiceId, usize>,
+    /// Services whose pool may be other than it was.
+    turned: BTreeSet<ServiceId>,
     pub(super) checks: Checks<CheckKey>,
 }
 
@@ -41,53 +46,93 @@ impl Services {
         Self {
             servers: Vec::new(),
             states: Vec::new(),
-            pools: Vec::new(),
+            places: BTreeMap::new(),
+            turned: BTreeSet::new(),
             checks: Checks::new(seed),
         }
     }
 
-    /// Makes these the services of the node. What stays keeps its health, its quorum and its running checks.
-    pub(super) fn configure(&mut self, now: Instant, servers: &[VirtualServer]) {
+    /// Makes these the services of the node. What stays keeps its health, its quorum and its running checks; a service
+    /// that is the same object as before costs nothing.
+    pub(super) fn configure(&mut self, now: Instant, servers: &[Arc<VirtualServer>]) {
         let before = core::mem::take(&mut self.servers)
             .into_iter()
             .zip(core::mem::take(&mut self.states));
         let mut before: BTreeMap<_, _> = before
             .map(|(server, state)| (server.id, (server, state)))
             .collect();
-        self.servers = servers.to_vec();
-        self.checks.set(now, servers.iter().flat_map(checks));
+        let mut old = Vec::with_capacity(servers.len());
         for server in servers {
-            let old = before.remove(&server.id);
-            let since = |real: &RealServer, health: Health| {
-                let (had, state) = old.as_ref()?;
-                let index = had
-                    .real_servers
-                    .iter()
-                    .position(|other| other.id == real.id)?;
-                let was = state.reals.get(index)?;
-                (was.health == health).then_some(was.since)
-            };
-            let stands = |real: &RealServer| {
-                let (health, weight) = self.judge(server, real);
-                Standing {
-                    health,
-                    since: since(real, health).unwrap_or(now),
-                    weight,
+            let had = before.remove(&server.id);
+            let changes = had
+                .as_ref()
+                .is_none_or(|(had, _)| !Arc::ptr_eq(had, server));
+            old.push((had, changes));
+        }
+        // First the checks, all at once: health is what they make it.
+        let gone = before.values().map(|(server, _)| server);
+        let changed = old.iter().filter(|(_, changes)| *changes);
+        let replaced = changed.filter_map(|(had, _)| Some(&had.as_ref()?.0));
+        let of: Vec<CheckKey> = gone
+            .chain(replaced)
+            .flat_map(|server| all_keys(server))
+            .collect();
+        let wanted = servers
+            .iter()
+            .zip(&old)
+            .filter(|(_, (_, changes))| *changes);
+        let wanted = wanted.flat_map(|(server, _)| checks(server));
+        self.checks.replace(now, of, wanted);
+        let gone = before.values().map(|(server, _)| server);
+        self.turned.extend(gone.flat_map(|server| server.ids()));
+        let places = servers.iter().zip(0..);
+        self.places = places
+            .flat_map(|(server, place)| server.ids().map(move |id| (id, place)))
+            .collect();
+        for (server, (had, changes)) in servers.iter().zip(old) {
+            let state = match had {
+                Some((_, state)) if !changes => state,
+                had => {
+                    let old = had.iter().flat_map(|(server, _)| server.ids());
+                    self.turned.extend(old.chain(server.ids()));
+                    self.state(now, server, had)
                 }
             };
-            let reals: Vec<Standing> = server.real_servers.iter().map(stands).collect();
-            let up = |index: usize| reals.get(index).copied().and_then(Standing::serves);
-            let mut quorum = old
-                .as_ref()
-                .map_or_else(|| Quorum::new(server, up), |(_, state)| state.quorum);
-            quorum.judge(server, up);
-            self.states.push(State { quorum, reals });
+            self.servers.push(Arc::clone(server));
+            self.states.push(state);
         }
-        self.pools = servers
-            .iter()
-            .zip(&self.states)
-            .map(|(server, state)| state.dests(server))
-            .collect();
+    }
+
+    /// What is known of a service that is new or other than it was.
+    fn state(
+        &self,
+        now: Instant,
+        server: &VirtualServer,
+        old: Option<(Arc<VirtualServer>, State)>,
+    ) -> State {
+        let since = |real: &RealServer, health: Health| {
+            let (had, state) = old.as_ref()?;
+            let mut reals = had.real_servers.iter();
+            let was = state
+                .reals
+                .get(reals.position(|other| other.id == real.id)?)?;
+            (was.health == health).then_some(was.since)
+        };
+        let stands = |real: &RealServer| {
+            let (health, weight) = self.judge(server, real);
+            Standing {
+                health,
+                since: since(real, health).unwrap_or(now),
+                weight,
+            }
+        };
+        let reals: Vec<Standing> = server.real_servers.iter().map(stands).collect();
+        let up = |index: usize| reals.get(index).copied().and_then(Standing::serves);
+        let mut quorum = old
+            .as_ref()
+            .map_or_else(|| Quorum::new(server, up), |(_, state)| state.quorum);
+        quorum.judge(server, up);
+        State { quorum, reals }
     }
 
     /// After a restart the kernel's table tells which real servers were in when the director died: nobody who was
@@ -100,7 +145,7 @@ impl Services {
             // A configured weight of 0 tells nothing.
             (real.dest.weight > 0).then_some(if served { Health::Up } else { Health::Down })
         };
-        let of_server = |server: &VirtualServer| -> Vec<(CheckKey, Health)> {
+        let of_server = |server: &Arc<VirtualServer>| -> Vec<(CheckKey, Health)> {
             let of_real = |real| {
                 let health = known(server, real);
                 keys(server, real).filter_map(move |key| health.map(|health| (key, health)))
@@ -116,10 +161,7 @@ impl Services {
 
     /// Follows a check that changed its mind: the real server's health, the quorum, the pool.
     pub(super) fn follow(&mut self, now: Instant, key: &CheckKey) -> Option<Event> {
-        let index = self
-            .servers
-            .iter()
-            .position(|server| server.id == key.service)?;
+        let index = *self.places.get(&key.service)?;
         let server = self.servers.get(index)?;
         let place = server
             .real_servers
@@ -136,7 +178,7 @@ impl Services {
         let up = |index: usize| reals.get(index).copied().and_then(Standing::serves);
         let turned = state.quorum.judge(server, up);
         let weight = pool::weight(server, up);
-        *self.pools.get_mut(index)? = state.dests(server);
+        self.turned.extend(server.ids());
         turned.then(|| Event::Quorum {
             service: server.id,
             held: state.quorum.held(),
@@ -147,12 +189,17 @@ impl Services {
 
     /// The services with what is known of them, in the order of the configuration.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&VirtualServer, &State)> {
-        self.servers.iter().zip(&self.states)
+        let servers = self.servers.iter().map(|server| &**server);
+        servers.zip(&self.states)
     }
 
-    /// The dests each service should have, in the order of the configuration.
-    pub(super) fn pools(&self) -> &[BTreeMap<DestId, Dest>] {
-        &self.pools
+    /// The next service whose pool may be other than it was, with what it should be now.
+    pub(super) fn poll_pool(&mut self) -> Option<(ServiceId, Option<Pool<Dest>>)> {
+        let id = self.turned.pop_first()?;
+        let place = self.places.get(&id).copied();
+        let found = place.and_then(|place| self.servers.get(place).zip(self.states.get(place)));
+        let pool = found.map(|(server, state)| plan::pool(server, &id, &state.dests(server)));
+        Some((id, pool))
     }
 
     /// Up when none of its checks says otherwise; and the weight that its checks make of the configured one.
@@ -196,6 +243,11 @@ pub(super) fn keys(server: &VirtualServer, real: &RealServer) -> impl Iterator<I
             dest,
             ordinal,
         })
+}
+
+fn all_keys(server: &VirtualServer) -> impl Iterator<Item = CheckKey> {
+    let reals = server.real_servers.iter();
+    reals.flat_map(|real| keys(server, real))
 }
 
 fn checks(server: &VirtualServer) -> impl Iterator<Item = (CheckKey, check::Settings, Health)> {

@@ -1,0 +1,100 @@
+//! After each input: what the machines say goes to where it belongs, and what is desired follows.
+
+use super::{Director, Stop};
+use crate::event::Event;
+use crate::kernel::Part;
+use crate::limits;
+use crate::plan::{self, Situation};
+
+impl Director {
+    /// Carries what the machines say to where it belongs, and plans anew where that changed something.
+    pub(super) fn settle(&mut self) {
+        let now = self.now;
+        while let Some(event) = self.services.checks.poll_event() {
+            let turn = self.services.follow(now, &event.key);
+            self.note(Event::Check(event));
+            if let Some(event) = turn {
+                self.note(event);
+            }
+            self.dirty = true;
+        }
+        self.routers.settle_groups(now);
+        while let Some(event) = self.routers.poll_event(now) {
+            self.dirty = true;
+            self.note(event);
+        }
+        self.dirty |= self.routers.forget_retired();
+        self.checks_held = self.checks_held && !self.network_serves();
+        let released = self.stop.is_some() && self.routers.all_stopped();
+        if core::mem::take(&mut self.dirty) {
+            let routers = self.routers.holders();
+            let links = &self.reconciler.actual().links;
+            let situation = Situation {
+                links,
+                routers: &routers,
+                filter: &self.filter,
+                stopping: released,
+            };
+            let desired = plan::plan(&self.config, &situation);
+            self.reconciler.set_desired(desired);
+        }
+        self.settle_pools(released);
+        self.note_in_force();
+        self.end_stop(released);
+    }
+
+    /// Plans the pools that may have changed; at the end of an orderly stop, none.
+    fn settle_pools(&mut self, released: bool) {
+        while let Some((id, pool)) = self.services.poll_pool() {
+            self.reconciler.set_pool(id, pool.filter(|_| !released));
+        }
+        if released {
+            self.reconciler.clear_pools();
+        }
+    }
+
+    /// Says once that the kernel holds what a configuration asks for.
+    fn note_in_force(&mut self) {
+        if let Some(before) = self.applied_before.filter(|_| self.reconciler.is_settled()) {
+            self.applied_before = None;
+            self.note(Event::InForce {
+                operations: self.reconciler.counts().0 - before,
+                took: self.now.since(self.configured_at),
+            });
+        }
+    }
+
+    /// Whether a failed check would tell of the server and not of this node: its interfaces have their links and
+    /// addresses, or had long enough to get them.
+    fn network_serves(&self) -> bool {
+        if self.started_at + limits::CHECKS_HOLD_MAX <= self.now {
+            return true;
+        }
+        let (actual, desired) = (self.reconciler.actual(), self.reconciler.desired());
+        let links = |link: &crate::kernel::Link| link.up && link.carrier;
+        let mut interfaces = self.config.node.interfaces.iter();
+        self.reconciler.knows(Part::Network)
+            && interfaces.all(|interface| {
+                plan::link(&self.config, &actual.links, &interface.name).is_some_and(links)
+            })
+            && desired
+                .addresses
+                .iter()
+                .all(|id| actual.addresses.contains_key(id))
+    }
+
+    fn end_stop(&mut self, released: bool) {
+        let Some(stop) = self.stop.filter(|stop| !stop.done) else {
+            return;
+        };
+        let finished = released && self.reconciler.is_converged();
+        if !finished && self.now < stop.until {
+            return;
+        }
+        self.stop = Some(Stop { done: true, ..stop });
+        let operations = u32::try_from(self.reconciler.pending()).unwrap_or(u32::MAX);
+        if operations > 0 {
+            self.note(Event::StopIncomplete { operations });
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What operations are about.
+
+use crate::ipvs::{DestId, ServiceId, SyncRole};
+use crate::kernel::{AddressId, Op, OpError, Part, Route};
+use crate::net::Ifindex;
+
+/// The thing an operation touches; a refusal delays the next operation on the same thing only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Object {
+    Link(Ifindex),
+    Address(AddressId),
+    Route(Route),
+    Filter,
+    Service(ServiceId),
+    Dest(ServiceId, DestId),
+    Sync(SyncRole),
+}
+
+impl Object {
+    /// The service that it is or belongs to.
+    pub(super) const fn service(&self) -> Option<ServiceId> {
+        match self {
+            Self::Service(id) | Self::Dest(id, _) => Some(*id),
+            _ => None,
+        }
+    }
+
+    pub(super) const fn part(&self) -> Part {
+        match self {
+            Self::Link(_) | Self::Address(_) | Self::Route(_) => Part::Network,
+            Self::Filter => Part::Filter,
+            Self::Service(_) | Self::Dest(..) | Self::Sync(_) => Part::Ipvs,
+        }
+    }
+}
+
+/// What an operation is about.
+pub(super) const fn object(op: &Op) -> Object {
+    match op {
+        Op::LinkUp(ifindex) | Op::LinkMtu(ifindex, _) => Object::Link(*ifindex),
+        Op::AddAddress(id) | Op::DelAddress(id) => Object::Address(*id),
+        Op::AddRoute(route) | Op::DelRoute(route) => Object::Route(*route),
+        Op::SetFilter(_) => Object::Filter,
+        Op::StartSync(role, _) | Op::StopSync(role) => Object::Sync(*role),
+        Op::NewService(id, _) | Op::SetService(id, _) | Op::DelService(id) => Object::Service(*id),
+        Op::NewDest(id, dest, _) | Op::SetDest(id, dest, _) | Op::DelDest(id, dest) => {
+            Object::Dest(*id, *dest)
+        }
+    }
+}
+
+/// A removal of what is not there has reached its end.
+pub(super) fn is_gone_already(op: &Op, error: OpError) -> bool {
+    let gone = [OpError::NOT_THERE, OpError::NO_ADDRESS, OpError::NO_SERVICE];
+    let removal = matches!(
+        op,
+        Op::DelAddress(_) | Op::DelRoute(_) | Op::StopSync(_) | Op::DelService(_) | Op::DelDest(..)
+    );
+    removal && gone.contains(&error)
+}
