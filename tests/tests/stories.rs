@@ -218,7 +218,7 @@ fn a_restarted_director_leaves_alpha_servers_in_the_pool() -> Told {
         for real in config
             .services
             .iter_mut()
-            .flat_map(|service| &mut service.real_servers)
+            .flat_map(|service| &mut std::sync::Arc::make_mut(service).real_servers)
         {
             real.alpha = true;
         }

@@ -67,9 +67,9 @@ pub const DIAGNOSTICS_MAX: usize = 1000;
 /// Events kept for `log`; about 100 KB.
 pub const EVENTS_MAX: usize = 512;
 
-/// Kernel operations handed out between two looks at the sockets: about 10 ms of kernel work on a slow machine,
+/// Kernel operations handed out between two looks at the sockets: some milliseconds of kernel work on a slow machine,
 /// so that a large change can't delay an advert.
-pub const OPS_PER_SLICE: usize = 64;
+pub const OPS_PER_SLICE: usize = 32;
 
 /// Services compared between two looks at the sockets: comparing one that is as it should be costs a hundredth of an
 /// operation.
