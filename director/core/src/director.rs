@@ -1,6 +1,8 @@
 //! The whole director as one value: it routes inputs to the machines and their wishes to the outputs.
 
 mod groups;
+#[cfg(test)]
+mod growth;
 mod report;
 mod routers;
 mod services;
