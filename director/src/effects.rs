@@ -1,13 +1,13 @@
 //! What the core wants done, done.
 
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 use std::io;
 
 use director_core::check;
 use director_core::director::{Input, OpId, Output, Part};
 use director_core::event::Level;
 use director_core::kernel::Op;
-use director_core::net::Ifindex;
+use director_core::net::{Family, Ifindex};
 
 use crate::kernel::ipvs::BATCH_MAX;
 use crate::limits;
@@ -64,15 +64,16 @@ impl Shell {
                 ifindex,
                 source,
                 destination,
+                ttl,
                 payload,
             } => {
-                self.vrrp.send(ifindex, source, destination, &payload);
+                self.vrrp.send(ifindex, source, destination, ttl, &payload);
             }
             Output::Announce {
                 ifindex,
                 mac,
                 address,
-            } => self.arp.announce(ifindex, mac, address),
+            } => self.announcer.announce(ifindex, mac, address),
             // Only when a batch was full: the first of the next one.
             Output::Apply(id, op) if op.part() == Part::Ipvs => batch.push((id, op)),
             Output::Apply(id, op) => {
@@ -88,8 +89,8 @@ impl Shell {
         }
     }
 
-    fn join(&mut self, ifindex: Ifindex, group: Ipv4Addr) {
-        let token = Key::Vrrp(ifindex).token();
+    fn join(&mut self, ifindex: Ifindex, group: IpAddr) {
+        let token = Key::Vrrp((ifindex, Family::of(group))).token();
         if let Err(error) = self.vrrp.join(self.poll.registry(), token, ifindex, group) {
             log::error!("group {group} on link {}: {error}", ifindex.0);
         }

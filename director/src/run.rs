@@ -21,7 +21,6 @@ use std::sync::mpsc::SyncSender;
 use director_core::config::Config;
 use director_core::director::{Command, Director, Input, Reason};
 use director_core::event::Level;
-use director_core::net::Ifindex;
 use director_core::time::{Duration, Instant, earliest};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Waker};
@@ -35,9 +34,9 @@ use crate::kernel::monitor::Monitor;
 use crate::process::{self, Process};
 use crate::reading::{Errand, Readings};
 use crate::signal::{self, Wish};
-use crate::sock::arp::ArpSender;
+use crate::sock::announce::Announcer;
 use crate::sock::probe::Probes;
-use crate::sock::vrrp::VrrpSockets;
+use crate::sock::vrrp::{Place, VrrpSockets};
 use crate::token::Key;
 use crate::{clock, limits};
 
@@ -102,7 +101,7 @@ pub(crate) struct Shell {
     pub(crate) kernel: Kernel,
     monitor: Monitor,
     pub(crate) vrrp: VrrpSockets,
-    pub(crate) arp: ArpSender,
+    pub(crate) announcer: Announcer,
     pub(crate) probes: Probes,
     pub(crate) programs: Programs,
     signals: Signals,
@@ -114,9 +113,9 @@ pub(crate) struct Shell {
     pub(crate) process: Process,
     /// No secret is looked at before.
     pub(crate) secret_at: Instant,
-    /// Interfaces whose socket may hold adverts. A list that keeps its memory: nothing on the way of an advert
+    /// Sockets that may hold adverts. A list that keeps its memory: nothing on the way of an advert
     /// allocates.
-    adverts: Vec<Ifindex>,
+    adverts: Vec<Place>,
     /// Everything else that may be read; edge-triggered readiness must not be forgotten before it is used up.
     pub(crate) ready: BTreeSet<Key>,
     /// The one that was served last: the next turn begins behind it, so that none starves.
@@ -176,7 +175,7 @@ impl Shell {
             kernel,
             monitor,
             vrrp: VrrpSockets::default(),
-            arp: on("packet socket", ArpSender::open())?,
+            announcer: on("packet socket", Announcer::open())?,
             probes: Probes::default(),
             programs,
             signals,
@@ -256,8 +255,8 @@ impl Shell {
             .filter_map(|event| Key::of(event.token()))
         {
             match key {
-                Key::Vrrp(ifindex) if self.adverts.contains(&ifindex) => {}
-                Key::Vrrp(ifindex) => self.adverts.push(ifindex),
+                Key::Vrrp(place) if self.adverts.contains(&place) => {}
+                Key::Vrrp(place) => self.adverts.push(place),
                 key => drop(self.ready.insert(key)),
             }
         }
@@ -265,27 +264,27 @@ impl Shell {
     }
 
     fn read_adverts(&mut self) {
-        let mut interfaces = core::mem::take(&mut self.adverts);
-        interfaces.retain(|ifindex| self.read_adverts_of(*ifindex));
-        self.adverts = interfaces;
+        let mut places = core::mem::take(&mut self.adverts);
+        places.retain(|place| self.read_adverts_of(*place));
+        self.adverts = places;
     }
 
     /// True when there may be more.
-    fn read_adverts_of(&mut self, ifindex: Ifindex) -> bool {
+    fn read_adverts_of(&mut self, place: Place) -> bool {
         let mut buffer = core::mem::take(&mut self.buffer);
         let mut more = true;
         for _ in 0..limits::ADVERTS_PER_TURN {
-            match self.vrrp.receive(ifindex, &mut buffer) {
-                Ok(Some(length)) => {
-                    let packet = buffer.get(..length).unwrap_or_default();
-                    self.feed(Input::Vrrp { ifindex, packet });
+            match self.vrrp.receive(place, &mut buffer) {
+                Ok(Some(received)) => {
+                    let (ifindex, _) = place;
+                    self.feed(Input::Vrrp { ifindex, received });
                 }
                 Ok(None) => {
                     more = false;
                     break;
                 }
                 // An error of the interface is reported once and then gone; what was received is still there.
-                Err(error) => log::debug!("adverts of link {}: {error}", ifindex.0),
+                Err(error) => log::debug!("adverts of link {}: {error}", place.0.0),
             }
         }
         self.buffer = buffer;
@@ -331,7 +330,7 @@ impl Shell {
     /// Serves one source; true when there may be more.
     fn serve(&mut self, key: Key) -> Result<bool, Error> {
         match key {
-            Key::Vrrp(ifindex) => return Ok(self.read_adverts_of(ifindex)),
+            Key::Vrrp(place) => return Ok(self.read_adverts_of(place)),
             Key::Probe(id) => return Ok(self.serve_probe(id)),
             Key::Program(id) => self.serve_program(id),
             Key::Worker => {
@@ -386,6 +385,7 @@ impl Shell {
         for event in events {
             if let director_core::kernel::KernelEvent::LinkGone(ifindex) = event {
                 self.vrrp.forget(self.poll.registry(), ifindex);
+                self.announcer.forget(ifindex);
             }
             self.feed(Input::Kernel(event));
         }

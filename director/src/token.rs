@@ -1,14 +1,14 @@
 //! What a mio token stands for.
 
 use director_core::check;
-use director_core::net::Ifindex;
+use director_core::net::{Family, Ifindex};
 use mio::Token;
 
 /// One source of readiness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Key {
-    /// The VRRP socket of an interface.
-    Vrrp(Ifindex),
+    /// The VRRP socket of an interface and a family.
+    Vrrp((Ifindex, Family)),
     /// rtnetlink's notifications.
     Monitor,
     /// Signals.
@@ -33,6 +33,7 @@ const CLIENT: usize = 5;
 const PROBE: usize = 6;
 const PROGRAM: usize = 7;
 const WORKER: usize = 8;
+const VRRP_V6: usize = 9;
 
 /// The kind stands in the upper four bits, a check's generation in the 32 below, its index in the rest.
 const KIND_SHIFT: u32 = 60;
@@ -45,7 +46,8 @@ const _: () = assert!(director_core::limits::CHECKS_MAX <= INDEX_MASK);
 impl Key {
     pub(crate) const fn token(self) -> Token {
         let (kind, number) = match self {
-            Self::Vrrp(ifindex) => (VRRP, ifindex.0 as usize),
+            Self::Vrrp((ifindex, Family::V4)) => (VRRP, ifindex.0 as usize),
+            Self::Vrrp((ifindex, Family::V6)) => (VRRP_V6, ifindex.0 as usize),
             Self::Monitor => (MONITOR, 0),
             Self::Signals => (SIGNALS, 0),
             Self::Listener => (LISTENER, 0),
@@ -60,7 +62,8 @@ impl Key {
     pub(crate) const fn of(token: Token) -> Option<Self> {
         let number = token.0 & ((1 << KIND_SHIFT) - 1);
         Some(match token.0 >> KIND_SHIFT {
-            VRRP => Self::Vrrp(Ifindex(number as u32)),
+            VRRP => Self::Vrrp((Ifindex(number as u32), Family::V4)),
+            VRRP_V6 => Self::Vrrp((Ifindex(number as u32), Family::V6)),
             MONITOR => Self::Monitor,
             SIGNALS => Self::Signals,
             LISTENER => Self::Listener,
@@ -95,7 +98,8 @@ mod tests {
             generation: u32::MAX,
         };
         for key in [
-            Key::Vrrp(Ifindex(u32::MAX)),
+            Key::Vrrp((Ifindex(u32::MAX), Family::V4)),
+            Key::Vrrp((Ifindex(u32::MAX), Family::V6)),
             Key::Monitor,
             Key::Signals,
             Key::Listener,

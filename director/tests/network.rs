@@ -3,16 +3,17 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::io::Write;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use director::kernel::monitor::Monitor;
 use director::kernel::rtnl::Rtnl;
-use director::sock::arp::ArpSender;
+use director::sock::announce::Announcer;
 use director::sock::vrrp::VrrpSockets;
 use director_core::kernel::{AddressId, KernelEvent, Link, Op, OpError, Route, Snapshot};
-use director_core::net::{Ifindex, Mac};
+use director_core::net::{Family, Ifindex, Mac};
+use director_core::vrrp::Received;
 use mio::{Poll, Token};
 use nix::sched::{CloneFlags, unshare};
 
@@ -168,35 +169,42 @@ fn adverts_are_heard_by_the_other_end_alone_and_carry_any_source() {
             link(&mut rtnl, "left").ifindex,
             link(&mut rtnl, "right").ifindex,
         );
-        let poll = Poll::new().unwrap();
-        let group = Ipv4Addr::new(224, 0, 0, 18);
-        let mut sockets = VrrpSockets::default();
-        for ifindex in [left, right, left] {
-            sockets
-                .join(poll.registry(), Token(0), ifindex, group)
-                .unwrap();
-        }
-        let foreign = Ipv4Addr::new(198, 51, 100, 9);
-        sockets.send(left, foreign, group, b"a payload");
-        let mut buffer = [0; 2048];
-        let mut length = None;
-        wait_until("the other end to hear it", || {
-            length = sockets.receive(right, &mut buffer).unwrap();
-            length.is_some()
+        let automatic = |id: AddressId| id.ifindex == left && id.cidr.address.is_ipv6();
+        wait_until("the kernel's own address", || {
+            addresses(&mut rtnl).iter().any(|(id, _)| automatic(*id))
         });
-        let length = length.unwrap();
-        let packet = &buffer[..length];
-        assert_eq!(
-            (packet[0], packet[1], packet[8], packet[9]),
-            (0x45, 0xc0, 255, 112)
-        );
-        assert_eq!(u16::from_be_bytes([packet[2], packet[3]]), 29);
-        assert_eq!(packet[12..16], foreign.octets());
-        assert_eq!(packet[16..20], group.octets());
-        assert_eq!(&packet[20..], b"a payload");
-        assert_eq!(sockets.receive(left, &mut buffer).unwrap(), None);
+        let poll = Poll::new().unwrap();
+        let mut sockets = VrrpSockets::default();
+        for (group, foreign) in [("224.0.0.18", "198.51.100.9"), ("ff02::12", "fe80::9")] {
+            let (group, foreign): (IpAddr, IpAddr) =
+                (group.parse().unwrap(), foreign.parse().unwrap());
+            let family = Family::of(group);
+            for ifindex in [left, right, left] {
+                sockets
+                    .join(poll.registry(), Token(0), ifindex, group)
+                    .unwrap();
+            }
+            sockets.send(left, foreign, group, 254, b"a payload");
+            let mut buffer = [0; 2048];
+            wait_until("the other end to hear it", || {
+                let Some(received) = sockets.receive((right, family), &mut buffer).unwrap() else {
+                    return false;
+                };
+                let expected = Received {
+                    source: foreign,
+                    destination: group,
+                    ttl: 254,
+                    payload: b"a payload",
+                };
+                assert_eq!(received, expected);
+                true
+            });
+            assert_eq!(sockets.receive((left, family), &mut buffer).unwrap(), None);
+        }
         sockets.forget(poll.registry(), left);
-        assert_eq!(sockets.receive(left, &mut buffer).unwrap(), None);
+        for family in [Family::V4, Family::V6] {
+            assert_eq!(sockets.receive((left, family), &mut [0]).unwrap(), None);
+        }
     });
 }
 
@@ -206,15 +214,60 @@ fn an_announcement_reaches_the_neighbour_table() {
         let mut rtnl = Rtnl::open().unwrap();
         cable(&mut rtnl);
         ip("address add 192.0.2.1/24 dev right");
-        let vip = Ipv4Addr::new(192, 0, 2, 100);
-        ip("neighbour add 192.0.2.100 lladdr 02:00:00:00:00:01 dev right nud stale");
         let left = link(&mut rtnl, "left");
-        ArpSender::open()
-            .unwrap()
-            .announce(left.ifindex, left.mac, vip);
-        let learned = format!("{vip} lladdr {}", left.mac);
-        wait_until("the neighbour's table", || {
-            ip("neighbour show dev right").contains(&learned)
+        let mut announcer = Announcer::open().unwrap();
+        for (vip, router) in [("192.0.2.100", false), ("2001:db8::100", true)] {
+            ip(&format!(
+                "neighbour add {vip} lladdr 02:00:00:00:00:01 dev right nud stale"
+            ));
+            if router {
+                std::fs::write("/proc/sys/net/ipv6/conf/left/forwarding", "1").unwrap();
+            }
+            announcer.announce(left.ifindex, left.mac, vip.parse().unwrap());
+            let router = if router { "router " } else { "" };
+            let learned = format!("{vip} lladdr {} {router}STALE", left.mac);
+            wait_until("the neighbour's table", || {
+                ip("neighbour show dev right").contains(&learned)
+            });
+        }
+    });
+}
+
+#[test]
+fn an_ipv6_address_serves_at_once_and_the_kernels_own_waits_for_the_detection_of_duplicates() {
+    in_a_namespace(|| {
+        let mut rtnl = Rtnl::open().unwrap();
+        cable(&mut rtnl);
+        let left = link(&mut rtnl, "left").ifindex;
+        for cidr in ["fe80::100/128", "2001:db8::1/64"] {
+            let id = AddressId {
+                ifindex: left,
+                cidr: cidr.parse().unwrap(),
+            };
+            rtnl.apply(&Op::AddAddress(id)).unwrap();
+            assert!(addresses(&mut rtnl).contains(&(id, true)));
+        }
+        let shown = ip("-6 -o address show dev left");
+        let line = |of: &str| shown.lines().find(|line| line.contains(of)).unwrap();
+        assert!(line("fe80::100/128").contains("deprecated"), "{shown}");
+        for of in ["fe80::100/128", "2001:db8::1/64"] {
+            assert!(!line(of).contains("tentative"), "{shown}");
+        }
+        let automatic = |(id, ours): &(AddressId, bool)| id.cidr.prefix == 64 && !ours;
+        if shown.contains("tentative") {
+            let known = addresses(&mut rtnl);
+            let stays = ip("-6 -o address show dev left").contains("tentative");
+            assert!(
+                !stays
+                    || !known
+                        .iter()
+                        .any(|known| known.0.ifindex == left && automatic(known))
+            );
+        }
+        wait_until("the kernel's own address", || {
+            addresses(&mut rtnl)
+                .iter()
+                .any(|known| known.0.ifindex == left && automatic(known))
         });
     });
 }

@@ -1,7 +1,7 @@
 //! What the fuzzers do with their bytes. The corpus is replayed through the same functions by plain `cargo test`
 //! (`tests/tests/corpus.rs`), so that what a fuzzer once found stays found.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use director::frame::{Decoder, Item};
 use director::proto::{Reply, Request, Tagged};
@@ -13,35 +13,64 @@ use director_core::kernel::{AddressId, KernelEvent, Link, OpError, Snapshot};
 use director_core::net::{Cidr, Ifindex, Mac};
 use director_core::record;
 use director_core::time::{Duration, Instant};
+use director_core::vrrp::Received;
 use director_core::wire::http::Reader;
-use director_core::wire::{ipv4, vrrp};
+use director_core::wire::{ipv4, ipv6, ndp, vrrp};
 
 /// What one fuzzer does with its bytes; it panics when something is wrong.
 pub(crate) type Target = fn(&[u8]);
 
 /// All targets by name.
-pub(crate) const TARGETS: [(&str, Target); 6] = [
+pub(crate) const TARGETS: [(&str, Target); 7] = [
     ("advert", advert),
     ("config", config),
     ("director", director),
     ("frame", frame),
     ("http", http),
+    ("neighbour", neighbour),
     ("record", record),
 ];
 
 /// An IP packet with an advert: what is read is written again as it was.
 pub(crate) fn advert(data: &[u8]) {
-    let Ok((header, payload)) = ipv4::Repr::parse(data) else {
+    let Some(received) = received(data) else {
         return;
     };
-    let (source, destination) = (header.source, header.destination);
-    let Ok(advert) = vrrp::Repr::parse(payload, source, destination) else {
+    let (source, destination) = (received.source, received.destination);
+    let Ok(advert) = vrrp::Repr::parse(received.payload, source, destination) else {
         return;
     };
     let mut bytes = Vec::new();
     advert.emit(source, destination, &mut bytes);
     let again = vrrp::Repr::parse(&bytes, source, destination);
     assert_eq!(again, Ok(advert), "what is written can be read");
+}
+
+/// What a packet of either family says.
+fn received(packet: &[u8]) -> Option<Received<'_>> {
+    if let Ok((header, payload)) = ipv4::Repr::parse(packet) {
+        return Some(Received {
+            source: header.source.into(),
+            destination: header.destination.into(),
+            ttl: header.ttl,
+            payload,
+        });
+    }
+    let (header, payload) = ipv6::Repr::parse(packet).ok()?;
+    Some(Received {
+        source: header.source.into(),
+        destination: header.destination.into(),
+        ttl: header.hop_limit,
+        payload,
+    })
+}
+
+/// A neighbour advertisement: what is read is written again as it was, but for the flow label.
+pub(crate) fn neighbour(data: &[u8]) {
+    if let Ok(advertisement) = ndp::Repr::parse(data) {
+        let bytes = advertisement.emit();
+        assert_eq!(Some(&bytes[4..]), data.get(4..bytes.len()));
+    }
 }
 
 /// keepalived.conf and router.conf, with a zero between them: a configuration, or errors.
@@ -193,7 +222,9 @@ impl Fuzzed {
 
     fn receive(&mut self, packet: &[u8]) {
         let ifindex = Ifindex(2);
-        self.handle(Input::Vrrp { ifindex, packet });
+        if let Some(received) = received(packet) {
+            self.handle(Input::Vrrp { ifindex, received });
+        }
     }
 
     fn probe(&mut self, bytes: &mut Bytes<'_>) {
@@ -266,15 +297,15 @@ fn advert_of(bytes: &mut Bytes<'_>) -> Vec<u8> {
         vrid,
         priority,
         form,
-        addresses: &addresses[..usize::from(flags >> 2 & 1) + 1],
+        addresses: vrrp::Addresses::V4(&addresses[..usize::from(flags >> 2 & 1) + 1]),
     };
-    let source = Ipv4Addr::new(10, 0, 0, flags >> 4);
-    let group = Ipv4Addr::new(224, 0, 0, 18);
+    let source = [10, 0, 0, flags >> 4];
+    let group = vrrp::GROUP;
     let mut payload = Vec::new();
-    repr.emit(source, group, &mut payload);
+    repr.emit(source.into(), IpAddr::V4(group), &mut payload);
     let length = 20 + payload.len() as u8;
     let mut packet = vec![0x45, 0xc0, 0, length, 0, 1, 0, 0, 255, 112, 0, 0];
-    packet.extend(source.octets());
+    packet.extend(source);
     packet.extend(group.octets());
     packet.extend(payload);
     packet
@@ -332,10 +363,9 @@ fn snapshot(bytes: &mut Bytes<'_>) -> Snapshot {
     }
 }
 
-/// One of a few configurations.
-fn sample(number: u8) -> Config {
-    const ROUTER: &str = "system { hostname lb1 }\ninterface eth0 { address 10.0.0.1/24 }\n";
-    const PAIR: &str = "
+const ROUTER: &str =
+    "system { hostname lb1 }\ninterface eth0 {\n address 10.0.0.1/24\n address fe80::1/64\n}\n";
+const PAIR: &str = "
 vrrp_instance VI_1 {
     interface eth0
     virtual_router_id 51
@@ -358,7 +388,7 @@ virtual_server 10.0.51.100 80 {
     }
 }
 ";
-    const THREE: &str = "
+const THREE: &str = "
 vrrp_instance VI_2 {
     interface eth0
     state MASTER
@@ -368,6 +398,13 @@ vrrp_instance VI_2 {
     advert_int 0.1
     virtual_ipaddress { 10.0.52.100
         10.0.52.101 }
+}
+vrrp_instance VI_6 {
+    interface eth0
+    virtual_router_id 52
+    virtual_ipaddress { fe80::100
+        2001:db8::100/64 }
+    virtual_ipaddress_excluded { 10.0.52.102 }
 }
 vrrp_instance VI_1 {
     interface eth0
@@ -379,6 +416,9 @@ vrrp_instance VI_1 {
     virtual_ipaddress { 10.0.51.100 }
 }
 ";
+
+/// One of a few configurations.
+fn sample(number: u8) -> Config {
     let text = match number % 4 {
         0 => PAIR.to_string(),
         1 => THREE.to_string(),

@@ -8,7 +8,7 @@ mod routers;
 mod services;
 mod settle;
 
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -24,6 +24,7 @@ use crate::plan;
 use crate::reconcile::{Finding, Reconciler};
 use crate::status::{LogLine, Status};
 use crate::time::Instant;
+use crate::vrrp::Received;
 use crate::{check, limits};
 
 /// Everything that can happen to a director.
@@ -31,12 +32,12 @@ use crate::{check, limits};
 pub enum Input<'a> {
     /// The moment of [`Director::next_timeout`] has come; early and late ones are harmless.
     Timeout,
-    /// An IPv4 packet of protocol 112 (VRRP), from its IP header on.
+    /// A packet of IP protocol 112 (VRRP).
     Vrrp {
         /// Interface it came in on.
         ifindex: Ifindex,
-        /// The packet, IP header included.
-        packet: &'a [u8],
+        /// What it says, and its IP header.
+        received: Received<'a>,
     },
     /// Something happened to the socket of a check.
     Probe {
@@ -82,27 +83,29 @@ pub enum Output {
         /// Interface.
         ifindex: Ifindex,
         /// Multicast group.
-        group: Ipv4Addr,
+        group: IpAddr,
     },
-    /// Send an advert: IP protocol 112, TTL 255, TOS 0xc0.
+    /// Send an advert: IP protocol 112, type of service 0xc0.
     Advert {
         /// Outgoing interface.
         ifindex: Ifindex,
         /// Source address.
-        source: Ipv4Addr,
+        source: IpAddr,
         /// Multicast group.
-        destination: Ipv4Addr,
+        destination: IpAddr,
+        /// Time to live, or hop limit.
+        ttl: u8,
         /// The VRRP packet behind the IP header.
         payload: AdvertBytes,
     },
-    /// Send a gratuitous ARP request for an address, to everybody.
+    /// Announce an address to everybody: by a gratuitous ARP request, or by an unsolicited neighbour advertisement.
     Announce {
         /// Outgoing interface.
         ifindex: Ifindex,
         /// Its hardware address.
         mac: Mac,
         /// The address announced.
-        address: Ipv4Addr,
+        address: IpAddr,
     },
     /// Do this to the kernel and answer with [`Input::Applied`]; several in a row may go in one batch, in order.
     Apply(OpId, Op),
@@ -197,7 +200,9 @@ impl Director {
         let now = self.now;
         match input {
             Input::Timeout => self.handle_timeout(),
-            Input::Vrrp { ifindex, packet } => self.routers.handle_packet(now, ifindex, packet),
+            Input::Vrrp { ifindex, received } => {
+                self.routers.handle_packet(now, ifindex, &received);
+            }
             Input::Probe { id, io } => self.services.checks.handle_io(now, id, io),
             Input::Applied { op, result } => self.handle_applied(op, result),
             Input::Kernel(event) => self.handle_kernel(event),

@@ -164,6 +164,7 @@ fn statement(keyword: &Keyword) -> String {
         | "dev" => "eth0",
         "lvs_timeouts" => "tcp 900 tcpfin 120 udp 300",
         "vrrp_mcast_group4" => "224.0.0.18",
+        "vrrp_mcast_group6" => "ff02::12",
         "version" | "vrrp_version" => "2",
         "mcast_src_ip" | "connect_ip" | "via" | "source" => "10.0.0.7",
         "auth_type" => "PASS",

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use director_core::config::{
@@ -79,7 +79,7 @@ fn a_virtual_router_has_keepaliveds_defaults() {
     );
     assert_eq!(
         (router.pass, router.source, router.group),
-        (None, None, Ipv4Addr::new(224, 0, 0, 18))
+        (None, None, [224, 0, 0, 18].into())
     );
     assert_eq!(router.addresses, [on("eth0", "10.0.0.1/24")]);
     assert!(router.excluded.is_empty() && router.tracked.is_empty());
@@ -95,6 +95,7 @@ fn a_virtual_router_has_keepaliveds_defaults() {
         lower_prio_delay: 5 * SECOND,
         lower_prio_repeat: 5,
         interval: Duration::ZERO,
+        interval_v6: Duration::ZERO,
     };
     assert_eq!(router.garp, garp);
 }
@@ -103,12 +104,12 @@ fn a_virtual_router_has_keepaliveds_defaults() {
 fn global_defs_hold_for_instances_above_them_and_give_way_to_their_own_words() {
     let global = "vrrp_version 3\nvrrp_mcast_group4 224.0.0.99\nvrrp_garp_master_delay 2\nvrrp_garp_master_repeat 3\n\
         vrrp_garp_master_refresh 60\nvrrp_garp_master_refresh_repeat 2\nvrrp_garp_lower_prio_delay 1\n\
-        vrrp_garp_lower_prio_repeat 0\nvrrp_garp_interval 0.001\nvrrp_down_timer_adverts 5\n\
+        vrrp_garp_lower_prio_repeat 0\nvrrp_garp_interval 0.001\nvrrp_gna_interval 0.002\nvrrp_down_timer_adverts 5\n\
         vrrp_lower_prio_no_advert\nvrrp_higher_prio_send_advert on\nv3_checksum_as_v2\nvrrp_startup_delay 2.5";
     let router = instance(global, "");
     assert_eq!(
         (router.version, router.group),
-        (Version::V3, Ipv4Addr::new(224, 0, 0, 99))
+        (Version::V3, [224, 0, 0, 99].into())
     );
     assert_eq!((router.garp.delay, router.garp.repeat), (2 * SECOND, 3));
     assert_eq!(
@@ -123,6 +124,7 @@ fn global_defs_hold_for_instances_above_them_and_give_way_to_their_own_words() {
         (router.garp.interval, router.down_adverts),
         (Duration::from_millis(1), 5)
     );
+    assert_eq!(router.garp.interval_v6, Duration::from_millis(2));
     assert!(router.lower_prio_no_advert && router.higher_prio_send_advert && router.checksum_as_v2);
     assert_eq!(router.startup_delay, Duration::from_millis(2500));
 
@@ -205,7 +207,7 @@ fn the_words_of_an_instance_come_to_their_values() {
         accept\npreempt\nskip_check_adv_addr\nadvert_int 2\n\
         virtual_ipaddress_excluded {\n10.0.0.5 dev eth0\n10.0.0.6/24 brd + dev eth3\n}";
     let router = instance("", words);
-    assert_eq!(router.source, Some(Ipv4Addr::new(10, 0, 0, 9)));
+    assert_eq!(router.source, Some([10, 0, 0, 9].into()));
     assert!(router.ignore_link);
     let tracked: Vec<&str> = router.tracked.iter().map(|name| name.as_str()).collect();
     assert_eq!(tracked, ["eth1", "eth2"]);

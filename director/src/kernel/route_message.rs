@@ -5,7 +5,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use director_core::kernel::{AddressId, Link, Route};
 use director_core::net::{Cidr, Ifindex, Mac};
 use netlink_packet_route::address::{
-    AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol,
+    AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol, CacheInfo,
 };
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use netlink_packet_route::route::{
@@ -55,12 +55,21 @@ pub(super) fn address_of(id: &AddressId) -> AddressMessage {
     message
         .attributes
         .push(AddressAttribute::Protocol(AddressProtocol::Other(PROTOCOL)));
-    if id.cidr == Cidr::host(id.cidr.address) && id.cidr.address.is_ipv6() {
-        // A virtual address must serve at once; that no two nodes have it is the election's work.
+    if id.cidr.address.is_ipv6() {
+        // An address must serve at once; that no two nodes have it is the work of the election, or of whoever wrote
+        // the configuration, as it is over IPv4.
         message.header.flags |= AddressHeaderFlags::Nodad;
         message
             .attributes
             .push(AddressAttribute::Flags(AddressFlags::Nodad));
+        if id.cidr == Cidr::host(id.cidr.address) {
+            // A virtual address is not to be the source of the node's own connections.
+            let mut lifetime = CacheInfo::default();
+            lifetime.ifa_valid = u32::MAX;
+            message
+                .attributes
+                .push(AddressAttribute::CacheInfo(lifetime));
+        }
     }
     message
 }
@@ -147,22 +156,27 @@ pub(super) fn link_gone(message: &RouteNetlinkMessage) -> Option<Ifindex> {
     }
 }
 
-/// An address, and whether it carries our mark, out of RTM_NEWADDR or RTM_DELADDR.
+/// An address, and whether it carries our mark, out of RTM_NEWADDR or RTM_DELADDR. One that the kernel itself made and
+/// still looks for on other nodes is not there yet: nothing can be sent from it.
 pub(super) fn address(message: &RouteNetlinkMessage) -> Option<(AddressId, bool)> {
     let (RouteNetlinkMessage::NewAddress(message) | RouteNetlinkMessage::DelAddress(message)) =
         message
     else {
         return None;
     };
-    let (mut local, mut address, mut ours) = (None, None, false);
+    let (mut local, mut address, mut ours, mut tentative) = (None, None, false, false);
     for attribute in &message.attributes {
         match attribute {
             // On a point-to-point link IFA_ADDRESS is the other end, and IFA_LOCAL is ours.
             AddressAttribute::Local(ip) => local = Some(*ip),
             AddressAttribute::Address(ip) => address = Some(*ip),
             AddressAttribute::Protocol(protocol) => ours = u8::from(*protocol) == PROTOCOL,
+            AddressAttribute::Flags(flags) => tentative = flags.contains(AddressFlags::Tentative),
             _ => {}
         }
+    }
+    if tentative && !ours {
+        return None;
     }
     let cidr = Cidr {
         address: local.or(address)?,

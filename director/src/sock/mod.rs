@@ -1,6 +1,6 @@
 //! The director's sockets to the network.
 
-pub mod arp;
+pub mod announce;
 pub mod probe;
 pub mod vrrp;
 

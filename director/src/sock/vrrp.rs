@@ -1,38 +1,43 @@
-//! Raw sockets for VRRP, IP protocol 112: one for each interface, which both receives and sends.
+//! Raw sockets for VRRP, IP protocol 112: one for each interface and family, which both receives and sends.
 
-use core::net::{Ipv4Addr, SocketAddrV4};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::num::NonZeroU32;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, IoSlice, Read};
+use std::io::{self, IoSlice, IoSliceMut, Read};
 use std::os::fd::AsRawFd;
 
-use director_core::net::Ifindex;
+use director_core::net::{Family, Ifindex};
+use director_core::vrrp::Received;
+use director_core::wire::ipv4::PROTOCOL_VRRP;
+use director_core::wire::{ipv4, ipv6, vrrp};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
+use nix::sys::socket::sockopt::Ipv6RecvPacketInfo;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn6, recvmsg, setsockopt};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, Socket, Type};
 
 use super::LastError;
 
-/// IANA's number of VRRP (RFC 9568 section 5.1.1.4).
-const PROTOCOL: i32 = 112;
-/// Internetwork control, as routers mark what keeps the network alive.
-const TOS: u8 = 0xc0;
 /// The matching queueing priority (TC_PRIO_INTERACTIVE, linux/pkt_sched.h).
 const PRIORITY: u32 = 6;
-/// A receiver drops what came through a router (RFC 9568 section 5.1.1.3).
-const TTL: u8 = 255;
 
-/// The sockets, by interface.
+/// Room for the two control messages that are asked for: destination with interface, and hop limit.
+const CONTROL_BYTES: usize = 128;
+
+/// What one socket is for.
+pub type Place = (Ifindex, Family);
+
+/// The sockets, by interface and family.
 #[derive(Debug, Default)]
 pub struct VrrpSockets {
-    sockets: BTreeMap<Ifindex, VrrpSocket>,
+    sockets: BTreeMap<Place, VrrpSocket>,
 }
 
 #[derive(Debug)]
 struct VrrpSocket {
     socket: Socket,
-    groups: BTreeSet<Ipv4Addr>,
+    groups: BTreeSet<IpAddr>,
     last_error: LastError,
 }
 
@@ -47,12 +52,16 @@ impl VrrpSockets {
         registry: &Registry,
         token: Token,
         ifindex: Ifindex,
-        group: Ipv4Addr,
+        group: IpAddr,
     ) -> io::Result<()> {
-        let entry = match self.sockets.entry(ifindex) {
+        let family = Family::of(group);
+        let entry = match self.sockets.entry((ifindex, family)) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
-                let socket = open(ifindex)?;
+                let socket = match family {
+                    Family::V4 => open_v4(ifindex)?,
+                    Family::V6 => open_v6(ifindex)?,
+                };
                 let source = &mut SourceFd(&socket.as_raw_fd());
                 registry.register(source, token, Interest::READABLE)?;
                 entry.insert(VrrpSocket {
@@ -62,34 +71,43 @@ impl VrrpSockets {
                 })
             }
         };
-        let interface = InterfaceIndexOrAddress::Index(ifindex.0);
         if entry.groups.contains(&group) {
             // The membership may be gone with an interface's addresses; what counts is the join.
-            let _ = entry.socket.leave_multicast_v4_n(&group, &interface);
+            let _ = entry.leave(ifindex, group);
         }
-        entry.socket.join_multicast_v4_n(&group, &interface)?;
+        entry.join(ifindex, group)?;
         entry.groups.insert(group);
         Ok(())
     }
 
-    /// Closes the socket of an interface that is gone; a new one of the same name has another number.
+    /// Closes the sockets of an interface that is gone; a new one of the same name has another number.
     pub fn forget(&mut self, registry: &Registry, ifindex: Ifindex) {
-        if let Some(entry) = self.sockets.remove(&ifindex) {
-            // Closing takes it out of the poll as well.
-            let _ = registry.deregister(&mut SourceFd(&entry.socket.as_raw_fd()));
+        for family in [Family::V4, Family::V6] {
+            if let Some(entry) = self.sockets.remove(&(ifindex, family)) {
+                // Closing takes it out of the poll as well.
+                let _ = registry.deregister(&mut SourceFd(&entry.socket.as_raw_fd()));
+            }
         }
     }
 
-    /// Reads the next packet, from its IP header on; none when there is no more for now.
+    /// Reads the next packet; none when there is no more for now.
     ///
     /// # Errors
-    /// What the interface did, e.g. ENETDOWN; the next read may go well.
-    pub fn receive(&self, ifindex: Ifindex, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-        let Some(entry) = self.sockets.get(&ifindex) else {
+    /// What the interface did, e.g. ENETDOWN, or what is wrong with one packet; the next read may go well.
+    pub fn receive<'b>(
+        &self,
+        place: Place,
+        buffer: &'b mut [u8],
+    ) -> io::Result<Option<Received<'b>>> {
+        let Some(entry) = self.sockets.get(&place) else {
             return Ok(None);
         };
-        match (&entry.socket).read(buffer) {
-            Ok(length) => Ok(Some(length)),
+        let received = match place.1 {
+            Family::V4 => receive_v4(&entry.socket, buffer),
+            Family::V6 => receive_v6(&entry.socket, buffer),
+        };
+        match received {
+            Ok(received) => Ok(Some(received)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(error) => Err(error),
         }
@@ -99,54 +117,171 @@ impl VrrpSockets {
     pub fn send(
         &mut self,
         ifindex: Ifindex,
-        source: Ipv4Addr,
-        destination: Ipv4Addr,
+        source: IpAddr,
+        destination: IpAddr,
+        ttl: u8,
         payload: &[u8],
     ) {
-        let Some(entry) = self.sockets.get_mut(&ifindex) else {
+        let Some(entry) = self.sockets.get_mut(&(ifindex, Family::of(source))) else {
             log::debug!("no socket for an advert on link {}", ifindex.0);
             return;
         };
-        let header = ip_header(source, destination);
-        let to = SockAddr::from(SocketAddrV4::new(destination, 0));
-        let parts = [IoSlice::new(&header), IoSlice::new(payload)];
-        let sent = entry.socket.send_to_vectored(&parts, &to).map(drop);
+        let sent = entry.send(ifindex, source, destination, ttl, payload);
         let what = format_args!("advert from {source} on link {}", ifindex.0);
         entry.last_error.note(sent, what);
     }
 }
 
-fn open(ifindex: Ifindex) -> io::Result<Socket> {
-    let socket = Socket::new(
-        Domain::IPV4,
-        Type::RAW.nonblocking().cloexec(),
-        Some(Protocol::from(PROTOCOL)),
-    )?;
-    // Bound by number: adverts leave by this interface, and none of another one is read, whatever its name becomes.
-    socket.bind_device_by_index_v4(NonZeroU32::new(ifindex.0))?;
-    // Our own header, because the source may be an address that is not the interface's first, or not ours at all.
-    socket.set_header_included_v4(true)?;
-    socket.set_multicast_loop_v4(false)?;
-    socket.set_multicast_all_v4(false)?;
+impl VrrpSocket {
+    fn join(&self, ifindex: Ifindex, group: IpAddr) -> io::Result<()> {
+        match group {
+            IpAddr::V4(group) => self
+                .socket
+                .join_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(ifindex.0)),
+            IpAddr::V6(group) => self.socket.join_multicast_v6(&group, ifindex.0),
+        }
+    }
+
+    fn leave(&self, ifindex: Ifindex, group: IpAddr) -> io::Result<()> {
+        match group {
+            IpAddr::V4(group) => self
+                .socket
+                .leave_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(ifindex.0)),
+            IpAddr::V6(group) => self.socket.leave_multicast_v6(&group, ifindex.0),
+        }
+    }
+
+    fn send(
+        &self,
+        ifindex: Ifindex,
+        source: IpAddr,
+        destination: IpAddr,
+        ttl: u8,
+        payload: &[u8],
+    ) -> io::Result<()> {
+        let mut to = SocketAddr::new(destination, 0);
+        if let SocketAddr::V6(to) = &mut to {
+            to.set_scope_id(ifindex.0);
+        }
+        let header_v4;
+        let header_v6;
+        let header: &[u8] = match (source, destination) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                header_v4 = ip_header(source, destination, ttl);
+                &header_v4
+            }
+            (IpAddr::V6(source), IpAddr::V6(destination)) => {
+                let header = ipv6::Repr {
+                    source,
+                    destination,
+                    traffic_class: vrrp::TOS,
+                    next_header: PROTOCOL_VRRP,
+                    hop_limit: ttl,
+                };
+                header_v6 = header.emit(u16::try_from(payload.len()).unwrap_or(u16::MAX));
+                &header_v6
+            }
+            _ => return Err(io::ErrorKind::InvalidInput.into()),
+        };
+        let parts = [IoSlice::new(header), IoSlice::new(payload)];
+        self.socket
+            .send_to_vectored(&parts, &SockAddr::from(to))
+            .map(drop)
+    }
+}
+
+fn open(domain: Domain) -> io::Result<Socket> {
+    let protocol = Protocol::from(i32::from(PROTOCOL_VRRP));
+    let socket = Socket::new(domain, Type::RAW.nonblocking().cloexec(), Some(protocol))?;
     socket.set_priority(PRIORITY)?;
     Ok(socket)
 }
 
+/// Bound by number: adverts leave by this interface, and none of another one is read, whatever its name becomes. With
+/// our own header, because the source may be an address that is not the interface's first, or not ours at all.
+fn open_v4(ifindex: Ifindex) -> io::Result<Socket> {
+    let socket = open(Domain::IPV4)?;
+    socket.bind_device_by_index_v4(NonZeroU32::new(ifindex.0))?;
+    socket.set_header_included_v4(true)?;
+    socket.set_multicast_loop_v4(false)?;
+    socket.set_multicast_all_v4(false)?;
+    Ok(socket)
+}
+
+/// The same for IPv6, where the header does not come with the packet: what it says is asked for. The kernel's own
+/// checksum (IPV6_CHECKSUM) is not, so that a wrong one is counted.
+fn open_v6(ifindex: Ifindex) -> io::Result<Socket> {
+    let socket = open(Domain::IPV6)?;
+    socket.bind_device_by_index_v6(NonZeroU32::new(ifindex.0))?;
+    socket.set_header_included_v6(true)?;
+    socket.set_multicast_loop_v6(false)?;
+    socket.set_multicast_all_v6(false)?;
+    socket.set_recv_hoplimit_v6(true)?;
+    setsockopt(&socket, Ipv6RecvPacketInfo, &true)?;
+    Ok(socket)
+}
+
+fn receive_v4<'b>(mut socket: &Socket, buffer: &'b mut [u8]) -> io::Result<Received<'b>> {
+    let length = socket.read(buffer)?;
+    let packet = buffer.get(..length).unwrap_or_default();
+    let invalid =
+        |error: ipv4::Error| io::Error::new(io::ErrorKind::InvalidData, error.to_string());
+    let (header, payload) = ipv4::Repr::parse(packet).map_err(invalid)?;
+    Ok(Received {
+        source: header.source.into(),
+        destination: header.destination.into(),
+        ttl: header.ttl,
+        payload,
+    })
+}
+
+fn receive_v6<'b>(socket: &Socket, buffer: &'b mut [u8]) -> io::Result<Received<'b>> {
+    let mut control = [0; CONTROL_BYTES];
+    let mut parts = [IoSliceMut::new(buffer)];
+    let message = recvmsg::<SockaddrIn6>(
+        socket.as_raw_fd(),
+        &mut parts,
+        Some(&mut control),
+        MsgFlags::empty(),
+    )?;
+    let source = message.address.map(|address| address.ip());
+    let (mut destination, mut ttl) = (None, None);
+    for control in message.cmsgs()? {
+        match control {
+            ControlMessageOwned::Ipv6PacketInfo(info) => {
+                destination = Some(Ipv6Addr::from(info.ipi6_addr.s6_addr));
+            }
+            ControlMessageOwned::Ipv6HopLimit(limit) => ttl = u8::try_from(limit).ok(),
+            _ => {}
+        }
+    }
+    let length = message.bytes;
+    let (Some(source), Some(destination), Some(ttl)) = (source, destination, ttl) else {
+        return Err(io::ErrorKind::InvalidData.into());
+    };
+    Ok(Received {
+        source: source.into(),
+        destination: destination.into(),
+        ttl,
+        payload: buffer.get(..length).unwrap_or_default(),
+    })
+}
+
 /// An IPv4 header; the kernel fills in length, identification and checksum (raw(7)).
-fn ip_header(source: Ipv4Addr, destination: Ipv4Addr) -> [u8; 20] {
+fn ip_header(source: Ipv4Addr, destination: Ipv4Addr, ttl: u8) -> [u8; ipv4::HEADER_BYTES] {
     let [s0, s1, s2, s3] = source.octets();
     let [d0, d1, d2, d3] = destination.octets();
     [
         0x45,
-        TOS,
+        vrrp::TOS,
         0,
         0,
         0,
         0,
         0,
         0,
-        TTL,
-        PROTOCOL as u8,
+        ttl,
+        PROTOCOL_VRRP,
         0,
         0,
         s0,
@@ -166,9 +301,9 @@ mod tests {
 
     #[test]
     fn the_header_names_version_length_ttl_and_protocol() {
-        let header = ip_header(Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(224, 0, 0, 18));
+        let (source, group) = (Ipv4Addr::new(192, 0, 2, 1), vrrp::GROUP);
         assert_eq!(
-            header,
+            ip_header(source, group, 255),
             [
                 0x45, 0xc0, 0, 0, 0, 0, 0, 0, 255, 112, 0, 0, 192, 0, 2, 1, 224, 0, 0, 18
             ]

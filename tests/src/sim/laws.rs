@@ -1,7 +1,7 @@
 //! What must hold, whatever goes wrong.
 
 use core::fmt;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
 
 use director_core::config::{Check, CheckKind, Router, VirtualAddress, VirtualServer};
@@ -200,10 +200,10 @@ impl Laws {
         now: Instant,
         index: usize,
         nodes: &mut [Node],
-        source: Ipv4Addr,
+        source: IpAddr,
         payload: &[u8],
     ) -> Result<(), Violation> {
-        if source != setup::own_address(index) {
+        if !setup::own_addresses(index).contains(&source) {
             return Err(Violation(format!("{index}: advert from {source}")));
         }
         if let [_, vrid, priority, ..] = payload {
@@ -224,13 +224,13 @@ impl Laws {
         &self,
         index: usize,
         nodes: &[Node],
-        address: Ipv4Addr,
+        address: IpAddr,
     ) -> Result<(), Violation> {
         let Some(director) = &nodes[index].director else {
             return Ok(());
         };
         let mut held = director.reconciler().desired().addresses.iter();
-        if held.any(|id| id.cidr.address == IpAddr::V4(address)) {
+        if held.any(|id| id.cidr.address == address) {
             Ok(())
         } else {
             Err(Violation(format!(

@@ -1,6 +1,6 @@
 //! One machine: a kernel, and most of the time a director.
 
-use core::net::{Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, SocketAddr};
 use std::collections::{BTreeMap, BTreeSet};
 
 use director_core::check;
@@ -16,8 +16,8 @@ use super::reals::Heard;
 /// Something that reaches a node's director, or its shell on the way to the kernel.
 #[derive(Clone, Debug)]
 pub enum Arrival {
-    /// A packet on an interface.
-    Packet(Ifindex, Vec<u8>),
+    /// A VRRP packet on an interface.
+    Packet(Ifindex, Packet),
     /// Something from the socket of a check.
     Heard(check::Id, Heard),
     /// The shell comes to do an operation; when it was asked for, its pool was to have servers.
@@ -30,6 +30,19 @@ pub enum Arrival {
     Command(Command),
     /// SIGHUP: the next configuration.
     Reload,
+}
+
+/// A VRRP packet under way.
+#[derive(Clone, Debug)]
+pub struct Packet {
+    /// Source address.
+    pub source: IpAddr,
+    /// Destination address.
+    pub destination: IpAddr,
+    /// Time to live.
+    pub ttl: u8,
+    /// What follows the IP header.
+    pub payload: Vec<u8>,
 }
 
 /// One machine.
@@ -52,7 +65,7 @@ pub struct Node {
     /// Open sockets of checks.
     pub sockets: BTreeMap<check::Id, SocketAddr>,
     /// Groups that are listened to.
-    pub joined: BTreeSet<(Ifindex, Ipv4Addr)>,
+    pub joined: BTreeSet<(Ifindex, IpAddr)>,
     /// When the kernel has done what it was asked so far.
     pub kernel_free_at: Instant,
     /// The kernel's notifications are lost.
@@ -155,8 +168,8 @@ impl Node {
     }
 
     fn is_well(&self) -> bool {
-        let own = self.configs[0].node.interfaces[0].addresses[0];
+        let mut own = self.configs[0].node.interfaces[0].addresses.iter();
         let willing = !self.stalled && !self.stopping;
-        self.director.is_some() && willing && self.answers(own)
+        self.director.is_some() && willing && own.all(|own| self.answers(*own))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, SocketAddr};
 
 use director_core::check::{Owner, Program};
 use director_core::config::{
@@ -10,8 +10,9 @@ use director_core::config::{
     SyncGroup, Url, Version, VirtualAddress, VirtualServer,
 };
 use director_core::ipvs::{Dest, DestId, Forwarding, Protocol, Service, ServiceId};
-use director_core::net::Cidr;
+use director_core::net::{Cidr, Family};
 use director_core::time::Duration;
+use director_core::wire::vrrp;
 
 use super::random::Random;
 
@@ -115,18 +116,19 @@ impl Setup {
     }
 }
 
-/// The own address of a node.
+/// The own addresses of a node, one of each family.
 #[must_use]
-pub fn own_address(node: usize) -> Ipv4Addr {
-    Ipv4Addr::new(10, 0, 0, 1 + node as u8)
+pub fn own_addresses(node: usize) -> [IpAddr; 2] {
+    [
+        [10, 0, 0, 1 + node as u8].into(),
+        [0xfe80, 0, 0, 0, 0, 0, 0, 1 + node as u16].into(),
+    ]
 }
 
 /// A node without routers and services.
 fn node_config(node: u8) -> Config {
-    let cidr = Cidr {
-        address: IpAddr::V4(own_address(node.into())),
-        prefix: 24,
-    };
+    let [v4, v6] = own_addresses(node.into());
+    let cidr = |address, prefix| Cidr { address, prefix };
     Config {
         node: Node {
             hostname: Some(format!("node{node}")),
@@ -134,7 +136,7 @@ fn node_config(node: u8) -> Config {
             interfaces: vec![Interface {
                 name: "eth0".parse().expect("a short name"),
                 mac: None,
-                addresses: vec![cidr],
+                addresses: vec![cidr(v4, 24), cidr(v6, 64)],
                 mtu: None,
             }],
             routes: vec![Route {
@@ -164,7 +166,7 @@ fn router(vrid: u8, version: Version, advert_interval: Duration) -> Router {
         addresses: vec![virtual_address(vrid, 0)],
         excluded: Vec::new(),
         source: None,
-        group: Ipv4Addr::new(224, 0, 0, 18),
+        group: IpAddr::V4(vrrp::GROUP),
         down_adverts: 3,
         checksum_as_v2: false,
         lower_prio_no_advert: false,
@@ -180,13 +182,30 @@ fn router(vrid: u8, version: Version, advert_interval: Duration) -> Router {
             lower_prio_delay: Duration::from_secs(5),
             lower_prio_repeat: 5,
             interval: Duration::ZERO,
+            interval_v6: Duration::ZERO,
         },
     }
 }
 
+/// A virtual address of IPv4.
 fn virtual_address(vrid: u8, index: u8) -> VirtualAddress {
+    on_eth0([10, 0, vrid, 100 + index].into())
+}
+
+/// A virtual address of the family that the router speaks.
+fn further_address(router: &Router, index: u8) -> VirtualAddress {
+    match router.family() {
+        Family::V4 => virtual_address(router.vrid, index),
+        Family::V6 => {
+            let (vrid, host) = (router.vrid.into(), 0x100 + u16::from(index));
+            on_eth0([0xfe80, 0, 0, 0, 0, 0, vrid, host].into())
+        }
+    }
+}
+
+fn on_eth0(address: IpAddr) -> VirtualAddress {
     VirtualAddress {
-        cidr: Cidr::host(IpAddr::V4(Ipv4Addr::new(10, 0, vrid, 100 + index))),
+        cidr: Cidr::host(address),
         interface: "eth0".parse().expect("a short name"),
     }
 }
@@ -200,6 +219,10 @@ fn random_router(vrid: u8, random: &mut Random) -> Router {
         Version::V3
     };
     let mut router = router(vrid, version, interval);
+    if version == Version::V3 && random.chance(30) {
+        router.group = IpAddr::V6(vrrp::GROUP_V6);
+        router.addresses = vec![further_address(&router, 0)];
+    }
     router.preempt = random.chance(75);
     if random.chance(20) {
         router.preempt_delay = random.time(interval, interval * 10);
@@ -208,7 +231,7 @@ fn random_router(vrid: u8, random: &mut Random) -> Router {
         router.startup_delay = random.time(interval, interval * 5);
     }
     for index in 1..1 + random.below(3) as u8 {
-        router.addresses.push(virtual_address(vrid, index));
+        router.addresses.push(further_address(&router, index));
     }
     if random.chance(30) {
         router.excluded.push(virtual_address(vrid, 9));
@@ -290,8 +313,7 @@ fn variant(configs: &mut [Vec<Config>], random: &mut Random) {
             }
             2 => {
                 for router in &mut config.routers {
-                    let vrid = router.vrid;
-                    router.addresses.push(virtual_address(vrid, 20));
+                    router.addresses.push(further_address(router, 20));
                     router.excluded.clear();
                 }
             }

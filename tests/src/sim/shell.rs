@@ -9,7 +9,7 @@ use director_core::time::Duration;
 
 use super::fault::Fault;
 use super::laws::Violation;
-use super::node::Arrival;
+use super::node::{Arrival, Packet};
 use super::world::World;
 
 /// Whom a program asks is not seen.
@@ -80,20 +80,27 @@ impl World {
                 ifindex,
                 source,
                 destination,
+                ttl,
                 payload,
             } => {
                 self.note(|| format!("{node}: advert {}", describe(&payload)));
                 self.laws
                     .advertised(self.now, node, &mut self.nodes, source, &payload)?;
                 if self.nodes[node].kernel.ifindex == ifindex {
-                    self.multicast(node, destination, &packet(source, destination, &payload));
+                    let packet = Packet {
+                        source,
+                        destination,
+                        ttl,
+                        payload: payload.to_vec(),
+                    };
+                    self.multicast(node, &packet);
                 }
                 Ok(())
             }
             Output::Announce { address, .. } => {
                 self.laws.announced(node, &self.nodes, address)?;
                 if self.nodes[node].kernel.has_link() {
-                    self.neighbours.insert(address.into(), Some(node));
+                    self.neighbours.insert(address, Some(node));
                 }
                 Ok(())
             }
@@ -118,18 +125,20 @@ impl World {
         self.arrives(at, node, arrival);
     }
 
-    fn multicast(&mut self, from: usize, group: Ipv4Addr, packet: &[u8]) {
+    fn multicast(&mut self, from: usize, packet: &Packet) {
         if !self.nodes[from].kernel.has_link() {
             return;
         }
         for to in 0..self.nodes.len() {
             let ifindex = self.nodes[to].kernel.ifindex;
-            let hears = self.nodes[to].joined.contains(&(ifindex, group));
+            let hears = self.nodes[to]
+                .joined
+                .contains(&(ifindex, packet.destination));
             if to == from || !hears || !self.nodes[to].kernel.has_link() {
                 continue;
             }
             for at in self.network.carry(self.now, from, to, &mut self.random) {
-                let arrival = Arrival::Packet(ifindex, packet.to_vec());
+                let arrival = Arrival::Packet(ifindex, packet.clone());
                 self.arrives(at, to, arrival);
             }
         }
@@ -170,17 +179,6 @@ impl World {
         }
         Ok(())
     }
-}
-
-/// An IPv4 packet as a raw socket reads it (RFC 791): TTL 255, TOS 0xc0, protocol 112.
-fn packet(source: Ipv4Addr, destination: Ipv4Addr, payload: &[u8]) -> Vec<u8> {
-    let length = 20 + payload.len() as u16;
-    let [high, low] = length.to_be_bytes();
-    let mut packet = vec![0x45, 0xc0, high, low, 0, 1, 0, 0, 255, 112, 0, 0];
-    packet.extend(source.octets());
-    packet.extend(destination.octets());
-    packet.extend(payload);
-    packet
 }
 
 /// VRID and priority of an advert.

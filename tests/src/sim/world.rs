@@ -6,6 +6,7 @@ use director_core::check::{Id, Io};
 use director_core::director::{Command, Director, Input};
 use director_core::kernel::{KernelEvent, Op, OpError};
 use director_core::time::{Duration, Instant};
+use director_core::vrrp::Received;
 
 use super::fault::Fault;
 use super::laws::{self, Laws, Neighbours, Violation};
@@ -201,11 +202,13 @@ impl World {
     pub fn arrive(&mut self, node: usize, arrival: Arrival) -> Result<(), Violation> {
         match arrival {
             Arrival::Packet(ifindex, packet) => {
-                let input = Input::Vrrp {
-                    ifindex,
-                    packet: &packet,
+                let received = Received {
+                    source: packet.source,
+                    destination: packet.destination,
+                    ttl: packet.ttl,
+                    payload: &packet.payload,
                 };
-                self.feed(node, input)
+                self.feed(node, Input::Vrrp { ifindex, received })
             }
             Arrival::Heard(id, heard) => self.hear(node, id, &heard),
             Arrival::Notice(event) => self.feed(node, Input::Kernel(event)),

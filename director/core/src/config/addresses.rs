@@ -16,6 +16,18 @@ pub(super) struct Entry {
     pub(super) device: Option<IfName>,
 }
 
+impl Entry {
+    /// A link-local address is of its interface alone: another one may have the same.
+    pub(super) fn scope(&self, own: Option<&IfName>) -> Option<IfName> {
+        match self.address.address {
+            IpAddr::V6(address) if address.is_unicast_link_local() => {
+                self.device.as_ref().or(own).cloned()
+            }
+            _ => None,
+        }
+    }
+}
+
 /// Adds the addresses of a block to a list; whether there was a line.
 pub(super) fn read(
     reader: &mut Reader<'_, '_>,
@@ -33,10 +45,6 @@ pub(super) fn read(
 fn entry(reader: &mut Reader<'_, '_>, line: Statement<'_>) -> Option<Entry> {
     let word = line.keyword();
     let address: Cidr = reader.parse_word(word)?;
-    if address.address.is_ipv6() {
-        reader.wrong(word, "IPv6 virtual addresses are not yet supported");
-        return None;
-    }
     if !is_of_a_machine(address.address) {
         let what = "not an address that a machine can have on its network";
         reader.wrong(word, what);
@@ -55,7 +63,7 @@ fn entry(reader: &mut Reader<'_, '_>, line: Statement<'_>) -> Option<Entry> {
                 entry.device = Some(reader.parse_word(name)?);
             }
             b"brd" | b"broadcast" => drop(required(reader, word, words.next())?),
-            b"home" | b"-nodad" | b"mngtmpaddr" | b"autojoin" | b"no_track" => {} // of no consequence in IPv4
+            b"home" | b"-nodad" | b"mngtmpaddr" | b"autojoin" | b"no_track" => {} // no virtual address waits for anything
             b"scope" => {
                 let scope = required(reader, word, words.next())?;
                 if scope.bytes != b"global" && reader.once("scope") {

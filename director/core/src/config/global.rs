@@ -1,14 +1,15 @@
 //! `global_defs`: what holds for all virtual routers and services.
 
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::IpAddr;
 
 use super::diagnostic::Place;
 use super::keywords::Block;
 use super::read::{Reader, decimal};
 use super::tree::{Statement, Word};
 use super::{Garp, SyncDaemon, Version};
-use crate::net::{IfName, Name, ParseError};
+use crate::net::{Family, IfName, Name, ParseError};
 use crate::time::Duration;
+use crate::wire::vrrp;
 
 /// Longest time that a keyword takes where keepalived names no limit of its own.
 pub(super) const TIME_MAX: Duration = Duration::from_secs(4294);
@@ -23,9 +24,10 @@ const REPEAT_MAX: u32 = 1000;
 #[derive(Debug)]
 pub(super) struct Global {
     pub(super) version: Version,
-    pub(super) group: Ipv4Addr,
+    pub(super) groups: [IpAddr; 2],
     pub(super) garp: GarpWords,
     pub(super) garp_interval: Duration,
+    pub(super) gna_interval: Duration,
     pub(super) down_adverts: u8,
     pub(super) checksum_as_v2: bool,
     pub(super) lower_prio_no_advert: bool,
@@ -116,6 +118,7 @@ impl GarpWords {
                 .or(base.lower_prio_repeat)
                 .unwrap_or(repeat),
             interval: global.garp_interval,
+            interval_v6: global.gna_interval,
         }
     }
 }
@@ -124,9 +127,10 @@ impl Default for Global {
     fn default() -> Self {
         Self {
             version: Version::V2,
-            group: Ipv4Addr::new(224, 0, 0, 18),
+            groups: [IpAddr::V4(vrrp::GROUP), IpAddr::V6(vrrp::GROUP_V6)],
             garp: GarpWords::default(),
             garp_interval: Duration::ZERO,
+            gna_interval: Duration::ZERO,
             down_adverts: 3,
             checksum_as_v2: false,
             lower_prio_no_advert: false,
@@ -156,8 +160,12 @@ impl Global {
                 "lvs_sync_daemon" => self.sync_daemon = sync_daemon(reader, statement),
                 "lvs_timeouts" => self.timeouts(reader, statement),
                 "vrrp_version" => self.version = version(reader, statement).unwrap_or(self.version),
-                "vrrp_mcast_group4" => self.group = group(reader, statement).unwrap_or(self.group),
-                "vrrp_garp_interval" => self.garp_interval(reader, statement),
+                "vrrp_mcast_group4" => self.read_group(reader, statement, Family::V4),
+                "vrrp_mcast_group6" => self.read_group(reader, statement, Family::V6),
+                "vrrp_garp_interval" => {
+                    self.garp_interval = announce_interval(reader, statement);
+                }
+                "vrrp_gna_interval" => self.gna_interval = announce_interval(reader, statement),
                 "vrrp_min_garp" => minimal = reader.flag(statement).unwrap_or_default(),
                 "vrrp_down_timer_adverts" => {
                     self.down_adverts =
@@ -198,15 +206,31 @@ impl Global {
         }
     }
 
-    fn garp_interval(&mut self, reader: &mut Reader<'_, '_>, statement: Statement<'_>) {
-        let Some(interval) = reader.timer(statement, Duration::ZERO..=TIME_MAX) else {
+    /// The multicast group of the virtual routers of a family.
+    pub(super) fn group(&self, family: Family) -> IpAddr {
+        let [v4, v6] = self.groups;
+        match family {
+            Family::V4 => v4,
+            Family::V6 => v6,
+        }
+    }
+
+    fn read_group(
+        &mut self,
+        reader: &mut Reader<'_, '_>,
+        statement: Statement<'_>,
+        family: Family,
+    ) {
+        let Some(word) = reader.value(statement) else {
             return;
         };
-        self.garp_interval = interval;
-        if interval.is_zero() {
-            let message =
-                "`vrrp_garp_interval 0` says nothing: without it, there is no pause either";
-            reader.sink.warning(statement.keyword().at, message);
+        match address_of(reader, word, family) {
+            Some(group) if !group.is_multicast() => reader.wrong(word, "not a multicast address"),
+            Some(group) => match family {
+                Family::V4 => self.groups[0] = group,
+                Family::V6 => self.groups[1] = group,
+            },
+            None => {}
         }
     }
 
@@ -324,25 +348,31 @@ pub(super) fn down_adverts(reader: &mut Reader<'_, '_>, statement: Statement<'_>
     reader.number(statement, 1..=100).map(byte)
 }
 
-fn group(reader: &mut Reader<'_, '_>, statement: Statement<'_>) -> Option<Ipv4Addr> {
-    let word = reader.value(statement)?;
-    let group = ipv4(reader, word)?;
-    if !group.is_multicast() {
-        reader.wrong(word, "not a multicast address (224.0.0.0/4)");
-        return None;
+/// The pause between two announcements; 0 asks for what is so without it.
+fn announce_interval(reader: &mut Reader<'_, '_>, statement: Statement<'_>) -> Duration {
+    let Some(interval) = reader.timer(statement, Duration::ZERO..=TIME_MAX) else {
+        return Duration::ZERO;
+    };
+    if interval.is_zero() {
+        let name = statement.keyword().quoted();
+        let message = format!("{name} with 0 says nothing: without it, there is no pause either");
+        reader.sink.warning(statement.keyword().at, message);
     }
-    Some(group)
+    interval
 }
 
-/// An IPv4 address, for what only IPv4 has so far.
-pub(super) fn ipv4(reader: &mut Reader<'_, '_>, word: Word<'_>) -> Option<Ipv4Addr> {
-    match address(reader, word)? {
-        IpAddr::V4(address) => Some(address),
-        IpAddr::V6(_) => {
-            reader.wrong(word, "IPv6 is not yet supported here");
-            None
-        }
+/// An address of the family that is called for.
+pub(super) fn address_of(
+    reader: &mut Reader<'_, '_>,
+    word: Word<'_>,
+    family: Family,
+) -> Option<IpAddr> {
+    let found = address(reader, word)?;
+    if Family::of(found) == family {
+        return Some(found);
     }
+    reader.wrong(word, format!("not an {family} address"));
+    None
 }
 
 /// An address of either family.

@@ -1,16 +1,16 @@
 //! `vrrp_instance NAME`: one virtual router.
 
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 
 use super::addresses::{self, Entry, lines};
 use super::diagnostic::Place;
-use super::global::{GarpWords, Global, byte, down_adverts, ipv4, version};
+use super::global::{GarpWords, Global, address, byte, down_adverts, version};
 use super::keywords::Block;
 use super::read::Reader;
 use super::tree::{Statement, Word};
-use super::{Router, Version, VirtualAddress};
+use super::{Router, Version, VirtualAddress, authentication};
 use crate::limits;
-use crate::net::{Cidr, IfName, Name};
+use crate::net::{Cidr, Family, IfName, Name};
 use crate::time::Duration;
 
 /// One instance as far as it could be read, with the places of what must be unique.
@@ -21,8 +21,9 @@ pub(super) struct Instance {
     pub(super) at: Place,
     pub(super) interface: Option<(IfName, Place)>,
     pub(super) vrid: Option<(u8, Place)>,
-    /// All virtual addresses, in the order of the file.
-    pub(super) addresses: Vec<(Cidr, Place)>,
+    pub(super) family: Family,
+    /// All virtual addresses, in the order of the file; those that are of one interface alone have its name.
+    pub(super) addresses: Vec<(Cidr, Option<IfName>, Place)>,
     /// `lvs_sync_daemon_interface`
     pub(super) sync_interface: Option<(IfName, Place)>,
     /// The whole, when nothing is missing.
@@ -42,7 +43,7 @@ struct Draft<'t> {
     has_lines: bool,
     excluded: Vec<Entry>,
     pass: Option<(Option<[u8; 8]>, Place)>,
-    source: Option<Ipv4Addr>,
+    source: Option<(IpAddr, Word<'t>)>,
     preempt: Option<Place>,
     nopreempt: Option<Place>,
     preempt_delay: Option<(Duration, Place)>,
@@ -69,11 +70,14 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>, global: &G
     );
     draft.settle(reader, block, global);
     let router = name.clone().and_then(|name| draft.router(name, global));
+    let own = draft.interface.as_ref().map(|(name, _)| name);
     let entries = draft.addresses.iter().chain(&draft.excluded);
+    let places = entries.map(|entry| (entry.address, entry.scope(own), entry.at));
     Instance {
         name,
         at: block.keyword().at,
-        addresses: entries.map(|entry| (entry.address, entry.at)).collect(),
+        family: draft.family(),
+        addresses: places.collect(),
         interface: draft.interface,
         vrid: draft.vrid,
         sync_interface: draft.sync_interface,
@@ -104,9 +108,10 @@ impl<'t> Draft<'t> {
             "virtual_ipaddress_excluded" => {
                 addresses::read(reader, statement, &mut self.excluded);
             }
-            "authentication" => self.pass = Some((authentication(reader, statement), at)),
+            "authentication" => self.pass = Some((authentication::read(reader, statement), at)),
             "mcast_src_ip" => {
-                self.source = reader.value(statement).and_then(|word| ipv4(reader, word));
+                let word = reader.value(statement);
+                self.source = word.and_then(|word| Some((address(reader, word)?, word)));
             }
             "dont_track_primary" => {
                 reader.bare(statement);
@@ -172,12 +177,14 @@ impl<'t> Draft<'t> {
         self.settle_interval(reader, global);
         self.settle_preemption(reader);
         self.settle_addresses(reader);
-        if let Some((Some(_), at)) = self.pass
-            && self.version(global) == Version::V3
-        {
-            reader
-                .sink
-                .warning(at, "`authentication` has no effect: version 3 has none");
+        let because = match (self.version(global), self.family()) {
+            (Version::V3, _) => Some("version 3 has none"),
+            (Version::V2, Family::V6) => Some("version 2 has none over IPv6"),
+            (Version::V2, Family::V4) => None,
+        };
+        if let (Some((Some(_), at)), Some(because)) = (self.pass, because) {
+            let message = format!("`authentication` has no effect: {because}");
+            reader.sink.warning(at, message);
             self.pass = None;
         }
     }
@@ -238,15 +245,50 @@ impl<'t> Draft<'t> {
         }
     }
 
+    /// The advertised addresses are of one family, and no more than an advert carries.
     fn settle_addresses(&mut self, reader: &mut Reader<'_, '_>) {
-        if self.addresses.len() > limits::ADVERT_ADDRESSES_MAX {
-            let rest = self.addresses.split_off(limits::ADVERT_ADDRESSES_MAX);
+        let family = self.family();
+        for entry in &self.addresses {
+            if Family::of(entry.address.address) != family {
+                let message = format!(
+                    "`{}`: the adverts of this virtual router carry {family} addresses only",
+                    entry.address.address
+                );
+                let hint = "`virtual_ipaddress_excluded` takes addresses of both families";
+                reader.sink.error(entry.at, message).hint(hint);
+            }
+        }
+        if let Some((source, word)) = self.source
+            && Family::of(source) != family
+        {
+            let what = format!("not an {family} address, as this virtual router speaks it");
+            reader.wrong(word, what);
+        }
+        if let Some(first) = self.addresses.first()
+            && let IpAddr::V6(address) = first.address.address
+            && !address.is_unicast_link_local()
+        {
+            let message = "the first IPv6 virtual address should be a link-local one (RFC 9568 section 5.2.9)";
+            reader.sink.warning(first.at, message);
+        }
+        let max = advert_addresses_max(family);
+        if self.addresses.len() > max {
+            let rest = self.addresses.split_off(max);
             if let Some(first) = rest.first() {
-                let message = "an advert carries 255 addresses; this one and those after it are excluded from it";
+                let message = format!(
+                    "an advert carries {max} {family} addresses; this one and those after it are excluded from it"
+                );
                 reader.sink.warning(first.at, message);
             }
             self.excluded.extend(rest);
         }
+    }
+
+    /// The family of the first address; without any, that of the source.
+    fn family(&self) -> Family {
+        let first = self.addresses.first().map(|entry| entry.address.address);
+        let source = self.source.map(|(source, _)| source);
+        first.or(source).map_or(Family::V4, Family::of)
     }
 
     /// The interfaces that `track_interface` names, and the further ones that carry virtual addresses: an Active
@@ -268,8 +310,12 @@ impl<'t> Draft<'t> {
         tracked
     }
 
+    /// Over IPv6 the version is 3 unless the instance itself says otherwise.
     fn version(&self, global: &Global) -> Version {
-        self.version.unwrap_or(global.version)
+        self.version.unwrap_or_else(|| match self.family() {
+            Family::V4 => global.version,
+            Family::V6 => Version::V3,
+        })
     }
 
     fn router(&self, name: Name, global: &Global) -> Option<Router> {
@@ -305,8 +351,8 @@ impl<'t> Draft<'t> {
             pass: self.pass.and_then(|(pass, _)| pass),
             addresses,
             excluded,
-            source: self.source,
-            group: global.group,
+            source: self.source.map(|(source, _)| source),
+            group: global.group(self.family()),
             down_adverts: self.down_adverts.unwrap_or(global.down_adverts),
             checksum_as_v2: self.checksum_as_v2.unwrap_or(global.checksum_as_v2),
             lower_prio_no_advert: self
@@ -350,6 +396,14 @@ pub(super) fn track(reader: &mut Reader<'_, '_>, block: Statement<'_>, tracked: 
 /// The advertisement interval of version 3 has 12 bits of hundredths (RFC 9568 section 5.2.7).
 const V3_INTERVAL_MAX: Duration = Duration::from_millis(40_950);
 
+/// How many addresses of a family an advert carries: its count is one byte (RFC 9568 section 5.2.5), and over IPv6 it
+/// must fit an Ethernet frame.
+fn advert_addresses_max(family: Family) -> usize {
+    let header = Version::V3.advert_bytes(family, 0);
+    let address = Version::V3.advert_bytes(family, 1) - header;
+    limits::ADVERT_ADDRESSES_MAX.min((limits::ADVERT_BYTES_MAX - header) / address)
+}
+
 fn interface(reader: &mut Reader<'_, '_>, statement: Statement<'_>) -> Option<(IfName, Place)> {
     let word = reader.value(statement)?;
     if word.bytes == b"lo" {
@@ -357,62 +411,4 @@ fn interface(reader: &mut Reader<'_, '_>, statement: Statement<'_>) -> Option<(I
         return None;
     }
     reader.parse_word(word).map(|name| (name, word.at))
-}
-
-/// `authentication { auth_type PASS; auth_pass STRING }`: the password as it is sent.
-fn authentication(reader: &mut Reader<'_, '_>, block: Statement<'_>) -> Option<[u8; 8]> {
-    reader.no_more(block.arguments());
-    let mut pass = None;
-    let mut kind = None;
-    reader.each(
-        Block::Authentication,
-        block.children(),
-        |reader, word, statement| {
-            let Some(value) = reader.value(statement) else {
-                kind.get_or_insert(false);
-                return;
-            };
-            if word == "auth_pass" {
-                pass = Some(padded(reader, value));
-                return;
-            }
-            kind = Some(value.bytes == b"PASS");
-            match value.bytes {
-                b"PASS" => {}
-                b"AH" => {
-                    let what = "this type is refused: VRRP has dropped it in 2004 (RFC 3768)";
-                    reader.wrong(value, what);
-                }
-                _ => reader.wrong(value, "the type of authentication is PASS"),
-            }
-        },
-    );
-    let at = block.keyword().at;
-    match (kind, pass) {
-        (None, _) => {
-            reader.sink.error(at, "`authentication` has no `auth_type`");
-        }
-        (Some(true), None) => {
-            reader.sink.error(at, "`authentication` has no `auth_pass`");
-        }
-        _ => {}
-    }
-    pass.filter(|_| kind == Some(true))
-}
-
-/// The first eight bytes, filled up with zeros (RFC 2338 section 5.3.6.1).
-fn padded(reader: &mut Reader<'_, '_>, word: Word<'_>) -> [u8; 8] {
-    let bytes = word.unescaped();
-    if bytes.is_empty() {
-        reader.sink.error(word.at, "`auth_pass` is empty");
-    }
-    let mut pass = [0; 8];
-    for (to, from) in pass.iter_mut().zip(bytes.iter()) {
-        *to = *from;
-    }
-    if bytes.len() > pass.len() {
-        let message = "`auth_pass` has more than 8 bytes; the first 8 are used, as keepalived does";
-        reader.sink.warning(word.at, message);
-    }
-    pass
 }

@@ -47,6 +47,7 @@
 //!   says what holds.
 
 mod addresses;
+mod authentication;
 mod block;
 mod check;
 mod diagnostic;
@@ -66,7 +67,7 @@ mod strings;
 mod sync_group;
 mod tree;
 
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::IpAddr;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -86,7 +87,7 @@ pub use crate::wire::vrrp::Version;
 pub struct Config {
     /// What router.conf says of this machine.
     pub node: Node,
-    /// Virtual routers, in the order of the file; names are unique, and so are (interface, VRID).
+    /// Virtual routers, in the order of the file; names are unique, and so are (interface, family, VRID).
     pub routers: Vec<Router>,
     /// Sync groups, in the order of the file; names are unique, and a router is a member of one at most.
     pub groups: Vec<SyncGroup>,
@@ -190,14 +191,14 @@ pub struct Router {
     pub preempt_delay: Duration,
     /// PASS authentication data, v2 only, padded with zeros.
     pub pass: Option<[u8; 8]>,
-    /// Virtual addresses that the adverts carry.
+    /// Virtual addresses that the adverts carry, all of one family.
     pub addresses: Vec<VirtualAddress>,
-    /// Virtual addresses that the adverts do not carry (`virtual_ipaddress_excluded`).
+    /// Virtual addresses of either family that the adverts do not carry (`virtual_ipaddress_excluded`).
     pub excluded: Vec<VirtualAddress>,
     /// Source address of the adverts instead of the interface's own (`mcast_src_ip`).
-    pub source: Option<Ipv4Addr>,
-    /// Multicast group (`vrrp_mcast_group4`), 224.0.0.18.
-    pub group: Ipv4Addr,
+    pub source: Option<IpAddr>,
+    /// Multicast group (`vrrp_mcast_group4`, `vrrp_mcast_group6`), 224.0.0.18 or ff02::12; its family is the router's.
+    pub group: IpAddr,
     /// Adverts missed before a takeover (`down_timer_adverts`), 3.
     pub down_adverts: u8,
     /// Send v3 adverts with a checksum without the IPv4 pseudo header (`v3_checksum_as_v2`).
@@ -236,6 +237,12 @@ pub struct VirtualAddress {
 }
 
 impl Router {
+    /// The family that it speaks: that of its first virtual address.
+    #[must_use]
+    pub const fn family(&self) -> Family {
+        Family::of(self.group)
+    }
+
     /// All its virtual addresses, those that the adverts do not carry last.
     pub fn virtual_addresses(&self) -> impl Iterator<Item = &VirtualAddress> {
         self.addresses.iter().chain(&self.excluded)

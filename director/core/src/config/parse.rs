@@ -133,8 +133,9 @@ struct Assembly {
     services: Vec<Arc<VirtualServer>>,
     sync: Option<SyncWords>,
     names: BTreeMap<Name, (Place, Option<u8>)>,
-    vrids: BTreeMap<(crate::net::IfName, u8), Place>,
-    addresses: BTreeMap<core::net::IpAddr, Place>,
+    vrids: BTreeMap<(crate::net::IfName, crate::net::Family, u8), Place>,
+    /// Those that are of one interface alone have its name.
+    addresses: BTreeMap<(core::net::IpAddr, Option<crate::net::IfName>), Place>,
     groups: Groups,
     ids: BTreeMap<crate::ipvs::ServiceId, Place>,
     kernel_services: usize,
@@ -229,7 +230,7 @@ impl Assembly {
             }
         }
         if let (Some((interface, _)), Some((vrid, at))) = (&instance.interface, instance.vrid) {
-            let key = (interface.clone(), vrid);
+            let key = (interface.clone(), instance.family, vrid);
             match self.vrids.get(&key) {
                 Some(first) => reader.twice(
                     at,
@@ -239,14 +240,15 @@ impl Assembly {
                 None => drop(self.vrids.insert(key, at)),
             }
         }
-        for (cidr, at) in &instance.addresses {
-            match self.addresses.get(&cidr.address) {
+        for (cidr, scope, at) in &instance.addresses {
+            let key = (cidr.address, scope.clone());
+            match self.addresses.get(&key) {
                 Some(first) => reader.twice(
                     *at,
                     &format!("the virtual address `{}`", cidr.address),
                     *first,
                 ),
-                None => drop(self.addresses.insert(cidr.address, *at)),
+                None => drop(self.addresses.insert(key, *at)),
             }
         }
     }

@@ -7,7 +7,6 @@ use crate::check::{self, Health};
 use crate::config::{RealServer, VirtualServer};
 use crate::ipvs::{ActualDest, Counters, Dest, DestId, Forwarding, Pool, ServiceId};
 use crate::kernel::Actual;
-use crate::net::Family;
 use crate::status::{
     CheckStatus, ConfigStatus, Count, DestStatus, GroupStatus, InterfaceStatus, KernelStatus,
     RouterStatus, SCHEMA, ServiceStatus, Status, SyncStatus, Totals,
@@ -111,7 +110,7 @@ fn router(slot: &Slot, director: &Director) -> RouterStatus {
     RouterStatus {
         name: config.name.to_string(),
         vrid: config.vrid,
-        family: Family::V4.to_string(),
+        family: config.family().to_string(),
         interface: config.interface.to_string(),
         version: match config.version {
             crate::config::Version::V2 => 2,

@@ -1,6 +1,6 @@
 //! The virtual routers of a node: which interface each lives on, and which advert is whose.
 
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::IpAddr;
 use std::collections::BTreeSet;
 
 use super::groups::{Group, Groups};
@@ -8,11 +8,11 @@ use super::{AdvertBytes, Output};
 use crate::config::{self, Config, VirtualAddress};
 use crate::event::Event;
 use crate::kernel::{Actual, AddressId, Link};
-use crate::net::{Ifindex, Mac, Name};
+use crate::net::{Family, Ifindex, Mac, Name};
 use crate::plan;
 use crate::time::{Instant, earliest};
 use crate::vrrp::{self, Fault, Received, Source, State, Transmit, Waits};
-use crate::wire::{self, ipv4};
+use crate::wire;
 
 /// All virtual routers.
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ pub(super) struct Routers {
     slots: Vec<Slot>,
     groups: Groups,
     /// Groups that the shell was told to join.
-    joined: BTreeSet<(Ifindex, Ipv4Addr)>,
+    joined: BTreeSet<(Ifindex, IpAddr)>,
 }
 
 /// One virtual router with its place on the network.
@@ -57,7 +57,12 @@ impl Routers {
             let same = |slot: &Slot| {
                 let had = &slot.config;
                 let place = |router: &config::Router| {
-                    (router.interface.clone(), router.vrid, router.version)
+                    (
+                        router.interface.clone(),
+                        router.vrid,
+                        router.version,
+                        router.family(),
+                    )
                 };
                 !slot.retired && had.name == router.name && place(had) == place(router)
             };
@@ -146,21 +151,20 @@ impl Routers {
     }
 
     /// Gives a packet to the routers of its interface and VRID; that of another pair on the network is nobody's.
-    pub(super) fn handle_packet(&mut self, now: Instant, ifindex: Ifindex, packet: &[u8]) {
-        let Ok((header, payload)) = ipv4::Repr::parse(packet) else {
+    pub(super) fn handle_packet(
+        &mut self,
+        now: Instant,
+        ifindex: Ifindex,
+        received: &Received<'_>,
+    ) {
+        let Some(vrid) = wire::vrrp::vrid(received.payload) else {
             return;
         };
-        let vrid = wire::vrrp::vrid(payload);
-        let received = Received {
-            source: header.source,
-            destination: header.destination,
-            ttl: header.ttl,
-            payload,
-        };
+        let (place, router) = (Some(ifindex), (Family::of(received.source), vrid));
         let mut rivalled = None;
         for (index, slot) in self.slots.iter_mut().enumerate() {
-            if slot.place == Some(ifindex) && Some(slot.config.vrid) == vrid {
-                slot.machine.handle_advert(now, &received);
+            if slot.place == place && (slot.config.family(), slot.config.vrid) == router {
+                slot.machine.handle_advert(now, received);
                 if slot.machine.rival_at() == Some(now) {
                     rivalled = Some(index);
                 }
@@ -322,7 +326,7 @@ impl Slot {
         let ifindex = self.place?;
         Some(match self.machine.poll_transmit()? {
             Transmit::Announce { address } => {
-                let announced = |carrier: &&Carrier| carrier.id.cidr.address == IpAddr::V4(address);
+                let announced = |carrier: &&Carrier| carrier.id.cidr.address == address;
                 let carrier = self.carriers.iter().find(announced)?;
                 Output::Announce {
                     ifindex: carrier.id.ifindex,
@@ -338,6 +342,7 @@ impl Slot {
                 ifindex,
                 source,
                 destination,
+                ttl: wire::vrrp::TTL,
                 // The machine's adverts fit: both bounds are ADVERT_BYTES_MAX.
                 payload: AdvertBytes::from_slice(payload).unwrap_or_default(),
             },
@@ -355,11 +360,9 @@ impl Slot {
     }
 
     fn follow_addresses(&mut self, now: Instant, actual: &Actual) {
-        let present = |address: Ipv4Addr| {
+        let present = |address: IpAddr| {
             let mut same = self.carriers.iter().map(|carrier| &carrier.id);
-            same.any(|id| {
-                id.cidr.address == IpAddr::V4(address) && actual.addresses.contains_key(id)
-            })
+            same.any(|id| id.cidr.address == address && actual.addresses.contains_key(id))
         };
         self.machine.addresses_present(now, present);
     }
@@ -381,18 +384,20 @@ fn source(config: &Config, actual: &Actual, router: &config::Router) -> Result<S
     if let Some(address) = router.source {
         return Ok(Source { address });
     }
-    // The configured address of the interface first: an address of its own that is no virtual one.
-    let mut own = actual
+    // An address of its own that is no virtual one; over IPv6 a link-local one (RFC 9568 section 5.1.2.1).
+    let own = actual
         .addresses
         .keys()
         .filter(|id| id.ifindex == link.ifindex);
-    let address = own.find_map(|id| match id.cidr.address {
-        IpAddr::V4(address) if !is_virtual(config, id.cidr.address) => Some(address),
-        _ => None,
+    let mut own = own.map(|id| id.cidr.address);
+    let address = own.find(|address| {
+        let is_local = matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
+        let speaks = Family::of(*address) == router.family();
+        speaks && (address.is_ipv4() || is_local) && !is_virtual(config, *address)
     });
     address
         .map(|address| Source { address })
-        .ok_or(Fault::NoAddress)
+        .ok_or(Fault::NoAddress(router.family()))
 }
 
 fn is_virtual(config: &Config, address: IpAddr) -> bool {
@@ -417,10 +422,7 @@ fn carriers(config: &Config, actual: &Actual, router: &config::Router) -> Vec<Ca
 }
 
 fn settings(router: &config::Router, grouped: bool) -> vrrp::Settings {
-    let v4 = |address: &VirtualAddress| match address.cidr.address {
-        IpAddr::V4(address) => Some(address),
-        IpAddr::V6(_) => None,
-    };
+    let address = |address: &VirtualAddress| address.cidr.address;
     vrrp::Settings {
         vrid: router.vrid,
         version: router.version,
@@ -430,8 +432,8 @@ fn settings(router: &config::Router, grouped: bool) -> vrrp::Settings {
         preempt: router.preempt,
         preempt_delay: router.preempt_delay,
         pass: router.pass,
-        addresses: router.addresses.iter().filter_map(v4).collect(),
-        announced: router.virtual_addresses().filter_map(v4).collect(),
+        addresses: router.addresses.iter().map(address).collect(),
+        announced: router.virtual_addresses().map(address).collect(),
         group: router.group,
         down_adverts: router.down_adverts,
         checksum_as_v2: router.checksum_as_v2,

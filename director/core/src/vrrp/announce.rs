@@ -1,4 +1,4 @@
-//! When which address is announced by gratuitous ARP.
+//! When which address is announced by gratuitous ARP (IPv4) or a neighbour advertisement (IPv6).
 //!
 //! Announcements are tied to the possession of an address and to nothing else: an address that appears on the
 //! interface of an Active router is announced, whatever path led there. The schedule is keepalived's: a burst of
@@ -10,7 +10,7 @@
 //! of an ordinary configuration still goes out at once. A configured pause holds between any two frames. Adverts
 //! never wait for announcements.
 
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 
 use super::settings::GarpSettings;
 use crate::limits;
@@ -20,6 +20,8 @@ use crate::time::{Duration, Instant, earliest};
 #[derive(Clone, Debug)]
 pub(super) struct Announcer {
     entries: Vec<Entry>,
+    /// Whether any of them is of IPv4, and of IPv6.
+    families: [bool; 2],
     /// Where the next look for an address begins, so that all have their turn.
     next: usize,
     /// Frames that may go out now.
@@ -36,7 +38,7 @@ pub(super) struct Announcer {
 /// One address.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    address: Ipv4Addr,
+    address: IpAddr,
     present: bool,
     /// How often it is still to be announced.
     rounds: u32,
@@ -46,9 +48,10 @@ struct Entry {
 
 impl Announcer {
     /// Announces nothing until an address is present.
-    pub(super) fn new(addresses: &[Ipv4Addr]) -> Self {
+    pub(super) fn new(addresses: &[IpAddr]) -> Self {
         let mut announcer = Self {
             entries: Vec::new(),
+            families: [false; 2],
             next: 0,
             credit: 0,
             granted_at: Instant::ZERO,
@@ -62,8 +65,9 @@ impl Announcer {
     }
 
     /// Other addresses; those that stay keep what is due.
-    pub(super) fn set_addresses(&mut self, addresses: &[Ipv4Addr]) {
+    pub(super) fn set_addresses(&mut self, addresses: &[IpAddr]) {
         let old = core::mem::take(&mut self.entries);
+        self.families = [IpAddr::is_ipv4, IpAddr::is_ipv6].map(|is| addresses.iter().any(is));
         let known = |address| old.iter().find(|entry| entry.address == address).copied();
         let fresh = |address| Entry {
             address,
@@ -105,7 +109,7 @@ impl Announcer {
         &mut self,
         now: Instant,
         garp: &GarpSettings,
-        present: impl Fn(Ipv4Addr) -> bool,
+        present: impl Fn(IpAddr) -> bool,
     ) {
         for entry in &mut self.entries {
             let was = core::mem::replace(&mut entry.present, present(entry.address));
@@ -160,7 +164,7 @@ impl Announcer {
     }
 
     /// The next address to announce now.
-    pub(super) fn poll(&mut self) -> Option<Ipv4Addr> {
+    pub(super) fn poll(&mut self) -> Option<IpAddr> {
         self.credit = self.credit.checked_sub(1)?;
         let count = self.entries.len();
         let turn = (self.next..count).chain(0..self.next.min(count));
@@ -195,12 +199,20 @@ impl Announcer {
         }
     }
 
+    /// The pause between two frames, the longer one where there are addresses of both families.
+    fn interval(&self, garp: &GarpSettings) -> Duration {
+        let intervals = [garp.interval, garp.interval_v6].into_iter();
+        let mut used = intervals.zip(self.families).filter(|(_, used)| *used);
+        let first = used.next().map_or(Duration::ZERO, |(interval, _)| interval);
+        used.fold(first, |longest, (interval, _)| longest.max(interval))
+    }
+
     /// Lets as many frames go as the pacing allows at `now`.
     fn grant(&mut self, now: Instant, garp: &GarpSettings) {
         if self.credit > 0 || now < self.free_at {
             return;
         }
-        let (batch, pause) = pacing(garp.interval);
+        let (batch, pause) = pacing(self.interval(garp));
         let ready = self
             .entries
             .iter()

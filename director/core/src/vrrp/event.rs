@@ -1,7 +1,7 @@
 //! What happened to a virtual router, for the log.
 
 use core::fmt;
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 
 use super::receive::Reason;
 use super::state::{Fault, Peer, Seconds, StateName, Why};
@@ -26,12 +26,12 @@ pub enum Event {
         /// Why.
         reason: Reason,
         /// Its source address.
-        source: Ipv4Addr,
+        source: IpAddr,
     },
     /// An advert carries other addresses than ours; it was believed all the same.
     AddressListMismatch {
         /// Its source address.
-        source: Ipv4Addr,
+        source: IpAddr,
         /// How many addresses it has.
         theirs: usize,
         /// How many we have.
@@ -40,7 +40,7 @@ pub enum Event {
     /// An advert says another interval than ours: dropped in v2, followed in v3.
     IntervalMismatch {
         /// Its source address.
-        source: Ipv4Addr,
+        source: IpAddr,
         /// Its interval.
         theirs: Duration,
         /// Our interval.
@@ -53,7 +53,7 @@ pub enum Event {
     /// Backup, and about to preempt the Active router after this time.
     Preempting(Peer, Duration),
     /// Active with priority 255, and another router claims the same.
-    BothOwners(Ipv4Addr),
+    BothOwners(IpAddr),
     /// Woken this much too late; a Backup router listens for a while more, an Active one announces itself again.
     Stalled(Duration),
     /// Gives up: announced priority 0 and serves on until a successor is heard, or for this time.
@@ -68,7 +68,7 @@ pub enum Event {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// The interface serves; adverts come from this address.
-    LinkUp(Ipv4Addr),
+    LinkUp(IpAddr),
     /// The interface does not serve.
     Fault(Fault),
     /// The startup delay is over, or begins because the interface serves now.
@@ -80,13 +80,13 @@ pub enum Cause {
     /// Nobody was heard for this time.
     ActiveDown(Duration),
     /// This router gave up by priority 0.
-    PriorityZero(Ipv4Addr),
+    PriorityZero(IpAddr),
     /// It preempted an Active router of lower priority.
     Preempted(Peer),
     /// It heard a higher priority, or an equal one from a higher address.
     Higher(Peer),
     /// It handed over to this successor, or gave up waiting for one.
-    HandedOver(Option<Ipv4Addr>),
+    HandedOver(Option<IpAddr>),
     /// Another member of its sync group can't be Active.
     Group,
     /// It was stopped.

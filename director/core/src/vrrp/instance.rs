@@ -1,6 +1,6 @@
 //! One virtual router: what it is told and asked. Its transitions are in `machine`.
 
-use core::net::Ipv4Addr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use heapless::Deque;
 
@@ -8,10 +8,11 @@ use super::announce::Announcer;
 use super::event::Event;
 use super::machine::Trigger;
 use super::receive::{Counters, Reason, Received, Refusal, judge};
-use super::settings::Settings;
+use super::settings::{Octets, Settings};
 use super::state::{Backup, Fault, Hears, Peer, Source, State, Waits, Why};
 use super::timers;
 use crate::limits;
+use crate::net::Family;
 use crate::time::{Duration, Instant, earliest};
 use crate::wire::vrrp::{Auth, Form, Repr, Version};
 
@@ -21,16 +22,17 @@ pub enum Transmit<'a> {
     /// An advert: IP protocol 112, time to live 255, type of service 0xc0.
     Advert {
         /// IP source address.
-        source: Ipv4Addr,
+        source: IpAddr,
         /// IP destination address: the group.
-        destination: Ipv4Addr,
+        destination: IpAddr,
         /// What follows the IP header.
         payload: &'a [u8],
     },
-    /// A gratuitous ARP request for this address ([`crate::wire::arp::Repr::gratuitous`]).
+    /// A gratuitous ARP request for this address ([`crate::wire::arp::Repr::gratuitous`]), or a neighbour advertisement
+    /// ([`crate::wire::ndp::Repr`]).
     Announce {
         /// The virtual address.
-        address: Ipv4Addr,
+        address: IpAddr,
     },
 }
 
@@ -43,13 +45,13 @@ pub enum Transmit<'a> {
 pub struct Router {
     pub(super) settings: Settings,
     /// The advertised addresses as they are on the wire.
-    octets: Vec<[u8; 4]>,
+    octets: Octets,
     pub(super) state: State,
     pub(super) since: Instant,
     /// The startup delay ends.
     pub(super) hold_until: Instant,
     /// Where adverts come from; kept in Fault, so that priority 0 can still be sent.
-    pub(super) source: Ipv4Addr,
+    pub(super) source: IpAddr,
     /// Active_Adver_Interval: our own, or what the Active router of v3 promised.
     pub(super) active_interval: Duration,
     /// The operator had it give up: it does not preempt.
@@ -85,11 +87,11 @@ impl Router {
     #[must_use]
     pub fn new(now: Instant, settings: Settings) -> Self {
         Self {
-            octets: octets(&settings),
+            octets: Octets::of(&settings),
             state: State::Initialize(Waits::Link),
             since: now,
             hold_until: now + settings.startup_delay,
-            source: Ipv4Addr::UNSPECIFIED,
+            source: unspecified(&settings),
             active_interval: settings.advert_interval,
             handed_over: false,
             yielded: false,
@@ -97,7 +99,11 @@ impl Router {
             outbox: Deque::new(),
             sent_at: None,
             rival_at: None,
-            message: Vec::with_capacity(settings.version.advert_bytes(settings.addresses.len())),
+            message: Vec::with_capacity(
+                settings
+                    .version
+                    .advert_bytes(settings.family(), settings.addresses.len()),
+            ),
             events: Deque::new(),
             noticed: Noticed::default(),
             counters: Counters::default(),
@@ -119,7 +125,7 @@ impl Router {
         if received.source == self.source {
             return self.refuse_own(received.source);
         }
-        let advert = match judge(&self.settings, &self.octets, received) {
+        let advert = match judge(&self.settings, self.octets.as_addresses(), received) {
             Ok(advert) => advert,
             Err(refusal) => return self.refuse(received.source, refusal),
         };
@@ -132,7 +138,7 @@ impl Router {
                 self.tell(Event::AddressListMismatch {
                     source: advert.source,
                     theirs,
-                    ours: self.octets.len(),
+                    ours: self.octets.as_addresses().len(),
                 });
             }
         }
@@ -154,7 +160,7 @@ impl Router {
 
     /// Which virtual addresses the kernel holds on the interface; to be told at every change while
     /// [`Router::wants_addresses`], repeating is harmless. An address is announced from the moment it is there.
-    pub fn addresses_present(&mut self, now: Instant, present: impl Fn(Ipv4Addr) -> bool) {
+    pub fn addresses_present(&mut self, now: Instant, present: impl Fn(IpAddr) -> bool) {
         if self.wants_addresses() {
             self.announcer
                 .set_present(now, &self.settings.garp, present);
@@ -227,7 +233,7 @@ impl Router {
             vrid: self.settings.vrid,
             priority,
             form: form(&self.settings),
-            addresses: &self.octets,
+            addresses: self.octets.as_addresses(),
         };
         advert.emit(source, destination, &mut self.message);
         Some(Transmit::Advert {
@@ -286,7 +292,7 @@ impl Router {
 
     /// The address its adverts come from; none before the interface served.
     #[must_use]
-    pub fn source(&self) -> Option<Ipv4Addr> {
+    pub fn source(&self) -> Option<IpAddr> {
         (!self.source.is_unspecified()).then_some(self.source)
     }
 
@@ -375,7 +381,7 @@ impl Router {
 
     /// Puts other settings in force and returns the old ones.
     pub(super) fn replace_settings(&mut self, settings: Settings) -> Settings {
-        self.octets = octets(&settings);
+        self.octets = Octets::of(&settings);
         self.announcer.set_addresses(&settings.announced);
         core::mem::replace(&mut self.settings, settings)
     }
@@ -398,7 +404,7 @@ impl Router {
     }
 
     /// An advert from our own address: an echo while Active, but another node with our address while Backup.
-    fn refuse_own(&mut self, source: Ipv4Addr) {
+    fn refuse_own(&mut self, source: IpAddr) {
         match self.state {
             State::Active(_) => self.counters.drop(Reason::Own),
             _ => self.refuse(source, Refusal::Reason(Reason::Own)),
@@ -406,7 +412,7 @@ impl Router {
     }
 
     /// Counts an advert that is not believed, and tells the first of its kind.
-    fn refuse(&mut self, source: Ipv4Addr, refusal: Refusal) {
+    fn refuse(&mut self, source: IpAddr, refusal: Refusal) {
         let reason = match refusal {
             Refusal::Reason(reason) => reason,
             Refusal::Interval(theirs) => {
@@ -422,7 +428,7 @@ impl Router {
         }
     }
 
-    fn tell_interval(&mut self, source: Ipv4Addr, theirs: Duration, dropped: bool) {
+    fn tell_interval(&mut self, source: IpAddr, theirs: Duration, dropped: bool) {
         if !core::mem::replace(&mut self.noticed.interval, true) {
             self.tell(Event::IntervalMismatch {
                 source,
@@ -434,13 +440,12 @@ impl Router {
     }
 }
 
-/// The advertised addresses as they are on the wire.
-fn octets(settings: &Settings) -> Vec<[u8; 4]> {
-    let addresses = settings.addresses.iter();
-    addresses
-        .take(limits::ADVERT_ADDRESSES_MAX)
-        .map(Ipv4Addr::octets)
-        .collect()
+/// No address, of the family of the router.
+const fn unspecified(settings: &Settings) -> IpAddr {
+    match settings.family() {
+        Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    }
 }
 
 /// What only one of the versions says.

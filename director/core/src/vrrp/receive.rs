@@ -1,20 +1,20 @@
 //! Which adverts are believed, and the counters of those that are not.
 
 use core::fmt;
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 
 use super::settings::Settings;
 use crate::time::Duration;
-use crate::wire::vrrp::{self, Auth, Form, Repr};
+use crate::wire::vrrp::{self, Addresses, Auth, Form, Repr};
 
 /// A VRRP packet as it came from the network.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Received<'a> {
     /// IP source address.
-    pub source: Ipv4Addr,
+    pub source: IpAddr,
     /// IP destination address.
-    pub destination: Ipv4Addr,
-    /// IP time to live; must be 255.
+    pub destination: IpAddr,
+    /// IP time to live, or hop limit; must be 255.
     pub ttl: u8,
     /// What follows the IP header.
     pub payload: &'a [u8],
@@ -148,7 +148,7 @@ impl Counters {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Advert {
     /// Who sent it.
-    pub(super) source: Ipv4Addr,
+    pub(super) source: IpAddr,
     /// Its priority; 0 gives up.
     pub(super) priority: u8,
     /// The interval it promises: our own in v2.
@@ -175,7 +175,7 @@ pub(super) enum Refusal {
 /// be told to send: two Active routers are worse.
 pub(super) fn judge(
     settings: &Settings,
-    ours: &[[u8; 4]],
+    ours: Addresses<'_>,
     received: &Received<'_>,
 ) -> Result<Advert, Refusal> {
     let &Received {
@@ -220,7 +220,7 @@ pub(super) fn judge(
                 ..
             }
         ),
-        other_addresses: (!same(repr.addresses, ours)).then_some(repr.addresses.len()),
+        other_addresses: (!repr.addresses.same(&ours)).then_some(repr.addresses.len()),
     })
 }
 
@@ -248,10 +248,4 @@ fn authenticate(ours: Option<[u8; 8]>, theirs: Auth) -> Result<(), Reason> {
         }
         _ => Err(Reason::AuthType),
     }
-}
-
-/// Whether both lists have the same addresses, in any order; each list is free of duplicates.
-fn same(theirs: &[[u8; 4]], ours: &[[u8; 4]]) -> bool {
-    theirs == ours
-        || theirs.len() == ours.len() && ours.iter().all(|address| theirs.contains(address))
 }

@@ -1,9 +1,11 @@
 //! What one virtual router was told to do.
 
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 
+use crate::limits;
+use crate::net::Family;
 use crate::time::Duration;
-use crate::wire::vrrp::Version;
+use crate::wire::vrrp::{Addresses, Version};
 
 /// One virtual router, resolved and valid: defaults filled in, bounds held.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,12 +26,13 @@ pub struct Settings {
     pub preempt_delay: Duration,
     /// PASS authentication data of v2, padded with zeros.
     pub pass: Option<[u8; 8]>,
-    /// Addresses that the adverts carry; at most [`crate::limits::ADVERT_ADDRESSES_MAX`].
-    pub addresses: Vec<Ipv4Addr>,
-    /// Addresses that are announced by gratuitous ARP: the former and the excluded ones.
-    pub announced: Vec<Ipv4Addr>,
-    /// Multicast group of the adverts, 224.0.0.18.
-    pub group: Ipv4Addr,
+    /// Addresses that the adverts carry, all of the family of the group; at most
+    /// [`crate::limits::ADVERT_ADDRESSES_MAX`].
+    pub addresses: Vec<IpAddr>,
+    /// Addresses of both families that are announced: the former and the excluded ones.
+    pub announced: Vec<IpAddr>,
+    /// Multicast group of the adverts, 224.0.0.18 or ff02::12: it decides the family.
+    pub group: IpAddr,
     /// Adverts missed before a takeover, 3.
     pub down_adverts: u8,
     /// Send v3 adverts with a checksum without the IPv4 pseudo header.
@@ -46,7 +49,7 @@ pub struct Settings {
     pub garp: GarpSettings,
 }
 
-/// Schedule of the gratuitous ARP announcements.
+/// Schedule of the announcements: gratuitous ARP for IPv4, unsolicited neighbour advertisements for IPv6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GarpSettings {
     /// Second burst this long after the first; zero for none.
@@ -63,9 +66,17 @@ pub struct GarpSettings {
     pub lower_prio_repeat: u32,
     /// Pause between two frames; zero for the pacing of [`crate::limits::ANNOUNCE_BATCH`].
     pub interval: Duration,
+    /// The same between two neighbour advertisements (IPv6).
+    pub interval_v6: Duration,
 }
 
 impl Settings {
+    /// The family that the router speaks.
+    #[must_use]
+    pub const fn family(&self) -> Family {
+        Family::of(self.group)
+    }
+
     /// Whether the router owns its addresses (RFC 9568 section 6.1).
     #[must_use]
     pub const fn owner(&self) -> bool {
@@ -85,5 +96,45 @@ impl Settings {
             )
         };
         said(self) == said(other) && self.addresses == other.addresses
+    }
+}
+
+/// The advertised addresses as they are on the wire.
+#[derive(Debug)]
+pub(super) enum Octets {
+    V4(Vec<[u8; 4]>),
+    V6(Vec<[u8; 16]>),
+}
+
+impl Octets {
+    /// Those of the router's family; there are no others in valid settings.
+    pub(super) fn of(settings: &Settings) -> Self {
+        let addresses = settings.addresses.iter().take(limits::ADVERT_ADDRESSES_MAX);
+        match settings.family() {
+            Family::V4 => Self::V4(
+                addresses
+                    .filter_map(|address| match address {
+                        IpAddr::V4(address) => Some(address.octets()),
+                        IpAddr::V6(_) => None,
+                    })
+                    .collect(),
+            ),
+            Family::V6 => Self::V6(
+                addresses
+                    .filter_map(|address| match address {
+                        IpAddr::V4(_) => None,
+                        IpAddr::V6(address) => Some(address.octets()),
+                    })
+                    .collect(),
+            ),
+        }
+    }
+
+    /// The same, borrowed.
+    pub(super) fn as_addresses(&self) -> Addresses<'_> {
+        match self {
+            Self::V4(list) => Addresses::V4(list),
+            Self::V6(list) => Addresses::V6(list),
+        }
     }
 }

@@ -1,9 +1,9 @@
 //! The states of a virtual router, with their timers inside, and why a router is not Active.
 
 use core::fmt;
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 
-use crate::net::{IfName, Name};
+use crate::net::{Family, IfName, Name};
 use crate::time::{Duration, Instant};
 
 /// State of a virtual router (RFC 9568 section 6.4), and keepalived's Fault.
@@ -64,8 +64,8 @@ pub enum Fault {
     NoInterface,
     /// It has no carrier, or is set down.
     LinkDown,
-    /// It has no IPv4 address to send adverts from.
-    NoAddress,
+    /// It has no address to send adverts from; over IPv6 that is a link-local one.
+    NoAddress(Family),
     /// A tracked interface has no link.
     TrackedDown(IfName),
     /// This member of its sync group is in Fault.
@@ -76,14 +76,14 @@ pub enum Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Source {
     /// The address.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
 }
 
 /// Another router of the same VRID, as last heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// Source address of its adverts.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// Its priority, 1..=255.
     pub priority: u8,
     /// When its last advert came.
@@ -105,7 +105,7 @@ pub enum Hears {
         preempt_at: Option<Instant>,
     },
     /// An Active router that gave up by priority 0; the Active_Down_Timer is one skew time.
-    Resigned(Ipv4Addr),
+    Resigned(IpAddr),
 }
 
 /// A planned handover under way.
@@ -230,7 +230,10 @@ impl fmt::Display for Fault {
         match self {
             Self::NoInterface => f.write_str("no such interface"),
             Self::LinkDown => f.write_str("link down"),
-            Self::NoAddress => f.write_str("no IPv4 address on the interface"),
+            Self::NoAddress(Family::V4) => f.write_str("no IPv4 address on the interface"),
+            Self::NoAddress(Family::V6) => {
+                f.write_str("no link-local IPv6 address on the interface")
+            }
             Self::TrackedDown(name) => write!(f, "tracked interface {name} down"),
             Self::Mate(name) => write!(f, "{name} of the same sync group is in Fault"),
         }
@@ -257,7 +260,7 @@ pub enum Why {
     /// It gave up at the operator's request, and follows who is Active now.
     HandedOver(Peer),
     /// A router gave up by priority 0; it takes over after this time.
-    Resigned(Ipv4Addr, Duration),
+    Resigned(IpAddr, Duration),
     /// It has heard nobody and takes over after this time.
     Waits(Duration),
     /// Its time has come, but not that of another member of its sync group.

@@ -1,5 +1,7 @@
 //! The Internet checksum (RFC 1071).
 
+use core::net::IpAddr;
+
 /// A ones' complement sum under way.
 ///
 /// All parts but the last must have an even number of bytes.
@@ -24,6 +26,15 @@ impl Sum {
             self.0 += u64::from(*last) << 8;
         }
         self
+    }
+
+    /// Adds an address, as pseudo headers have it.
+    #[must_use]
+    pub fn plus_address(self, address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(address) => self.plus(&address.octets()),
+            IpAddr::V6(address) => self.plus(&address.octets()),
+        }
     }
 
     /// The sum folded to 16 bits: 0xffff over data that includes a correct checksum.

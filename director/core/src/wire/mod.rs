@@ -6,4 +6,6 @@ pub mod arp;
 pub mod checksum;
 pub mod http;
 pub mod ipv4;
+pub mod ipv6;
+pub mod ndp;
 pub mod vrrp;

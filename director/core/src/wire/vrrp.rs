@@ -1,5 +1,5 @@
-//! VRRP adverts for IPv4: version 2 (RFC 3768 section 5.1, with the PASS authentication of RFC 2338 section 5.3.6)
-//! and version 3 (RFC 9568 section 5.1).
+//! VRRP adverts: version 2 (RFC 3768 section 5.1, with the PASS authentication of RFC 2338 section 5.3.6) and
+//! version 3 (RFC 9568 section 5.1).
 //!
 //! ```text
 //!  0                   1                   2                   3
@@ -11,26 +11,32 @@
 //! +-------+-------+---------------+                               +
 //! | Rsvd  |   Interval, 10 ms     |           Checksum            |  version 3
 //! +-------+-----------------------+-------------------------------+
-//! |                       IPv4 Addresses ...                      |
+//! |                IPv4 (4 bytes) or IPv6 (16) Addresses ...      |
 //! +---------------------------------------------------------------+
-//! |                 Authentication Data, 8 bytes                  |  version 2 only, always present
+//! |                 Authentication Data, 8 bytes                  |  version 2 over IPv4, always present
 //! |                                                               |
 //! +---------------------------------------------------------------+
 //! ```
 //!
-//! The checksum of version 3 comes in two forms. RFC 9568 section 5.2.8 has the message alone for IPv4, as Cisco and
-//! Juniper do; keepalived and FRR add a pseudo header. Both are accepted and told apart.
+//! The checksum of version 3 comes in two forms over IPv4. RFC 9568 section 5.2.8 has the message alone, as Cisco and
+//! Juniper do; keepalived and FRR add a pseudo header. Both are accepted and told apart. Over IPv6 there is always a
+//! pseudo header (RFC 8200 section 8.1). Version 2 over IPv6 is nobody's standard, but keepalived speaks it: without
+//! authentication data, and with the pseudo header.
 
 use core::fmt;
-use core::net::Ipv4Addr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::checksum::Sum;
 use super::ipv4::{HEADER_BYTES as IP_HEADER_BYTES, PROTOCOL_VRRP};
+use crate::net::Family;
 
 /// The multicast group of VRRP over IPv4 (RFC 9568 section 5.1.1.2).
 pub const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
 
-/// The time to live of every advert (RFC 9568 section 5.1.1.3).
+/// The multicast group of VRRP over IPv6 (RFC 9568 section 5.1.2.2).
+pub const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x12);
+
+/// The time to live, or hop limit, of every advert (RFC 9568 sections 5.1.1.3 and 5.1.2.3).
 pub const TTL: u8 = 255;
 
 /// The type of service of our adverts: internetwork control, as keepalived sends it.
@@ -80,7 +86,7 @@ pub enum Form {
     V3 {
         /// Maximum advertisement interval in units of 10 ms, at most [`INTERVAL_CS_MAX`].
         interval_cs: u16,
-        /// Whether the checksum covers a pseudo header of the IPv4 addresses.
+        /// Whether the checksum covers a pseudo header of the IP addresses; over IPv6 it always does.
         pseudo_header: bool,
     },
 }
@@ -106,7 +112,16 @@ pub struct Repr<'a> {
     /// The version and what only it has.
     pub form: Form,
     /// Virtual addresses, at most 255.
-    pub addresses: &'a [[u8; 4]],
+    pub addresses: Addresses<'a>,
+}
+
+/// The addresses of an advert as they are on the wire: all of the family that carries it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Addresses<'a> {
+    /// Over IPv4.
+    V4(&'a [[u8; 4]]),
+    /// Over IPv6.
+    V6(&'a [[u8; 16]]),
 }
 
 /// Why bytes are not an advert: one counter each.
@@ -140,14 +155,22 @@ pub fn vrid(payload: &[u8]) -> Option<u8> {
 }
 
 impl Version {
-    /// Bytes of an advert with `count` addresses.
+    /// Bytes of an advert with `count` addresses of a family.
     #[must_use]
-    pub const fn advert_bytes(self, count: usize) -> usize {
-        let auth = match self {
-            Self::V2 => AUTH_BYTES,
-            Self::V3 => 0,
+    pub const fn advert_bytes(self, family: Family, count: usize) -> usize {
+        let auth = match (self, family) {
+            (Self::V2, Family::V4) => AUTH_BYTES,
+            _ => 0,
         };
-        HEADER_BYTES + 4 * count + auth
+        HEADER_BYTES + address_bytes(family) * count + auth
+    }
+}
+
+/// Bytes of one address.
+const fn address_bytes(family: Family) -> usize {
+    match family {
+        Family::V4 => 4,
+        Family::V6 => 16,
     }
 }
 
@@ -170,15 +193,13 @@ impl<'a> Repr<'a> {
         }
     }
 
-    /// Reads what follows the IP header; the addresses of that header enter the checksum of version 3.
+    /// Reads what follows the IP header; the addresses of that header, both of one family, enter the checksum.
     ///
     /// The length must be that of the address count. Bytes behind it are ignored when the IP packet is no longer
-    /// than the shortest Ethernet frame allows: then they are padding that a sender counted.
-    pub fn parse(
-        payload: &'a [u8],
-        source: Ipv4Addr,
-        destination: Ipv4Addr,
-    ) -> Result<Self, Error> {
+    /// than the shortest Ethernet frame allows: then they are padding that a sender counted. Over IPv6 no advert is
+    /// that short.
+    pub fn parse(payload: &'a [u8], source: IpAddr, destination: IpAddr) -> Result<Self, Error> {
+        let family = Family::of(source);
         let Some((header, body)) = payload.split_first_chunk::<HEADER_BYTES>() else {
             return Err(Error::Length);
         };
@@ -188,8 +209,9 @@ impl<'a> Repr<'a> {
             3 => Version::V3,
             _ => return Err(Error::Version),
         };
-        let length = version.advert_bytes(usize::from(count));
-        let padded = IP_HEADER_BYTES + payload.len() <= ETHERNET_PAYLOAD_MIN;
+        let length = version.advert_bytes(family, usize::from(count));
+        let padded =
+            family == Family::V4 && IP_HEADER_BYTES + payload.len() <= ETHERNET_PAYLOAD_MIN;
         let message = payload.get(..length).ok_or(Error::Length)?;
         if payload.len() > length && !padded {
             return Err(Error::Length);
@@ -197,42 +219,44 @@ impl<'a> Repr<'a> {
         if version_type & 0x0f != TYPE_ADVERT {
             return Err(Error::Type);
         }
-        let Some((addresses, rest)) = body.split_at_checked(4 * usize::from(count)) else {
+        let addresses = address_bytes(family) * usize::from(count);
+        let Some((addresses, rest)) = body.split_at_checked(addresses) else {
             return Err(Error::Length);
         };
         let sum = Sum::new().plus(message);
+        let plain = sum.folded() == VALID;
+        let pseudo = add_pseudo_header(sum, source, destination, length).folded() == VALID;
+        let pseudo_header = match (version, family) {
+            (Version::V2, Family::V4) if plain => false,
+            (Version::V3, Family::V4) if plain || pseudo => !plain,
+            (_, Family::V6) if pseudo => true,
+            _ => return Err(Error::Checksum),
+        };
         let form = match version {
-            Version::V2 if sum.folded() != VALID => return Err(Error::Checksum),
             Version::V2 => Form::V2 {
                 interval_s: byte5,
                 auth: Auth::read(byte4, rest),
             },
             Version::V3 => Form::V3 {
                 interval_cs: u16::from_be_bytes([byte4 & 0x0f, byte5]),
-                pseudo_header: match sum.folded() {
-                    VALID => false,
-                    _ if add_pseudo_header(sum, source, destination, length).folded() == VALID => {
-                        true
-                    }
-                    _ => return Err(Error::Checksum),
-                },
+                pseudo_header,
             },
         };
-        let (addresses, _) = addresses.as_chunks();
         Ok(Self {
             vrid,
             priority,
             form,
-            addresses,
+            addresses: Addresses::read(family, addresses),
         })
     }
 
     /// Writes the advert into `message`, whose old content is lost; allocates only when it has to grow.
     ///
     /// Addresses beyond 255 are left away, an interval beyond [`INTERVAL_CS_MAX`] is cut to it.
-    pub fn emit(&self, source: Ipv4Addr, destination: Ipv4Addr, message: &mut Vec<u8>) {
+    pub fn emit(&self, source: IpAddr, destination: IpAddr, message: &mut Vec<u8>) {
+        let family = self.addresses.family();
         let count = u8::try_from(self.addresses.len()).unwrap_or(u8::MAX);
-        let addresses = self.addresses.iter().take(usize::from(count));
+        let addresses = self.addresses.bytes();
         let (version, [byte4, byte5]) = match self.form {
             Form::V2 { interval_s, auth } => (2, [auth.number(), interval_s]),
             Form::V3 { interval_cs, .. } => (3, interval_cs.min(INTERVAL_CS_MAX).to_be_bytes()),
@@ -249,16 +273,21 @@ impl<'a> Repr<'a> {
             0,
             0,
         ]);
-        message.extend(addresses.flatten());
-        if let Form::V2 { auth, .. } = self.form {
+        message.extend(
+            addresses
+                .iter()
+                .take(address_bytes(family) * usize::from(count)),
+        );
+        if let (Form::V2 { auth, .. }, Family::V4) = (self.form, family) {
             message.extend(auth.data());
         }
         let mut sum = Sum::new().plus(message);
-        if let Form::V3 {
-            pseudo_header: true,
-            ..
-        } = self.form
-        {
+        let has_pseudo_header = match (self.form, family) {
+            (_, Family::V6) => true,
+            (Form::V2 { .. }, Family::V4) => false,
+            (Form::V3 { pseudo_header, .. }, Family::V4) => pseudo_header,
+        };
+        if has_pseudo_header {
             sum = add_pseudo_header(sum, source, destination, message.len());
         }
         for (to, from) in message
@@ -267,6 +296,60 @@ impl<'a> Repr<'a> {
             .zip(sum.checksum().to_be_bytes())
         {
             *to = from;
+        }
+    }
+}
+
+impl<'a> Addresses<'a> {
+    /// Takes bytes for addresses; a rest that is no whole address is left away.
+    fn read(family: Family, bytes: &'a [u8]) -> Self {
+        match family {
+            Family::V4 => Self::V4(bytes.as_chunks().0),
+            Family::V6 => Self::V6(bytes.as_chunks().0),
+        }
+    }
+
+    /// The family of all of them, also of none.
+    #[must_use]
+    pub const fn family(&self) -> Family {
+        match self {
+            Self::V4(_) => Family::V4,
+            Self::V6(_) => Family::V6,
+        }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        match self {
+            Self::V4(list) => list.len(),
+            Self::V6(list) => list.len(),
+        }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether both have the same addresses, in any order; each is free of duplicates.
+    #[must_use]
+    pub fn same(&self, other: &Addresses<'_>) -> bool {
+        fn same<T: PartialEq>(one: &[T], other: &[T]) -> bool {
+            one == other || one.len() == other.len() && one.iter().all(|item| other.contains(item))
+        }
+        match (self, other) {
+            (Self::V4(one), Addresses::V4(other)) => same(one, other),
+            (Self::V6(one), Addresses::V6(other)) => same(one, other),
+            _ => false,
+        }
+    }
+
+    const fn bytes(&self) -> &'a [u8] {
+        match self {
+            Self::V4(list) => list.as_flattened(),
+            Self::V6(list) => list.as_flattened(),
         }
     }
 }
@@ -299,12 +382,12 @@ impl Auth {
     }
 }
 
-/// Adds the pseudo header of RFC 5798 section 5.2.8 as keepalived and FRR read it for IPv4: both addresses, zero,
-/// protocol, length.
-fn add_pseudo_header(sum: Sum, source: Ipv4Addr, destination: Ipv4Addr, length: usize) -> Sum {
+/// Adds the pseudo header of RFC 8200 section 8.1: both addresses, length, protocol. RFC 5798 section 5.2.8 has the
+/// same for IPv4, as keepalived and FRR read it. The sum does not depend on the order or the width of the fields.
+fn add_pseudo_header(sum: Sum, source: IpAddr, destination: IpAddr, length: usize) -> Sum {
     let length = u16::try_from(length).unwrap_or(u16::MAX);
-    sum.plus(&source.octets())
-        .plus(&destination.octets())
+    sum.plus_address(source)
+        .plus_address(destination)
         .plus(&[0, PROTOCOL_VRRP])
         .plus(&length.to_be_bytes())
 }
@@ -314,7 +397,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const SOURCE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+    const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+    const GROUP: IpAddr = IpAddr::V4(super::GROUP);
     const ADDRESSES: [[u8; 4]; 2] = [[192, 0, 2, 10], [192, 0, 2, 11]];
 
     // V2, V2_PASS and V3_PSEUDO are what keepalived 2.2.7 sends with this configuration.
@@ -342,7 +426,7 @@ mod tests {
             vrid: 51,
             priority: 150,
             form,
-            addresses: &ADDRESSES,
+            addresses: Addresses::V4(&ADDRESSES),
         };
         let v2 = |auth| Form::V2 {
             interval_s: 1,
@@ -374,8 +458,38 @@ mod tests {
         for (bytes, repr) in samples() {
             repr.emit(SOURCE, GROUP, &mut message);
             assert_eq!(message, bytes, "{repr:?}");
-            assert_eq!(message.len(), repr.version().advert_bytes(2));
+            assert_eq!(message.len(), repr.version().advert_bytes(Family::V4, 2));
         }
+    }
+
+    #[test]
+    fn an_advert_over_ipv6_has_these_bytes() {
+        let link_local = IpAddr::from([0xfe80, 0, 0, 0, 0x5054, 0xff, 0xfe12, 0x3456]);
+        let addresses =
+            ["fe80::100", "2001:db8::100"].map(|text| text.parse::<Ipv6Addr>().unwrap().octets());
+        let repr = Repr {
+            vrid: 51,
+            priority: 150,
+            form: Form::V3 {
+                interval_cs: 100,
+                pseudo_header: true,
+            },
+            addresses: Addresses::V6(&addresses),
+        };
+        let mut message = Vec::new();
+        repr.emit(link_local, GROUP_V6.into(), &mut message);
+        assert_eq!(message[..6], [0x31, 51, 150, 2, 0, 100]);
+        assert_eq!(message[8..], *addresses.as_flattened());
+        assert_eq!(Repr::parse(&message, link_local, GROUP_V6.into()), Ok(repr));
+        // Over IPv6 a checksum of the message alone is none, and nothing is taken for padding.
+        let mut alone = message.clone();
+        alone[6..8].fill(0);
+        let sum = Sum::new().plus(&alone).checksum().to_be_bytes();
+        alone[6..8].copy_from_slice(&sum);
+        let read = |bytes: &[u8]| Repr::parse(bytes, link_local, GROUP_V6.into()).err();
+        assert_eq!(read(&alone), Some(Error::Checksum));
+        message.push(0);
+        assert_eq!(read(&message), Some(Error::Length));
     }
 
     #[test]
@@ -414,7 +528,7 @@ mod tests {
         packet[7] ^= 1;
         assert_eq!(Repr::parse(&packet, SOURCE, GROUP), Err(Error::Checksum));
         // Right for another source only.
-        let other = Ipv4Addr::new(192, 0, 2, 9);
+        let other = IpAddr::from([192, 0, 2, 9]);
         assert_eq!(Repr::parse(&V3_PSEUDO, other, GROUP), Err(Error::Checksum));
     }
 
@@ -438,7 +552,7 @@ mod tests {
                 interval_s: 255,
                 auth: Auth::Other(2),
             },
-            addresses: &[],
+            addresses: Addresses::V4(&[]),
         };
         let mut message = Vec::new();
         repr.emit(SOURCE, GROUP, &mut message);
@@ -467,7 +581,7 @@ mod tests {
                 interval_cs: 0x1001,
                 pseudo_header: false,
             },
-            addresses: &[],
+            addresses: Addresses::V4(&[]),
         };
         let mut message = Vec::new();
         repr.emit(SOURCE, GROUP, &mut message);
@@ -499,6 +613,7 @@ mod tests {
                 *byte = [0x21, 0x31, *byte, *byte][usize::from(first)];
             }
             let _ = Repr::parse(&bytes, SOURCE, GROUP);
+            let _ = Repr::parse(&bytes, IpAddr::from([1; 16]), IpAddr::V6(GROUP_V6));
         }
 
         #[test]
@@ -509,10 +624,30 @@ mod tests {
             addresses in proptest::collection::vec(any::<[u8; 4]>(), 0..=255),
             source in any::<[u8; 4]>(),
         ) {
-            let repr = Repr { vrid, priority, form, addresses: &addresses };
+            let repr = Repr { vrid, priority, form, addresses: Addresses::V4(&addresses) };
             let mut message = Vec::new();
             repr.emit(source.into(), GROUP, &mut message);
             prop_assert_eq!(Repr::parse(&message, source.into(), GROUP), Ok(repr));
+        }
+
+        #[test]
+        fn what_is_written_over_ipv6_is_read_back(
+            priority in any::<u8>(),
+            version2 in any::<bool>(),
+            addresses in proptest::collection::vec(any::<[u8; 16]>(), 0..=255),
+            source in any::<[u8; 16]>(),
+        ) {
+            let form = if version2 {
+                Form::V2 { interval_s: 1, auth: Auth::None }
+            } else {
+                Form::V3 { interval_cs: 100, pseudo_header: true }
+            };
+            let repr = Repr { vrid: 51, priority, form, addresses: Addresses::V6(&addresses) };
+            let (source, group) = (IpAddr::from(source), IpAddr::V6(GROUP_V6));
+            let mut message = Vec::new();
+            repr.emit(source, group, &mut message);
+            prop_assert_eq!(message.len(), repr.version().advert_bytes(Family::V6, addresses.len()));
+            prop_assert_eq!(Repr::parse(&message, source, group), Ok(repr));
         }
 
         #[test]

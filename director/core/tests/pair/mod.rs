@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use director_core::config::{Config, Source, parse};
@@ -14,9 +15,13 @@ use director_core::kernel::{AddressId, KernelEvent, Link, Op, Snapshot};
 use director_core::net::{Ifindex, Mac};
 use director_core::status::{GroupStatus, RouterStatus};
 use director_core::time::Instant;
+use director_core::vrrp::Received;
 
 /// Wires of a world; the interface on wire `n` is `eth{n}` with number `n + 1`.
 pub const WIRES: usize = 2;
+
+/// Source, destination, time to live, and what follows the IP header.
+type Packet = (IpAddr, IpAddr, u8, Vec<u8>);
 
 /// Several directors.
 pub struct World {
@@ -132,24 +137,30 @@ impl World {
                 let cut = self.cut.contains(&(node, to, wire));
                 if to != node && !cut && !self.nodes[to].dead && self.nodes[to].links[wire].carrier
                 {
-                    let packet = &packet;
-                    self.feed(to, Input::Vrrp { ifindex, packet });
+                    let received = Received {
+                        source: packet.0,
+                        destination: packet.1,
+                        ttl: packet.2,
+                        payload: &packet.3,
+                    };
+                    self.feed(to, Input::Vrrp { ifindex, received });
                 }
             }
         }
     }
 
-    fn execute(&mut self, node: usize, output: Output, packets: &mut Vec<(Ifindex, Vec<u8>)>) {
+    fn execute(&mut self, node: usize, output: Output, packets: &mut Vec<(Ifindex, Packet)>) {
         let (now, of) = (self.now, &mut self.nodes[node]);
         match output {
             Output::Advert {
                 ifindex,
                 source,
                 destination,
+                ttl,
                 payload,
             } => {
                 if of.links[ifindex.0 as usize - 1].carrier {
-                    packets.push((ifindex, packet(source, destination, &payload)));
+                    packets.push((ifindex, (source, destination, ttl, payload.to_vec())));
                 }
             }
             Output::Announce { address, .. } => {
@@ -228,14 +239,4 @@ fn link(wire: usize, carrier: bool) -> Link {
         carrier,
         loopback: false,
     }
-}
-
-/// An IPv4 packet as a raw socket reads it (RFC 791): TTL 255, TOS 0xc0, protocol 112.
-fn packet(source: std::net::Ipv4Addr, to: std::net::Ipv4Addr, payload: &[u8]) -> Vec<u8> {
-    let [high, low] = (20 + payload.len() as u16).to_be_bytes();
-    let mut packet = vec![0x45, 0xc0, high, low, 0, 1, 0, 0, 255, 112, 0, 0];
-    packet.extend(source.octets());
-    packet.extend(to.octets());
-    packet.extend(payload);
-    packet
 }

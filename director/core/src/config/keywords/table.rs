@@ -84,7 +84,8 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
         "router_id default_interface dynamic_interfaces lvs_sync_daemon lvs_timeouts \
         vrrp_mcast_group4 vrrp_version vrrp_garp_master_delay vrrp_garp_master_repeat \
         vrrp_garp_master_refresh vrrp_garp_master_refresh_repeat vrrp_garp_lower_prio_delay \
-        vrrp_garp_lower_prio_repeat vrrp_garp_interval vrrp_min_garp vrrp_down_timer_adverts \
+        vrrp_garp_lower_prio_repeat vrrp_garp_interval vrrp_gna_interval vrrp_min_garp \
+        vrrp_down_timer_adverts vrrp_mcast_group6 \
         vrrp_lower_prio_no_advert vrrp_higher_prio_send_advert vrrp_skip_check_adv_addr \
         v3_checksum_as_v2 vrrp_startup_delay",
     ),
@@ -127,11 +128,6 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
         GlobalDefs,
         Accepted("a stop always takes the services out of the table"),
         "lvs_flush_on_stop",
-    ),
-    (
-        GlobalDefs,
-        Accepted("it is for IPv6 virtual routers, which are not yet supported"),
-        "vrrp_gna_interval vrrp_mcast_group6",
     ),
     (
         GlobalDefs,

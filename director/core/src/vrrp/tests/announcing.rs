@@ -8,10 +8,8 @@ fn with_garp(change: impl FnOnce(&mut GarpSettings)) -> Settings {
     settings
 }
 
-fn addresses(count: u8) -> Vec<Ipv4Addr> {
-    (0..count)
-        .map(|host| Ipv4Addr::new(10, 0, 1, host))
-        .collect()
+fn addresses(count: u8) -> Vec<IpAddr> {
+    (0..count).map(|host| ip(10, 0, 1, host)).collect()
 }
 
 #[test]
@@ -135,7 +133,7 @@ fn an_address_is_announced_when_the_kernel_has_it_and_again_when_it_returns() {
         "the kernel has no address yet"
     );
 
-    let announced = |router: &mut Router, millis: u64, present: &[Ipv4Addr]| {
+    let announced = |router: &mut Router, millis: u64, present: &[IpAddr]| {
         let now = Instant::from_millis(millis);
         router.addresses_present(now, |address| present.contains(&address));
         router.handle_timeout(now);
@@ -188,7 +186,7 @@ fn a_persistent_rival_is_announced_over_in_bursts_and_not_at_each_advert() {
     lab.forget();
     for tick in 0..1000 {
         lab.run_to(20_000_000 + tick * 10_000);
-        lab.inject_as(0, Ipv4Addr::new(10, 0, 0, 9), 50, &settings_v3(50, 10));
+        lab.inject_as(0, ip(10, 0, 0, 9), 50, &settings_v3(50, 10));
     }
     // Bursts of 5 at 20 s, then each 5 s at the end of one delay and the start of the next.
     assert!(

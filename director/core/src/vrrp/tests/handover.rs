@@ -196,7 +196,7 @@ fn priority_zero_of_others_is_neither_a_successor_nor_answered_while_leaving() {
     lab.act(0, Router::resign);
     lab.run_to(10_200_000);
     for _ in 0..100 {
-        lab.inject(0, Ipv4Addr::new(10, 0, 0, 9), 0);
+        lab.inject(0, ip(10, 0, 0, 9), 0);
     }
     assert_eq!(lab.adverts(0).len(), 3);
     assert_eq!(lab.state(0), Active);
@@ -356,7 +356,7 @@ fn a_new_address_while_leaving_is_not_advertised() {
     lab.act(0, Router::resign);
     lab.run_to(10_200_000);
     let source = Source {
-        address: Ipv4Addr::new(10, 0, 0, 7),
+        address: ip(10, 0, 0, 7),
     };
     lab.act(0, |router, now| router.set_link(now, Ok(source)));
     lab.run_to(10_500_000);

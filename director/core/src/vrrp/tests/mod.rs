@@ -3,6 +3,7 @@
 
 mod announcing;
 mod handover;
+mod ipv6;
 mod pair;
 mod random;
 mod receiving;
@@ -10,16 +11,25 @@ mod reload;
 mod stall;
 mod table;
 
-use core::net::Ipv4Addr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::collections::VecDeque;
 
+use super::settings::Octets;
 use super::{
     Event, Fault, GarpSettings, Received, Router, Settings, Source, StateName, Transmit, Version,
 };
+use crate::net::Family;
 use crate::time::{Duration, Instant};
-use crate::wire::vrrp::{Auth, Form, GROUP, Repr, TTL};
+use crate::wire::vrrp::{self, Auth, Form, Repr, TTL};
 
-const VIP: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 100);
+/// The group of IPv4.
+const GROUP: IpAddr = IpAddr::V4(vrrp::GROUP);
+
+const VIP: IpAddr = ip(10, 0, 0, 100);
+
+const fn ip(a: u8, b: u8, c: u8, d: u8) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+}
 
 /// A v2 router with keepalived's defaults.
 fn settings(priority: u8) -> Settings {
@@ -49,6 +59,7 @@ fn settings(priority: u8) -> Settings {
             lower_prio_delay: Duration::from_secs(5),
             lower_prio_repeat: 5,
             interval: Duration::ZERO,
+            interval_v6: Duration::ZERO,
         },
     }
 }
@@ -63,15 +74,21 @@ fn settings_v3(priority: u8, interval_ms: u64) -> Settings {
 }
 
 /// The address of the node with this number.
-fn address(node: usize) -> Ipv4Addr {
-    Ipv4Addr::new(10, 0, 0, u8::try_from(node + 1).unwrap())
+fn address(node: usize) -> IpAddr {
+    ip(10, 0, 0, u8::try_from(node + 1).unwrap())
+}
+
+/// The link-local address of the node with this number.
+fn address_v6(node: usize) -> IpAddr {
+    let host = u16::try_from(node + 1).unwrap();
+    [0xfe80, 0, 0, 0, 0, 0, 0, host].into()
 }
 
 /// What a node did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Did {
     Advert(u8),
-    Announce(Ipv4Addr),
+    Announce(IpAddr),
     Enter(StateName),
 }
 
@@ -122,7 +139,10 @@ impl Lab {
 
     fn link_up(&mut self, node: usize) {
         let source = Source {
-            address: address(node),
+            address: match self.nodes[node].router.settings().family() {
+                Family::V4 => address(node),
+                Family::V6 => address_v6(node),
+            },
         };
         self.act(node, |router, now| router.set_link(now, Ok(source)));
     }
@@ -140,12 +160,12 @@ impl Lab {
     }
 
     /// An advert from outside, as `from` would send it.
-    fn inject(&mut self, to: usize, source: Ipv4Addr, priority: u8) {
+    fn inject(&mut self, to: usize, source: IpAddr, priority: u8) {
         let settings = self.nodes[to].router.settings().clone();
         self.inject_as(to, source, priority, &settings);
     }
 
-    fn inject_as(&mut self, to: usize, source: Ipv4Addr, priority: u8, settings: &Settings) {
+    fn inject_as(&mut self, to: usize, source: IpAddr, priority: u8, settings: &Settings) {
         let payload = advert(source, priority, settings);
         let received = Received {
             source,
@@ -279,8 +299,8 @@ impl Lab {
 }
 
 /// The bytes of an advert with these settings.
-fn advert(source: Ipv4Addr, priority: u8, settings: &Settings) -> Vec<u8> {
-    let addresses: Vec<[u8; 4]> = settings.addresses.iter().map(Ipv4Addr::octets).collect();
+fn advert(source: IpAddr, priority: u8, settings: &Settings) -> Vec<u8> {
+    let octets = Octets::of(settings);
     let form = match settings.version {
         Version::V2 => Form::V2 {
             interval_s: u8::try_from(settings.advert_interval.as_secs()).unwrap(),
@@ -296,7 +316,7 @@ fn advert(source: Ipv4Addr, priority: u8, settings: &Settings) -> Vec<u8> {
         vrid: settings.vrid,
         priority,
         form,
-        addresses: &addresses,
+        addresses: octets.as_addresses(),
     };
     repr.emit(source, settings.group, &mut payload);
     payload

@@ -20,7 +20,7 @@ enum Step {
     Resign,
     Resume,
     Stop,
-    Reload(Settings),
+    Reload(Box<Settings>),
 }
 
 fn any_settings() -> impl Strategy<Value = Settings> {
@@ -59,9 +59,7 @@ fn any_settings() -> impl Strategy<Value = Settings> {
             settings.preempt_delay = Duration::from_secs(seconds);
             settings.startup_delay = Duration::from_secs(seconds / 2);
             settings.down_adverts = down_adverts;
-            settings.addresses = (0..addresses)
-                .map(|host| Ipv4Addr::new(10, 9, 9, host))
-                .collect();
+            settings.addresses = (0..addresses).map(|host| ip(10, 9, 9, host)).collect();
             settings.announced = settings.addresses.clone();
             settings.garp.refresh = Duration::from_secs(u64::from(refresh) * seconds);
             settings.garp.interval = Duration::from_micros(interval * 300);
@@ -83,7 +81,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Resign),
         1 => Just(Step::Resume),
         1 => prop_oneof![9 => Just(Step::Timeout), 1 => Just(Step::Stop)],
-        1 => any_settings().prop_map(Step::Reload),
+        1 => any_settings().prop_map(|settings| Step::Reload(Box::new(settings))),
     ]
 }
 
@@ -91,9 +89,9 @@ fn apply(router: &mut Router, now: Instant, step: &Step) {
     match step {
         Step::Timeout => router.handle_timeout(now),
         Step::Link(0) => router.set_link(now, Err(Fault::LinkDown)),
-        Step::Link(1) => router.set_link(now, Err(Fault::NoAddress)),
+        Step::Link(1) => router.set_link(now, Err(Fault::NoAddress(Family::V4))),
         Step::Link(host) => {
-            let address = Ipv4Addr::new(10, 0, 0, *host);
+            let address = ip(10, 0, 0, *host);
             router.set_link(now, Ok(Source { address }));
         }
         Step::Advert {
@@ -101,7 +99,7 @@ fn apply(router: &mut Router, now: Instant, step: &Step) {
             priority,
             interval_cs,
         } => {
-            let source = Ipv4Addr::new(10, 0, 0, peer + 1);
+            let source = ip(10, 0, 0, peer + 1);
             let mut theirs = router.settings().clone();
             if theirs.version == Version::V3 {
                 theirs.advert_interval = Duration::from_millis(u64::from(*interval_cs) * 10);
@@ -116,7 +114,7 @@ fn apply(router: &mut Router, now: Instant, step: &Step) {
             router.handle_advert(now, &received);
         }
         Step::Garbage(bytes, ttl) => {
-            let source = Ipv4Addr::new(10, 0, 0, 77);
+            let source = ip(10, 0, 0, 77);
             let received = Received {
                 source,
                 destination: GROUP,
@@ -129,7 +127,7 @@ fn apply(router: &mut Router, now: Instant, step: &Step) {
         Step::Resign => router.resign(now),
         Step::Resume => router.resume(now),
         Step::Stop => router.stop(now),
-        Step::Reload(settings) => router.reconfigure(now, settings.clone()),
+        Step::Reload(settings) => router.reconfigure(now, settings.as_ref().clone()),
     }
 }
 

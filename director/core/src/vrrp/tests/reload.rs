@@ -3,7 +3,7 @@
 use super::*;
 use StateName::{Active, Backup};
 
-const PEER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 9);
+const PEER: IpAddr = ip(10, 0, 0, 9);
 
 fn reload(lab: &mut Lab, node: usize, settings: Settings) {
     lab.act(node, |router, now| router.reconfigure(now, settings));
@@ -126,7 +126,7 @@ fn new_addresses_are_advertised_at_once_and_only_they_are_announced() {
     let mut lab = Lab::new(&[settings(255)]);
     lab.run_to(20_000_000);
     lab.forget();
-    let more = Ipv4Addr::new(10, 0, 0, 101);
+    let more = ip(10, 0, 0, 101);
     let mut changed = settings(255);
     changed.addresses.push(more);
     changed.announced.push(more);
@@ -182,7 +182,7 @@ fn an_owner_that_yielded_competes_again_when_its_priority_is_changed() {
     let mut lab = Lab::new(&[settings(255)]);
     for second in 1..8 {
         lab.run_to(second * 1_000_000);
-        lab.inject(0, Ipv4Addr::new(10, 0, 0, 0), 255);
+        lab.inject(0, ip(10, 0, 0, 0), 255);
     }
     assert_eq!(lab.nodes[0].router.effective_priority(), 254);
     reload(&mut lab, 0, settings(255));

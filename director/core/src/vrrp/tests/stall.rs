@@ -3,7 +3,7 @@
 use super::*;
 use StateName::{Active, Backup};
 
-const PEER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 9);
+const PEER: IpAddr = ip(10, 0, 0, 9);
 
 #[test]
 fn a_backup_that_wakes_a_little_late_takes_over() {
@@ -137,7 +137,7 @@ fn a_stall_after_priority_zero_listens_once_more_too() {
     lab.inject(0, PEER, 0);
     lab.oversleep_to(10_000_000, 0);
     assert_eq!(lab.state(0), Backup);
-    lab.inject(0, Ipv4Addr::new(10, 0, 0, 8), 120); // the successor that was missed
+    lab.inject(0, ip(10, 0, 0, 8), 120); // the successor that was missed
     lab.run_to(13_609_374);
     assert_eq!(lab.state(0), Backup);
 }

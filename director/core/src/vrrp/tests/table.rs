@@ -4,8 +4,8 @@ use super::*;
 use crate::vrrp::{Cause, Hears, State, Why};
 use StateName::{Active, Backup, Fault as Faulty, Initialize};
 
-const PEER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 9);
-const LOW_PEER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 0);
+const PEER: IpAddr = ip(10, 0, 0, 9);
+const LOW_PEER: IpAddr = ip(10, 0, 0, 0);
 
 /// An Active v2 router of priority 100 at 3.609375 s, its log forgotten.
 fn active(settings: Settings) -> Lab {
