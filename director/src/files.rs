@@ -5,10 +5,11 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use director_core::config::{Config, Parsed, Severity, Source, parse};
+use director_core::config::{Config, Parsed, Reading, Severity, Source, parse_with};
 use director_core::limits::CONFIG_BYTES_MAX;
 
 use crate::exec;
+use crate::outside::Host;
 use crate::proto::{CHECKED_LINES_MAX, Checked, File};
 
 /// Where the files are.
@@ -172,7 +173,8 @@ impl Files {
             self.path(File::Keepalived).to_string_lossy(),
             self.path(File::Router).to_string_lossy(),
         );
-        let mut parsed = parse(
+        let options = Reading { outside: &Host };
+        let mut parsed = parse_with(
             keepalived.as_deref().map(|bytes| Source {
                 name: &first,
                 bytes,
@@ -181,6 +183,7 @@ impl Files {
                 name: &second,
                 bytes,
             }),
+            &options,
         );
         parsed.require(|path| exec::absent(self.folder(), path));
         Loaded { parsed, unreadable }
@@ -191,14 +194,37 @@ impl Files {
     }
 }
 
-/// A configuration text without its passwords: what stands behind the words `secret` and `auth_pass`.
+/// A configuration text without its passwords: what stands behind the words `secret` and `auth_pass`, and the values of
+/// variables that do.
 #[must_use]
 pub(crate) fn without_secrets(text: &str) -> String {
-    text.lines()
-        .fold(String::new(), |all, line| match secret_in(line) {
+    let behind = |line| secret_in(line).and_then(|end| str::get(line, end..));
+    let hidden: Vec<&str> = text
+        .lines()
+        .filter_map(behind)
+        .flat_map(variables)
+        .collect();
+    let value = |line: &str| {
+        let (before, name) = line.split_once('=')?.0.rsplit_once('$')?;
+        hidden
+            .contains(&name)
+            .then_some(before.len() + name.len() + 2)
+    };
+    text.lines().fold(String::new(), |all, line| {
+        match secret_in(line).or_else(|| value(line)) {
             Some(end) => all + line.get(..end).unwrap_or_default() + " ***\n",
             None => all + line + "\n",
-        })
+        }
+    })
+}
+
+/// The names of the variables in a text.
+fn variables(text: &str) -> impl Iterator<Item = &str> {
+    text.split('$').skip(1).filter_map(|rest| {
+        let rest = rest.strip_prefix('{').unwrap_or(rest);
+        rest.split(|letter: char| letter != '_' && !letter.is_ascii_alphanumeric())
+            .next()
+    })
 }
 
 /// Where the word ends that a password follows.
@@ -242,6 +268,10 @@ mod tests {
             ("auth_pass\tx", "auth_pass ***"),
             ("auth_type PASS", "auth_type PASS"),
             ("secrets y", "secrets y"),
+            (
+                "@a $P=x\n$Q=y\nauth_pass a${P}b",
+                "@a $P= ***\n$Q=y\nauth_pass ***",
+            ),
         ] {
             assert_eq!(without_secrets(text), format!("{shown}\n"));
         }

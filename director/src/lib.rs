@@ -12,7 +12,7 @@
 //! | [`exec`] | programs of the operator's |
 //! | `ctl`, [`frame`], [`proto`] | the control socket and what is said there |
 //! | `reading` | the thread that reads configuration files |
-//! | `files`, `process`, [`signal`], [`clock`] | configuration files, priority and figures, signals, time |
+//! | `files`, [`Host`], `process`, [`signal`], [`clock`] | configuration files, priority and figures, signals, time |
 #![warn(missing_docs)]
 
 mod answer;
@@ -24,6 +24,7 @@ mod files;
 pub mod frame;
 pub mod kernel;
 pub mod limits;
+mod outside;
 mod process;
 pub mod proto;
 mod reading;
@@ -32,5 +33,6 @@ pub mod signal;
 pub mod sock;
 mod token;
 
+pub use crate::outside::Host;
 pub use crate::process::HEARTBEAT;
 pub use crate::run::{Error, Options, run};

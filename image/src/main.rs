@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use director_core::config::{Source, parse};
+use director_core::config::{Outside, Reading, Source, parse_with};
 use director_core::record;
 use image::{Compression, Configuration, Error, FurtherFile, Manifest, Options, Set};
 
@@ -174,7 +174,7 @@ fn fits(configuration: &Configuration, keepalived: &Path, router: Option<&Path>)
         keepalived.to_string_lossy(),
         router.unwrap_or_else(|| Path::new("")).to_string_lossy(),
     );
-    let parsed = parse(
+    let parsed = parse_with(
         configuration.keepalived.as_deref().map(|bytes| Source {
             name: &keepalived,
             bytes,
@@ -183,9 +183,73 @@ fn fits(configuration: &Configuration, keepalived: &Path, router: Option<&Path>)
             name: &router,
             bytes,
         }),
+        &Reading {
+            outside: &Carried {
+                keepalived: &keepalived,
+                files: &configuration.files,
+            },
+        },
     );
     for diagnostic in &parsed.diagnostics {
         eprintln!("{diagnostic}");
     }
     !parsed.has_errors()
+}
+
+/// The files that travel with keepalived.conf, where it will find them: beside itself, or in its folder on the node.
+struct Carried<'c> {
+    keepalived: &'c str,
+    files: &'c [FurtherFile],
+}
+
+impl Carried<'_> {
+    /// A path as the files are named.
+    fn name<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let folder = self
+            .keepalived
+            .rsplit_once('/')
+            .map_or("", |(folder, _)| folder);
+        let beside = match folder {
+            "" => Some(path).filter(|path| !path.starts_with('/')),
+            folder => path
+                .strip_prefix(folder)
+                .and_then(|rest| rest.strip_prefix('/')),
+        };
+        path.strip_prefix("/etc/keepalived/").or(beside)
+    }
+}
+
+impl Outside for Carried<'_> {
+    fn read(&self, path: &str) -> Result<Vec<u8>, String> {
+        let name = self.name(path);
+        let file = self
+            .files
+            .iter()
+            .find(|file| Some(file.name.as_str()) == name);
+        let absent = || "it does not travel with the configuration (--file NAME=PATH)".to_owned();
+        file.map(|file| file.bytes.clone()).ok_or_else(absent)
+    }
+
+    fn list(&self, folder: &str) -> Vec<String> {
+        let Some(folder) = (if folder.is_empty() {
+            Some("")
+        } else {
+            self.name(folder)
+        }) else {
+            return Vec::new();
+        };
+        let inside = self
+            .files
+            .iter()
+            .filter_map(|file| file.name.strip_prefix(folder));
+        let name = |rest: &str| match rest.split_once('/') {
+            Some((folder, _)) => format!("{folder}/"),
+            None => rest.to_owned(),
+        };
+        inside.map(name).collect()
+    }
+
+    fn variable(&self, _: &str) -> Option<String> {
+        None
+    }
 }

@@ -62,6 +62,16 @@ pub const CONFIG_FILES_MAX: usize = 1000;
 /// Bytes of such a file's name, with its folders.
 pub const CONFIG_NAME_MAX: usize = 128;
 
+/// Files that include each other, one within the other: more is a circle that links hide.
+pub const INCLUDE_DEPTH_MAX: usize = 16;
+
+/// Variables and repetitions, one within the other. Each level is a few frames of the stack.
+pub const EXPANSION_DEPTH_MAX: usize = 32;
+
+/// Bytes that replaced variables and repeated lines may have together, each counted with a few dozen more: a short file
+/// whose variables double each other must not keep the director busy for seconds.
+pub const EXPANSION_WORK_MAX: usize = CONFIG_BYTES_MAX;
+
 /// Diagnostics kept of one parse; a file that is no configuration at all must not fill the memory.
 pub const DIAGNOSTICS_MAX: usize = 1000;
 

@@ -209,6 +209,7 @@ fn statement(keyword: &Keyword) -> String {
         | "higher_prio_send_advert"
         | "vrrp_lower_prio_no_advert"
         | "vrrp_higher_prio_send_advert" => "",
+        "include_check" => "readable",
         "hysteresis" | "lthreshold" => "0",
         _ => "1",
     };

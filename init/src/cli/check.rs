@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use director_core::config::keywords::{Block, Keyword, keywords};
-use director_core::config::{Diagnostic, Severity, Source, parse};
+use director_core::config::{Diagnostic, Reading, Severity, Source, parse_with};
 use director_core::limits::CONFIG_BYTES_MAX;
 use serde::Serialize;
 
@@ -65,9 +65,13 @@ impl Check {
                 return FAILED;
             }
         };
-        let mut parsed = parse(
+        let options = Reading {
+            outside: &director::Host,
+        };
+        let mut parsed = parse_with(
             keepalived.as_ref().map(Text::source),
             router.as_ref().map(Text::source),
+            &options,
         );
         if let Some(text) = &keepalived {
             let folder = Path::new(&text.name)

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use director_core::config::{Config, parse};
+use director_core::config::{Config, Reading, parse_with};
 use director_core::moving::realserver::{Form, servers};
 
 use super::check::{Text, sorted};
@@ -80,9 +80,12 @@ impl RealServer {
     fn config(&self) -> Result<Config, (u8, String)> {
         let (keepalived, router) =
             sorted(&self.files, (None, None)).map_err(|error| (FAILED, error))?;
-        let parsed = parse(
+        let parsed = parse_with(
             keepalived.as_ref().map(Text::source),
             router.as_ref().map(Text::source),
+            &Reading {
+                outside: &director::Host,
+            },
         );
         parsed.config.ok_or_else(|| {
             let files = self.files.iter().map(|file| file.display().to_string());

@@ -3,12 +3,20 @@
 //! The file is hostile and the report goes to a terminal: control characters are escaped, long words and lines are
 //! cut, and the number of reports is bounded.
 
+mod excerpt;
+
 use core::fmt::{self, Write as _};
+use core::ops::Deref;
+use std::borrow::Cow;
+use std::rc::Rc;
 
 use serde::Serialize;
 
 use super::Source;
 use crate::limits;
+pub(crate) use excerpt::safe;
+use excerpt::{QUOTED_COLUMNS, between, characters, excerpt, tail};
+pub(super) use excerpt::{hides, quote};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -57,12 +65,6 @@ pub struct Diagnostic {
 /// Columns of a source line that are shown; the rest is cut on both sides.
 pub const SHOWN_COLUMNS: usize = 96;
 
-/// Columns shown before the place when the line is cut.
-const SHOWN_BEFORE: usize = 60;
-
-/// Columns of a name that is quoted in a message.
-const QUOTED_COLUMNS: usize = 40;
-
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -90,7 +92,7 @@ impl fmt::Display for Diagnostic {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     /// Index of the source.
-    pub(super) source: u8,
+    pub(super) source: u16,
     /// Offset in its bytes.
     pub(super) offset: u32,
 }
@@ -103,10 +105,35 @@ struct Raw {
     hint: Option<String>,
 }
 
+/// The bytes of a source: given, or read on the way.
+#[derive(Clone, Debug)]
+pub(super) enum Bytes<'a> {
+    Borrowed(&'a [u8]),
+    Shared(Rc<[u8]>),
+}
+
+impl Deref for Bytes<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Borrowed(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
+
+/// One file with its name.
+#[derive(Debug)]
+struct Named<'a> {
+    name: Cow<'a, str>,
+    bytes: Bytes<'a>,
+}
+
 /// Collects the problems of one parse, at most [`limits::DIAGNOSTICS_MAX`].
 #[derive(Debug)]
 pub(super) struct Sink<'a> {
-    sources: Vec<Source<'a>>,
+    sources: Vec<Named<'a>>,
     /// Offsets of the lines of each source; made when first asked for, since a good file needs none.
     line_starts: Vec<Vec<u32>>,
     errors: Vec<Raw>,
@@ -129,9 +156,13 @@ impl Report<'_> {
 
 impl<'a> Sink<'a> {
     pub(super) fn new(sources: Vec<Source<'a>>) -> Self {
+        let named = |source: Source<'a>| Named {
+            name: Cow::Borrowed(source.name),
+            bytes: Bytes::Borrowed(source.bytes),
+        };
         Self {
             line_starts: vec![Vec::new(); sources.len()],
-            sources,
+            sources: sources.into_iter().map(named).collect(),
             errors: Vec::new(),
             warnings: Vec::new(),
             needs: Vec::new(),
@@ -146,6 +177,44 @@ impl<'a> Sink<'a> {
             self.needs
                 .push((path.to_owned(), Raw { at, message, hint }));
         }
+    }
+
+    /// Adds a file that was read on the way, and gives its index; none when there are too many, or too much of them.
+    pub(super) fn add(&mut self, name: String, bytes: Vec<u8>) -> Option<u16> {
+        let total: usize = self.sources.iter().map(|source| source.bytes.len()).sum();
+        if self.sources.len() >= limits::CONFIG_FILES_MAX
+            || total + bytes.len() > limits::CONFIG_BYTES_MAX
+        {
+            return None;
+        }
+        let index = u16::try_from(self.sources.len()).ok()?;
+        self.sources.push(Named {
+            name: Cow::Owned(name),
+            bytes: Bytes::Shared(bytes.into()),
+        });
+        self.line_starts.push(Vec::new());
+        Some(index)
+    }
+
+    /// The source of that name, if it was added.
+    pub(super) fn find(&self, name: &str) -> Option<u16> {
+        let index = self
+            .sources
+            .iter()
+            .position(|source| matches!(source.bytes, Bytes::Shared(_)) && source.name == name);
+        index.and_then(|index| u16::try_from(index).ok())
+    }
+
+    /// The bytes of a source.
+    pub(super) fn bytes(&self, source: u16) -> Bytes<'a> {
+        let source = self.sources.get(usize::from(source));
+        source.map_or(Bytes::Borrowed(b""), |source| source.bytes.clone())
+    }
+
+    /// The name of a source.
+    pub(super) fn name(&self, source: u16) -> &str {
+        let source = self.sources.get(usize::from(source));
+        source.map_or("", |source| &source.name)
     }
 
     /// Reports what makes the configuration unusable.
@@ -179,9 +248,16 @@ impl<'a> Sink<'a> {
         !self.errors.is_empty()
     }
 
-    /// Line of a place, from 1.
-    pub(super) fn line(&mut self, at: Place) -> u32 {
-        self.line_start(at).0
+    /// The line of a place in words, as said at another place: with the file's name when that is another one.
+    pub(super) fn line(&mut self, at: Place, said_at: Place) -> String {
+        let line = self.line_start(at).0;
+        if at.source == said_at.source {
+            format!("line {line}")
+        } else {
+            let name = self.name(at.source);
+            let name = tail(&safe(name.as_bytes()), QUOTED_COLUMNS);
+            format!("line {line} of {name}")
+        }
     }
 
     /// Line of a place, from 1, and the offset of its first byte.
@@ -194,7 +270,9 @@ impl<'a> Sink<'a> {
         };
         if starts.is_empty() {
             starts.push(0);
-            let newlines = (1..).zip(text.bytes).filter(|(_, byte)| **byte == b'\n');
+            let newlines = (1..)
+                .zip(text.bytes.iter())
+                .filter(|(_, byte)| **byte == b'\n');
             starts.extend(newlines.map(|(after, _): (u32, _)| after));
         }
         let line = starts.partition_point(|start| *start <= at.offset);
@@ -256,12 +334,12 @@ impl<'a> Sink<'a> {
             (start, 1)
         };
         let source = self.sources.get(usize::from(raw.at.source))?;
-        let column = counted + characters(between(source.bytes, from, raw.at.offset));
+        let column = counted + characters(between(&source.bytes, from, raw.at.offset));
         *last = (raw.at, column);
-        let (source_line, caret) = excerpt(source.bytes, start, raw.at.offset);
+        let (source_line, caret) = excerpt(&source.bytes, start, raw.at.offset);
         Some(Diagnostic {
             severity,
-            file: source.name.to_owned(),
+            file: source.name.clone().into_owned(),
             line,
             column,
             message: raw.message,
@@ -288,143 +366,4 @@ fn push(list: &mut Vec<Raw>, at: Place, message: String) -> Report<'_> {
         hint: None,
     });
     Report(list.last_mut())
-}
-
-/// The bytes from `from` up to `to`, cut to what there is.
-fn between(bytes: &[u8], from: u32, to: u32) -> &[u8] {
-    let to = usize::try_from(to).unwrap_or(usize::MAX).min(bytes.len());
-    let from = usize::try_from(from).unwrap_or(usize::MAX).min(to);
-    bytes.get(from..to).unwrap_or_default()
-}
-
-/// Characters of UTF-8 text; in other text, bytes that do not look like the tail of one.
-fn characters(bytes: &[u8]) -> u32 {
-    let heads = bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count();
-    u32::try_from(heads).unwrap_or(u32::MAX)
-}
-
-/// The line that begins at `start`, cut around `offset`, and the number of its characters before `offset`.
-fn excerpt(bytes: &[u8], start: u32, offset: u32) -> (String, usize) {
-    // Four bytes a character at most, so that this much is always enough to fill the window.
-    const REACH: u32 = 4 * SHOWN_COLUMNS as u32;
-    let from = start.max(offset.saturating_sub(REACH));
-    let rest = between(bytes, offset, offset.saturating_add(REACH));
-    let rest = rest.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let rest = rest.strip_suffix(b"\r").unwrap_or(rest);
-    let end = offset.saturating_add(u32::try_from(rest.len()).unwrap_or(u32::MAX));
-    let looked_at = start.max(from.saturating_sub(REACH));
-    let secret = secret(between(bytes, looked_at, end)).map(|at| looked_at.saturating_add(at));
-    let shown = |from, to| match secret {
-        Some(secret) => {
-            let secret = secret.clamp(from, to);
-            safe(between(bytes, from, secret)) + &masked(between(bytes, secret, to))
-        }
-        None => safe(between(bytes, from, to)),
-    };
-
-    let mut line = tail(&shown(from, offset), SHOWN_BEFORE);
-    let caret = line.chars().count();
-    let room = SHOWN_COLUMNS.saturating_sub(width(&line));
-    line.push_str(&head(&shown(offset, end), room));
-    (line.trim_end().to_owned(), caret)
-}
-
-/// Where the value of a keyword begins that must not be shown: whoever reads the console has not logged in.
-fn secret(line: &[u8]) -> Option<u32> {
-    let mut begins = 0;
-    for word in
-        line.split_inclusive(|byte| byte.is_ascii_whitespace() || matches!(byte, b'{' | b'}'))
-    {
-        begins += word.len();
-        if super::keywords::is_secret(word.trim_ascii_end()) {
-            return u32::try_from(begins).ok();
-        }
-    }
-    None
-}
-
-/// A star for each character that is no blank.
-fn masked(bytes: &[u8]) -> String {
-    let star = |character: char| {
-        if character.is_whitespace() {
-            character
-        } else {
-            '*'
-        }
-    };
-    safe(bytes).chars().map(star).collect()
-}
-
-/// Columns on a terminal, a tab counted as the most that it can take.
-fn width(text: &str) -> usize {
-    text.chars().map(columns).sum()
-}
-
-fn columns(character: char) -> usize {
-    if character == '\t' { 8 } else { 1 }
-}
-
-/// The first characters of a text, `…` at the end when it was cut.
-fn head(text: &str, limit: usize) -> String {
-    if width(text) <= limit {
-        return text.to_owned();
-    }
-    let mut left = limit.saturating_sub(1);
-    let kept = text.chars().take_while(|character| {
-        let fits = columns(*character) <= left;
-        left = left.saturating_sub(columns(*character));
-        fits
-    });
-    let mut kept: String = kept.collect();
-    kept.push('…');
-    kept
-}
-
-/// The last characters of a text, `…` at the beginning when it was cut.
-fn tail(text: &str, limit: usize) -> String {
-    if width(text) <= limit {
-        return text.to_owned();
-    }
-    let mut left = limit.saturating_sub(1);
-    let kept = text.char_indices().rev().take_while(|(_, character)| {
-        let fits = columns(*character) <= left;
-        left = left.saturating_sub(columns(*character));
-        fits
-    });
-    let from = kept.last().map_or(text.len(), |(index, _)| index);
-    format!("…{}", text.get(from..).unwrap_or_default())
-}
-
-/// Text that a terminal shows as it is: tabs stay, whatever could act on the terminal or hide is escaped, and bytes
-/// that are not UTF-8 become U+FFFD.
-pub(crate) fn safe(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len());
-    for character in String::from_utf8_lossy(bytes).chars() {
-        if character == '\t' || !hides(character) {
-            text.push(character);
-        } else {
-            text.extend(character.escape_default());
-        }
-    }
-    text
-}
-
-/// Control characters, blanks that look like others, and marks that change the direction of writing.
-pub(super) fn hides(character: char) -> bool {
-    character.is_control()
-        || matches!(
-            character,
-            '\u{a0}' | '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{feff}'
-        )
-        || matches!(character, '\u{2000}'..='\u{200f}' | '\u{2028}'..='\u{202f}' | '\u{205f}'..='\u{206f}')
-        || matches!(character, '\u{3000}' | '\u{e0000}'..='\u{e0fff}')
-}
-
-/// A name out of the file, in backquotes, safe for a terminal and cut.
-pub(super) fn quote(bytes: &[u8]) -> String {
-    let reach = bytes.get(..4 * QUOTED_COLUMNS).unwrap_or(bytes);
-    format!(
-        "`{}`",
-        head(&safe(reach).replace('\t', "\\t"), QUOTED_COLUMNS)
-    )
 }

@@ -157,6 +157,8 @@ impl Global {
                 "dynamic_interfaces" | "vrrp_skip_check_adv_addr" => {
                     self.nothing(reader, word, statement);
                 }
+                // It is for the text, and was heeded there.
+                "include_check" => {}
                 "lvs_sync_daemon" => self.sync_daemon = sync_daemon(reader, statement),
                 "lvs_timeouts" => self.timeouts(reader, statement),
                 "vrrp_version" => self.version = version(reader, statement).unwrap_or(self.version),

@@ -211,14 +211,15 @@ impl<'t> Draft<'t> {
 
     fn settle_preemption(&mut self, reader: &mut Reader<'_, '_>) {
         if let (Some(preempt), Some(nopreempt)) = (self.preempt, self.nopreempt) {
-            let line = reader.sink.line(preempt.min(nopreempt));
+            let (first, second) = (preempt.min(nopreempt), preempt.max(nopreempt));
+            let line = reader.sink.line(first, second);
             let word = if preempt > nopreempt {
                 "preempt"
             } else {
                 "nopreempt"
             };
-            let message = format!("`{word}` contradicts line {line}");
-            reader.sink.error(preempt.max(nopreempt), message);
+            let message = format!("`{word}` contradicts {line}");
+            reader.sink.error(second, message);
         }
         let because = match (self.state_master, self.priority) {
             (Some(_), _) => Some("with `state MASTER`"),

@@ -1,11 +1,11 @@
-//! Bytes to tokens: blanks, comments, quotes, braces, and the lines that only one node reads.
+//! Text to tokens: blanks, comments, quotes, braces.
 //!
 //! The rules are keepalived's. A statement ends with its line. `#` and `!` begin a comment anywhere but inside `"..."`,
 //! and `\#` and `\!` are the characters themselves. `"..."` is one word without escapes and begins a new one wherever
-//! it stands. Braces need no blanks around them. `@id` at the beginning of a line keeps it for the node of that name,
-//! `@^id` for all others. There is no limit on the length of a line, and text need not be UTF-8.
+//! it stands. Braces need no blanks around them. There is no limit on the length of a line, and text need not be UTF-8.
 
-use super::diagnostic::{Place, Sink, quote};
+use super::diagnostic::{Place, Sink};
+use super::text::Text;
 
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(super) enum Kind {
     End,
 }
 
-/// One token: a range of the source. 12 bytes, for there may be millions.
+/// One token: a range of the text. 12 bytes, for there may be millions.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Token {
     pub(super) at: u32,
@@ -30,26 +30,19 @@ pub(super) struct Token {
     pub(super) escaped: bool,
 }
 
-/// The tokens of a source. `identity` is what `@id` is compared with.
-pub(super) fn lex(
-    source: u8,
-    bytes: &[u8],
-    identity: Option<&[u8]>,
-    sink: &mut Sink<'_>,
-) -> Vec<Token> {
+/// The tokens of a text.
+pub(super) fn lex(text: &Text<'_>, sink: &mut Sink<'_>) -> Vec<Token> {
     let mut lexer = Lexer {
-        source,
-        bytes,
-        identity,
+        text,
+        bytes: text.bytes(),
         position: 0,
         tokens: Vec::new(),
         sink,
-        told_identity: false,
     };
-    if bytes.starts_with(b"\xef\xbb\xbf") {
+    if lexer.bytes.starts_with(b"\xef\xbb\xbf") {
         lexer.position = 3; // a byte order mark
     }
-    while lexer.position < bytes.len() && !lexer.sink.is_full() {
+    while lexer.position < lexer.bytes.len() && !lexer.sink.is_full() {
         lexer.line();
     }
     lexer.end();
@@ -57,13 +50,11 @@ pub(super) fn lex(
 }
 
 struct Lexer<'l, 'a> {
-    source: u8,
+    text: &'l Text<'l>,
     bytes: &'l [u8],
-    identity: Option<&'l [u8]>,
     position: usize,
     tokens: Vec<Token>,
     sink: &'l mut Sink<'a>,
-    told_identity: bool,
 }
 
 const NO_BREAK_SPACE: [u8; 2] = [0xc2, 0xa0];
@@ -71,10 +62,6 @@ const NO_BREAK_SPACE: [u8; 2] = [0xc2, 0xa0];
 impl<'l> Lexer<'l, '_> {
     /// One line, and those that it continues.
     fn line(&mut self) {
-        if !self.directive() {
-            self.skip_line();
-            return;
-        }
         while let Some(byte) = self.peek() {
             match byte {
                 b'\n' => {
@@ -96,61 +83,6 @@ impl<'l> Lexer<'l, '_> {
         self.end();
     }
 
-    /// What only the beginning of a line can say. False: the line is left out.
-    fn directive(&mut self) -> bool {
-        while matches!(self.peek(), Some(b' ' | b'\t' | b'\r' | 0x0b | 0x0c)) {
-            self.position += 1;
-        }
-        let first = self.first_word();
-        match first {
-            [b'@', ..] => return self.condition(first.len()),
-            [b'$', rest @ ..] if is_definition(rest) => {
-                self.not_yet("variables are not yet supported");
-                while self.line_rest().ends_with(b"\\") {
-                    self.skip_line();
-                }
-                return false;
-            }
-            [b'~', ..] if first.starts_with(b"~SEQ") || first.starts_with(b"~LST") => {
-                self.not_yet("repeated lines are not yet supported");
-                return false;
-            }
-            b"include" | b"includer" | b"includem" | b"includew" | b"includeb" | b"includea" => {
-                self.not_yet("including other files is not yet supported");
-                return false;
-            }
-            _ => {}
-        }
-        true
-    }
-
-    /// `@id` or `@^id`: whether the rest of the line is for this node.
-    fn condition(&mut self, length: usize) -> bool {
-        let word = self.bytes.get(self.position + 1..self.position + length);
-        let word = word.unwrap_or_default();
-        let (id, negated) = match word {
-            [b'^', id @ ..] => (id, true),
-            id => (id, false),
-        };
-        let at = self.place(self.position);
-        self.position += length;
-        if id.is_empty() {
-            let message = "`@` needs the name of a node directly after it";
-            self.sink.error(at, message);
-            return false;
-        }
-        let Some(identity) = self.identity else {
-            if !self.told_identity {
-                self.told_identity = true;
-                let message = "lines for single nodes (`@id`) need to know which node this is";
-                let hint = "give router.conf with `hostname` in `system`: its name up to the first dot is the id";
-                self.sink.error(at, message).hint(hint);
-            }
-            return false;
-        };
-        (id == identity) != negated
-    }
-
     /// The last word was `\`: keepalived does not continue lines, the word would be another one. Said once, and
     /// read as it was meant, so that the next line is no second error.
     fn continues(&mut self) -> bool {
@@ -169,10 +101,7 @@ impl<'l> Lexer<'l, '_> {
         if last.len == 0 {
             self.tokens.pop();
         }
-        let at = Place {
-            source: self.source,
-            offset: at,
-        };
+        let at = self.place(to_usize(at));
         let message = "a line is not continued by `\\`: keepalived reads it as part of the word";
         self.sink
             .error(at, message)
@@ -272,21 +201,6 @@ impl<'l> Lexer<'l, '_> {
             .map_or(1, |close| close + 1)
     }
 
-    fn not_yet(&mut self, what: &str) {
-        let at = self.place(self.position);
-        let word = quote(self.first_word());
-        self.sink.error(at, format!("{word}: {what}"));
-    }
-
-    /// The bytes up to the next blank.
-    fn first_word(&self) -> &'l [u8] {
-        let rest = self.line_rest();
-        let length = rest
-            .iter()
-            .position(|byte| byte.is_ascii_whitespace() || *byte == 0x0b);
-        rest.get(..length.unwrap_or(rest.len())).unwrap_or_default()
-    }
-
     /// The bytes from here to the end of the line, without newline and carriage return.
     fn line_rest(&self) -> &'l [u8] {
         let rest = self.bytes.get(self.position..).unwrap_or_default();
@@ -294,21 +208,12 @@ impl<'l> Lexer<'l, '_> {
         line.strip_suffix(b"\r").unwrap_or(line)
     }
 
-    fn skip_line(&mut self) {
-        let rest = self.bytes.get(self.position..).unwrap_or_default();
-        let newline = rest.iter().position(|byte| *byte == b'\n');
-        self.position += newline.map_or(rest.len(), |newline| newline + 1);
-    }
-
     fn peek(&self) -> Option<u8> {
         self.bytes.get(self.position).copied()
     }
 
     fn place(&self, position: usize) -> Place {
-        Place {
-            source: self.source,
-            offset: to_u32(position),
-        }
+        self.text.place(position)
     }
 
     fn push(&mut self, at: usize, len: usize, kind: Kind, escaped: bool) {
@@ -332,19 +237,7 @@ impl<'l> Lexer<'l, '_> {
     }
 }
 
-/// `NAME=` after a `$`.
-fn is_definition(rest: &[u8]) -> bool {
-    let name = rest.split(|byte| *byte == b'=').next().unwrap_or_default();
-    name.len() < rest.len()
-        && name
-            .first()
-            .is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_')
-        && name
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
-}
-
-/// Offsets fit: a source is at most `limits::CONFIG_BYTES_MAX` long.
+/// Offsets fit: a text is at most `limits::CONFIG_BYTES_MAX` long.
 fn to_u32(position: usize) -> u32 {
     u32::try_from(position).unwrap_or(u32::MAX)
 }

@@ -4,7 +4,7 @@
 //! what a distribution would have configured. Everything is resolved here: defaults are filled in, references
 //! checked, bounds held. The rest of the core takes [`Config`] as it is.
 //!
-//! The way: bytes -> tokens (`lex`) -> statements (`tree`) -> values, block by block (`global`, `instance`, `group`,
+//! The way: files -> one text (`expand`) -> tokens (`lex`) -> statements (`tree`) -> values, block by block (`global`, `instance`, `group`,
 //! `service`, `check`, `node`), all driven by the one table of [`keywords`] -> what must be unique (`parse`). All
 //! problems are found in one pass; see [`Diagnostic`].
 //!
@@ -42,6 +42,8 @@
 //!   failures in a row that take it out (`fall N` is `retry N-1`).
 //! - Programs are run without a shell and never as root; they are files beside keepalived.conf, or paths.
 //! - `global_defs` holds for all instances, also for those above it.
+//! - A file that `include` names outright must be there. `include` may stand on an `@id` line and have variables in its
+//!   name. `${_RANDOM ..}` draws the same numbers at each reading of a node. `${_HASH}` and `${_BANG}` never begin a comment.
 //! - `warmup` is 1 s by default (or `delay_loop`, if shorter), not `delay_loop`: the first check is to be fast.
 //! - Where keepalived complains, guesses and runs on, there is an error; where the guess is harmless, a warning that
 //!   says what holds.
@@ -51,6 +53,7 @@ mod authentication;
 mod block;
 mod check;
 mod diagnostic;
+mod expand;
 mod forwarding;
 mod global;
 mod group;
@@ -58,6 +61,7 @@ mod instance;
 pub mod keywords;
 mod lex;
 mod node;
+mod outside;
 mod parse;
 mod pool;
 mod program;
@@ -65,6 +69,7 @@ mod read;
 mod service;
 mod strings;
 mod sync_group;
+mod text;
 mod tree;
 
 use core::net::IpAddr;
@@ -73,7 +78,8 @@ use std::sync::Arc;
 
 pub(crate) use diagnostic::safe;
 pub use diagnostic::{Diagnostic, SHOWN_COLUMNS, Severity};
-pub use parse::{Parsed, Source, parse};
+pub use outside::{Nothing, Outside, Reading};
+pub use parse::{Parsed, Source, parse, parse_with};
 
 pub use crate::check::{Kind as CheckKind, Settings as Check, Url};
 use crate::ipvs::{Dest, DestId, Service, ServiceId};

@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::diagnostic::{Diagnostic, Place, Severity, Sink};
+use super::expand::expand;
 use super::global::{Global, SyncWords};
 use super::instance::{self, Instance};
 use super::keywords::{Block, nearest};
 use super::lex::lex;
+use super::outside::Reading;
 use super::read::Reader;
 use super::service::{self, Groups};
 use super::sync_group::{self, GroupWords};
+use super::text::Text;
 use super::tree::{Statement, Tree};
 use super::{Config, Node, Router, SyncDaemon, SyncGroup, VirtualServer, group, node};
 use crate::limits;
@@ -69,15 +72,27 @@ impl Parsed {
     }
 }
 
-/// Reads keepalived.conf and router.conf. A file that is not there says nothing, and that is no error.
+/// Reads keepalived.conf and router.conf, where there is nothing outside of them. A file that is not there says nothing,
+/// and that is no error.
 #[must_use]
 pub fn parse(keepalived: Option<Source<'_>>, router: Option<Source<'_>>) -> Parsed {
+    parse_with(keepalived, router, &Reading::default())
+}
+
+/// Reads keepalived.conf and router.conf, and the files that they include. A source's name is its path: what it
+/// includes is looked for beside it.
+#[must_use]
+pub fn parse_with(
+    keepalived: Option<Source<'_>>,
+    router: Option<Source<'_>>,
+    options: &Reading<'_>,
+) -> Parsed {
     let mut sink = Sink::new(keepalived.into_iter().chain(router).collect());
-    let router_index = u8::from(keepalived.is_some());
+    let router_index = u16::from(keepalived.is_some());
     let mut node = Node::default();
-    if let Some(tree) =
-        router.and_then(|source| tree(&mut sink, router_index, source, Block::RouterConf, None))
-    {
+    if router.is_some_and(|source| is_short_enough(&mut sink, router_index, source)) {
+        let text = expand(&mut sink, router_index, None, options.outside);
+        let tree = tree(&mut sink, &text, Block::RouterConf);
         node = node::read(&mut Reader::new(&mut sink), tree.statements());
     }
     let identity = node
@@ -86,9 +101,9 @@ pub fn parse(keepalived: Option<Source<'_>>, router: Option<Source<'_>>) -> Pars
         .and_then(|name| name.split('.').next())
         .map(str::as_bytes);
     let mut config = Config::default();
-    if let Some(tree) =
-        keepalived.and_then(|source| tree(&mut sink, 0, source, Block::Keepalived, identity))
-    {
+    if keepalived.is_some_and(|source| is_short_enough(&mut sink, 0, source)) {
+        let text = expand(&mut sink, 0, identity, options.outside);
+        let tree = tree(&mut sink, &text, Block::Keepalived);
         let known = router.map(|_| &node);
         config = Assembly::default().read(&mut Reader::new(&mut sink), &tree, known);
     }
@@ -102,27 +117,22 @@ pub fn parse(keepalived: Option<Source<'_>>, router: Option<Source<'_>>) -> Pars
     }
 }
 
-fn tree<'a>(
-    sink: &mut Sink<'_>,
-    index: u8,
-    source: Source<'a>,
-    root: Block,
-    identity: Option<&[u8]>,
-) -> Option<Tree<'a>> {
-    if source.bytes.len() > limits::CONFIG_BYTES_MAX {
+fn is_short_enough(sink: &mut Sink<'_>, index: u16, source: Source<'_>) -> bool {
+    let is_short = source.bytes.len() <= limits::CONFIG_BYTES_MAX;
+    if !is_short {
         let at = Place {
             source: index,
             offset: 0,
         };
-        let message = format!(
-            "the file has more than {} MB",
-            limits::CONFIG_BYTES_MAX >> 20
-        );
-        sink.error(at, message);
-        return None;
+        let most = limits::CONFIG_BYTES_MAX >> 20;
+        sink.error(at, format!("the file has more than {most} MB"));
     }
-    let tokens = lex(index, source.bytes, identity, sink);
-    Some(Tree::build(index, source.bytes, tokens, root, sink))
+    is_short
+}
+
+fn tree<'a>(sink: &mut Sink<'_>, text: &'a Text<'a>, root: Block) -> Tree<'a> {
+    let tokens = lex(text, sink);
+    Tree::build(text, tokens, root, sink)
 }
 
 /// keepalived.conf on its way, with the places of all that must be unique.
@@ -337,9 +347,9 @@ impl Assembly {
             }
         }
         if let Some(place) = self.mixed {
-            let line = reader.sink.line(place);
+            let line = reader.sink.line(place, words.at);
             let message = format!(
-                "the kernel synchronises nothing while a tunnel crosses families, as on line {line}"
+                "the kernel synchronises nothing while a tunnel crosses families, as on {line}"
             );
             reader.sink.error(words.at, message);
         }

@@ -167,21 +167,19 @@ impl<'r, 'a> Reader<'r, 'a> {
 
     /// A keyword that can only be given once was given before: harmless when it says the same.
     fn again(&mut self, first: Statement<'_>, statement: Statement<'_>) {
-        let line = self.sink.line(first.keyword().at);
         let word = statement.keyword();
+        let line = self.sink.line(first.keyword().at, word.at);
         let name = word.quoted();
         let same = first
             .arguments()
             .map(|word| word.bytes)
             .eq(statement.arguments().map(|word| word.bytes));
         if same && !statement.has_block() {
-            self.sink.warning(
-                word.at,
-                format!("{name} is given twice, first on line {line}"),
-            );
+            self.sink
+                .warning(word.at, format!("{name} is given twice, first on {line}"));
         } else {
             self.sink
-                .error(word.at, format!("{name} contradicts line {line}"));
+                .error(word.at, format!("{name} contradicts {line}"));
         }
     }
 
@@ -194,7 +192,7 @@ impl<'r, 'a> Reader<'r, 'a> {
             .error(word.at, format!("{}: {what}", word.quoted()));
     }
 
-    /// Whether the word has a variable in it; says so.
+    /// Whether the word has a variable in it that is not there, and so was not replaced; says so.
     fn variable(&mut self, word: Word<'_>) -> bool {
         let mut names = word.bytes.split(|byte| *byte == b'$').skip(1);
         let is_variable = names.any(|name| {
@@ -205,7 +203,7 @@ impl<'r, 'a> Reader<'r, 'a> {
         if is_variable {
             self.sink.error(
                 word.at,
-                format!("{}: variables are not yet supported", word.quoted()),
+                format!("{}: there is no such variable", word.quoted()),
             );
         }
         is_variable
@@ -213,9 +211,9 @@ impl<'r, 'a> Reader<'r, 'a> {
 
     /// Reports that something was already there.
     pub(super) fn twice(&mut self, at: Place, what: &str, first: Place) {
-        let line = self.sink.line(first);
+        let line = self.sink.line(first, at);
         self.sink
-            .error(at, format!("{what} is already there on line {line}"));
+            .error(at, format!("{what} is already there on {line}"));
     }
 }
 

@@ -9,13 +9,13 @@ mod statement;
 use super::diagnostic::{Place, Sink, quote};
 use super::keywords::{self, Block, Braces, keywords};
 use super::lex::{Kind, Token};
+use super::text::Text;
 pub(super) use statement::{Statement, Statements, Word};
 
-/// The statements of one source.
+/// The statements of one text.
 #[derive(Debug)]
 pub(super) struct Tree<'a> {
-    source: u8,
-    bytes: &'a [u8],
+    text: &'a Text<'a>,
     tokens: Vec<Token>,
     nodes: Vec<Node>,
 }
@@ -31,22 +31,20 @@ struct Node {
     /// Index of the keyword in the table + 1; 0 when it does not belong where it stands.
     keyword: u16,
     block: bool,
-    /// The file ends before the block does.
+    /// The text ends before the block does.
     cut: bool,
 }
 
 impl<'a> Tree<'a> {
-    /// Builds the tree of a source whose outermost keywords are those of `root`.
+    /// Builds the tree of a text whose outermost keywords are those of `root`.
     pub(super) fn build(
-        source: u8,
-        bytes: &'a [u8],
+        text: &'a Text<'a>,
         tokens: Vec<Token>,
         root: Block,
         sink: &mut Sink<'_>,
     ) -> Self {
         let tree = Self {
-            source,
-            bytes,
+            text,
             tokens,
             nodes: Vec::new(),
         };
@@ -90,28 +88,12 @@ impl<'a> Tree<'a> {
     }
 
     fn word(&self, token: usize) -> Word<'a> {
-        let Some(token) = self.tokens.get(token) else {
-            let at = Place {
-                source: self.source,
-                offset: 0,
-            };
-            return Word {
-                bytes: b"",
-                at,
-                escaped: false,
-            };
-        };
-        let from = to_usize(token.at);
+        let token = self.tokens.get(token);
+        let (at, len) = token.map_or((0, 0), |token| (to_usize(token.at), to_usize(token.len)));
         Word {
-            bytes: self
-                .bytes
-                .get(from..from + to_usize(token.len))
-                .unwrap_or_default(),
-            at: Place {
-                source: self.source,
-                offset: token.at,
-            },
-            escaped: token.escaped,
+            bytes: self.text.bytes().get(at..at + len).unwrap_or_default(),
+            at: self.text.place(at),
+            escaped: token.is_some_and(|token| token.escaped),
         }
     }
 
@@ -309,9 +291,8 @@ impl Builder<'_, '_, '_> {
             return;
         };
         let title = self.tree.title(open);
-        let line = self.sink.line(self.tree.place(open));
-        let message =
-            format!("a `}}` is missing before this: {title} of line {line} is still open");
+        let line = self.sink.line(self.tree.place(open), at);
+        let message = format!("a `}}` is missing before this: {title} of {line} is still open");
         self.sink.error(at, message);
         while self.stack.len() > home + 1 && self.pop().is_some() {
             self.missing -= 1;

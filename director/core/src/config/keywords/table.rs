@@ -106,7 +106,7 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
         "notify_fifo vrrp_notify_fifo lvs_notify_fifo notify_fifo_script \
         vrrp_notify_fifo_script lvs_notify_fifo_script",
     ),
-    (GlobalDefs, NotYet, "include_check"),
+    (GlobalDefs, Acts, "include_check*"),
     (
         GlobalDefs,
         Accepted(MAIL),

@@ -5,7 +5,7 @@ use core::str::FromStr;
 use std::borrow::Cow;
 
 use super::{COMMENTS, ONE_LINE, Reader};
-use crate::config::diagnostic::{Place, hides, quote};
+use crate::config::diagnostic::{hides, quote};
 use crate::config::keywords;
 use crate::config::strings;
 use crate::config::tree::{Statement, Word};
@@ -92,7 +92,7 @@ impl Reader<'_, '_> {
     /// [`strings::split`].
     #[allow(dead_code, reason = "for the keywords that need it")]
     pub(in crate::config) fn strings(&mut self, statement: Statement<'_>) -> Option<Vec<Vec<u8>>> {
-        let (text, at) = statement.raw();
+        let (text, from) = statement.raw();
         match strings::split(text) {
             Ok(strings) if strings.is_empty() => {
                 self.value(statement);
@@ -100,11 +100,7 @@ impl Reader<'_, '_> {
             }
             Ok(strings) => Some(strings),
             Err(offset) => {
-                let offset = u32::try_from(offset).unwrap_or(u32::MAX);
-                let at = Place {
-                    offset: at.offset.saturating_add(offset),
-                    ..at
-                };
+                let at = statement.place(from + offset);
                 self.sink.error(at, "the quote is not closed on this line");
                 None
             }
@@ -114,7 +110,7 @@ impl Reader<'_, '_> {
     /// A program with its arguments, which are one string, and the user and the group that it is to be run as.
     #[allow(dead_code, reason = "for the keywords that need it")]
     pub(in crate::config) fn program(&mut self, statement: Statement<'_>) -> Option<Program> {
-        let at = statement.raw().1;
+        let at = statement.place(statement.raw().1);
         let mut strings = self.strings(statement)?.into_iter();
         let first = strings.next().unwrap_or_default();
         let Ok(words) = strings::split(&first) else {
@@ -291,6 +287,7 @@ mod tests {
     use crate::config::diagnostic::Sink;
     use crate::config::keywords::Block;
     use crate::config::lex::lex;
+    use crate::config::text::Text;
     use crate::config::tree::Tree;
 
     /// What `program` makes of the first statement, and the first thing that it says.
@@ -298,8 +295,9 @@ mod tests {
         let bytes = text.as_bytes();
         let name = "file";
         let mut sink = Sink::new(vec![Source { name, bytes }]);
-        let tokens = lex(0, bytes, None, &mut sink);
-        let tree = Tree::build(0, bytes, tokens, Block::RealServer, &mut sink);
+        let text = Text::plain(0, bytes);
+        let tokens = lex(&text, &mut sink);
+        let tree = Tree::build(&text, tokens, Block::RealServer, &mut sink);
         let statement = tree.statements().next().unwrap();
         let program = Reader::new(&mut sink).program(statement);
         let said = sink.finish().first().map(ToString::to_string);

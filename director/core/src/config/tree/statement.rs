@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Node, Tree, to_u32, to_usize};
+use super::{Node, Tree, to_usize};
 use crate::config::diagnostic::{Place, quote};
 use crate::config::keywords::{Keyword, keywords};
 use crate::config::strings::without_comment;
@@ -76,22 +76,23 @@ impl<'t> Statement<'t> {
         (first + 1..first + to_usize(self.node.words)).map(move |index| tree.word(index))
     }
 
-    /// The text from the first argument to the end of the statement, as written, with the place of its first byte.
-    pub(in crate::config) fn raw(&self) -> (&'t [u8], Place) {
+    /// The text from the first argument to the end of the statement, as written, and its offset for [`Self::place`].
+    pub(in crate::config) fn raw(&self) -> (&'t [u8], usize) {
         let (first, words) = (to_usize(self.node.first) + 1, to_usize(self.node.words));
         let token = |index: usize| self.tree.tokens.get(index).map(|token| to_usize(token.at));
-        let bytes = self.tree.bytes;
+        let bytes = self.tree.text.bytes();
         let from = token(first).unwrap_or(bytes.len());
         // The token of a quoted word begins behind its quote.
         let is_quoted = words > 1 && from > 0 && bytes.get(from - 1) == Some(&b'"');
         let from = from - usize::from(is_quoted);
         let to = token(first - 1 + words).unwrap_or(bytes.len());
         let text = without_comment(bytes.get(from..to).unwrap_or_default());
-        let at = Place {
-            source: self.tree.source,
-            offset: to_u32(from),
-        };
-        (text.trim_ascii_end(), at)
+        (text.trim_ascii_end(), from)
+    }
+
+    /// Where a byte of the text stands.
+    pub(in crate::config) fn place(&self, offset: usize) -> Place {
+        self.tree.text.place(offset)
     }
 
     /// All words.
