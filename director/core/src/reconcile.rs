@@ -99,7 +99,8 @@ impl Reconciler {
     pub fn set_desired(&mut self, desired: Desired) {
         let table = core::mem::take(&mut self.desired.table);
         if self.desired != desired {
-            self.sides.iter_mut().for_each(|side| side.stale = true);
+            self.sides[Part::Network as usize].stale = true;
+            self.sides[Part::Filter as usize].stale = true;
             self.work.sync = true;
         }
         self.desired = Desired { table, ..desired };
