@@ -58,6 +58,7 @@ impl Shell {
             }
             Request::ConfigShow { file } => self.show(file, authorized),
             Request::ConfigCheck => return Err(Errand::Check),
+            Request::Plan => return Err(Errand::Plan),
             Request::ConfigPut { file, text } => return Err(Errand::Put(file, text)),
             Request::Reload => return Err(Errand::Reload),
             Request::Handover { router } => self.hand_over(router),
@@ -80,7 +81,11 @@ impl Shell {
             self.take_files(done.loaded);
         }
         if let Some((client, tag)) = done.asker {
-            let body = done.unwritten.map_or(Reply::Checked(checked), Reply::Error);
+            let body = match (done.unwritten, done.planned) {
+                (Some(why), _) => Reply::Error(why),
+                (None, Some(planned)) => Reply::Text(planned),
+                (None, None) => Reply::Checked(checked),
+            };
             self.reply(client, tag, body);
             self.ready.insert(Key::Client(client));
         }

@@ -68,6 +68,8 @@ pub enum Request {
         /// Name of the `vrrp_instance`.
         router: Option<String>,
     },
+    /// What a reload would change: [`Reply::Text`], or [`Reply::Checked`] when the files have errors.
+    Plan,
 }
 
 impl Request {
@@ -92,6 +94,7 @@ impl fmt::Debug for Request {
             Self::Log { lines, from } => write!(f, "Log {lines} from {from}"),
             Self::ConfigShow { file } => write!(f, "ConfigShow {file}"),
             Self::ConfigCheck => f.write_str("ConfigCheck"),
+            Self::Plan => f.write_str("Plan"),
             Self::ConfigPut { file, text } => write!(f, "ConfigPut {file}, {} bytes", text.len()),
             Self::Reload => f.write_str("Reload"),
             Self::Handover { router } => {

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
+use director_core::change::{changes, lines};
 use director_core::config::Config;
 use mio::Waker;
 
 use crate::files::{Files, Loaded};
-use crate::proto::File;
+use crate::proto::{CHECKED_LINES_MAX, File};
 
 /// Why files are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub(crate) enum Errand {
     Reload,
     /// To say what is wrong with them.
     Check,
+    /// To say what taking them into force would change.
+    Plan,
     /// To put this text in the place of a file, if it is good.
     Put(File, String),
 }
@@ -34,6 +37,8 @@ pub(crate) struct Done {
     pub(crate) asker: Asker,
     pub(crate) errand: Errand,
     pub(crate) loaded: Loaded,
+    /// What would change, when that was asked and the files are good.
+    pub(crate) planned: Option<String>,
     /// The text was good, and could not be put in the file's place.
     pub(crate) unwritten: Option<String>,
 }
@@ -132,10 +137,10 @@ impl Readings {
 impl Job {
     fn run(self) -> Done {
         let mut loaded = match &self.errand {
-            Errand::Reload | Errand::Check => self.files.load(),
+            Errand::Reload | Errand::Check | Errand::Plan => self.files.load(),
             Errand::Put(file, text) => self.files.check(*file, text),
         };
-        let mut unwritten = None;
+        let (mut unwritten, mut planned) = (None, None);
         match &self.errand {
             Errand::Reload => {
                 if let Some(config) = &mut loaded.parsed.config {
@@ -143,6 +148,12 @@ impl Job {
                 }
             }
             Errand::Check => {}
+            Errand::Plan if !loaded.is_refused() => {
+                let new = loaded.parsed.config.as_ref();
+                let changes = new.map(|new| changes(&self.running, new));
+                planned = changes.map(|changes| lines(&changes, CHECKED_LINES_MAX).join("\n"));
+            }
+            Errand::Plan => {}
             Errand::Put(file, text) if !loaded.is_refused() => {
                 let written = self.files.replace(*file, text);
                 unwritten = written.err().map(|error| format!("{file}: {error}"));
@@ -153,6 +164,7 @@ impl Job {
             asker: self.asker,
             errand: self.errand,
             loaded,
+            planned,
             unwritten,
         }
     }

@@ -91,6 +91,30 @@ fn check_tells_the_two_files_apart() {
 }
 
 #[test]
+fn plan_says_what_would_change_and_what_that_costs() {
+    let place = Place::new();
+    let old = place.file("old.conf", GOOD);
+    let new = place.file(
+        "new.conf",
+        &GOOD.replace("150", "120").replace("0.100/", "0.101/"),
+    );
+    let (status, text, _) = run(&["plan", &old, &new]);
+    assert_eq!(status, 0, "{text}");
+    let expected = "virtual address 10.77.0.100/24 goes from lan0 -- its connections end\n\
+        virtual address 10.77.0.101/24 comes to lan0\n\
+        virtual router VI_1 keeps its state: priority 150 -> 120\n\
+        3 changes, 1 of which are felt\n";
+    assert_eq!(text, expected);
+    let (_, text, _) = run(&["plan", &old, &old, "--json"]);
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(value["changes"], serde_json::json!([]));
+    let bad = place.file("bad.conf", "vrrp_instance {\n");
+    let (status, _, error) = run(&["plan", &old, &bad]);
+    assert_eq!(status, 1);
+    assert!(error.starts_with(&format!("{bad}:1:1: error: ")), "{error}");
+}
+
+#[test]
 fn realserver_says_what_each_real_server_needs() {
     let place = Place::new();
     let good = place.file(

@@ -6,11 +6,12 @@
 //! answered by exactly one `Input::Applied`.
 //!
 //! Imports run one way: `time, limits, net <- record, wire, ipvs <- {filter, vrrp, check} <- config <-
-//! kernel <- {plan, diff, pool} <- reconcile <- status <- event <- director <- moving`. Siblings do not import each
-//! other.
+//! kernel <- {plan, diff, pool} <- {change, reconcile} <- status <- event <- director <- moving`. Siblings do not
+//! import each other.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod change;
 pub mod check;
 pub mod config;
 pub mod diff;

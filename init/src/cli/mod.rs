@@ -3,6 +3,7 @@
 mod ask;
 mod check;
 mod moving;
+mod plan;
 mod realserver;
 mod serial;
 mod transport;
@@ -84,6 +85,9 @@ enum Role {
     /// Print what the real servers of a configuration must be told for DR and TUN
     #[command(after_help = realserver::EXAMPLES)]
     Realserver(realserver::RealServer),
+    /// Say what taking a new configuration into force would change
+    #[command(after_help = plan::EXAMPLES)]
+    Plan(plan::Plan),
     /// Show a node's state
     #[command(after_help = STATUS_EXAMPLES)]
     Status(Status),
@@ -249,6 +253,7 @@ pub fn run() -> ExitCode {
         Role::Import(options) => options.run().into(),
         Role::Export(options) => options.run().into(),
         Role::Realserver(options) => options.run().into(),
+        Role::Plan(options) => options.run().into(),
         Role::Status(options) => ask::status(&options).into(),
         Role::Log(options) => ask::log(&options).into(),
         Role::Config(options) => ask::config(&options).into(),

@@ -21,6 +21,8 @@ pub enum Command {
     ConfigCheck(Form),
     /// Take a new text for a file.
     ConfigLoad(File),
+    /// What a reload would change.
+    Plan,
     /// Take the files as they are.
     Reload,
     /// Give up Active, of one virtual router or of all.
@@ -177,6 +179,13 @@ pub const COMMANDS: &[Entry] = &[
             [name] => file(name).map(Command::ConfigLoad),
             _ => None,
         },
+    },
+    Entry {
+        words: &["plan"],
+        arguments: "",
+        summary: "what a reload would change",
+        more: "And whether anything that is in flight would feel it.",
+        meaning: |words| bare(words, Command::Plan),
     },
     Entry {
         words: &["reload"],
@@ -539,7 +548,7 @@ mod tests {
         }
         assert_eq!(shared_start(&routers), "VI_");
         assert_eq!(shared_start(&[]), "");
-        assert_eq!(completions("", &[]).len(), 14);
+        assert_eq!(completions("", &[]).len(), 15);
     }
 
     #[test]

@@ -269,6 +269,7 @@ impl Session {
             Command::ConfigCheck(form) => {
                 self.ask(Request::ConfigCheck, Purpose::Checked(form, "fine\n"), now);
             }
+            Command::Plan => self.ask(Request::Plan, Purpose::Plan, now),
             Command::ConfigLoad(file) => self.with_secret(Then::Paste(file), now),
             Command::Reload => self.with_secret(Then::Ask(Request::Reload), now),
             Command::Handover(router) => {

@@ -220,6 +220,7 @@ fn answer(request: Request, authorized: &mut bool) -> Reply {
             warnings: 0,
             lines: vec!["keepalived.conf:1:1: error: bad".into()],
         }),
+        Request::Plan => Reply::Text("nothing would change".to_owned()),
         Request::ConfigCheck | Request::ConfigPut { .. } | Request::Reload => {
             Reply::Checked(Checked::default())
         }

@@ -249,6 +249,14 @@ impl Router {
         Family::of(self.group)
     }
 
+    /// Whether a reload lets it go on, in the state that it has, with these settings: its name is the same, and so is
+    /// what it is to its peers.
+    #[must_use]
+    pub fn goes_on_as(&self, other: &Self) -> bool {
+        let place = |router: &Self| (router.vrid, router.version, router.family());
+        self.name == other.name && self.interface == other.interface && place(self) == place(other)
+    }
+
     /// All its virtual addresses, those that the adverts do not carry last.
     pub fn virtual_addresses(&self) -> impl Iterator<Item = &VirtualAddress> {
         self.addresses.iter().chain(&self.excluded)

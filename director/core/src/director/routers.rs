@@ -54,18 +54,7 @@ impl Routers {
                 .groups
                 .iter()
                 .any(|group| group.members.contains(&router.name));
-            let same = |slot: &Slot| {
-                let had = &slot.config;
-                let place = |router: &config::Router| {
-                    (
-                        router.interface.clone(),
-                        router.vrid,
-                        router.version,
-                        router.family(),
-                    )
-                };
-                !slot.retired && had.name == router.name && place(had) == place(router)
-            };
+            let same = |slot: &Slot| !slot.retired && slot.config.goes_on_as(router);
             match before
                 .iter()
                 .position(same)

@@ -17,6 +17,7 @@ pub(super) enum Purpose {
     Text,
     /// With what is said when there was no error.
     Checked(Form, &'static str),
+    Plan,
     Done,
     Access(Then),
     Authorize(Then),
@@ -82,7 +83,7 @@ impl Session {
             (Purpose::Show(view, form), Reply::Status(status)) => self.status(view, form, &status),
             (Purpose::Log(Form::Text), Reply::Log(lines)) => render::log(&lines),
             (Purpose::Log(Form::Json), Reply::Log(lines)) => render::log_json(&lines) + "\n",
-            (Purpose::Text, Reply::Text(text)) => {
+            (Purpose::Text | Purpose::Plan, Reply::Text(text)) => {
                 let text = render::visible(&text);
                 if text.ends_with('\n') {
                     text
@@ -93,6 +94,7 @@ impl Session {
             (Purpose::Checked(Form::Text, good), Reply::Checked(checked)) => {
                 render::checked(&checked, good)
             }
+            (Purpose::Plan, Reply::Checked(checked)) => render::checked(&checked, ""),
             (Purpose::Checked(Form::Json, _), Reply::Checked(checked)) => {
                 render::checked_json(&checked) + "\n"
             }

@@ -138,6 +138,21 @@ fn keys_typed_while_an_answer_is_awaited_are_the_next_command() {
 }
 
 #[test]
+fn a_plan_is_shown_or_what_stands_against_it() {
+    let mut desk = desk();
+    desk.types("plan\r");
+    assert_eq!(desk.asked(), [Request::Plan]);
+    desk.answers(Reply::Text("nothing would change".to_owned()));
+    desk.shows("plan\r\nnothing would change\r\nn1> ");
+    desk.types("plan\r").answers(Reply::Checked(Checked {
+        errors: 1,
+        warnings: 0,
+        lines: vec!["k:1:1: error: e".to_owned()],
+    }));
+    desk.shows("plan\r\nk:1:1: error: e\r\n1 error, 0 warnings: not taken; the configuration in force stays\r\nn1> ");
+}
+
+#[test]
 fn thousands_of_keys_typed_ahead_are_bounded_and_do_no_harm() {
     let mut desk = desk();
     desk.types("status\r").types(&"\r".repeat(100_000));
