@@ -95,6 +95,14 @@ fn count(number: usize) -> u32 {
 }
 
 impl Files {
+    /// Both by their paths.
+    pub(crate) fn of(keepalived: &Path, router: &Path) -> Self {
+        Self {
+            keepalived: keepalived.to_path_buf(),
+            router: router.to_path_buf(),
+        }
+    }
+
     /// Reads and judges both files.
     #[must_use]
     pub(crate) fn load(&self) -> Loaded {

@@ -149,10 +149,7 @@ impl Shell {
             ),
         )?;
         let ctl = on("control socket", Ctl::open(&options.socket, registry))?;
-        let files = Files {
-            keepalived: options.keepalived.clone(),
-            router: options.router.clone(),
-        };
+        let files = Files::of(&options.keepalived, &options.router);
         let mut loaded = files.load();
         loaded.log();
         let good = loaded.take_config();

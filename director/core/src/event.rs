@@ -156,10 +156,8 @@ impl fmt::Display for Event {
                 services,
                 checks,
             } => {
-                write!(
-                    f,
-                    "configuration in force: {routers} virtual routers, {services} services, {checks} checks"
-                )
+                write!(f, "configuration in force: {routers} virtual routers, ")?;
+                write!(f, "{services} services, {checks} checks")
             }
             Self::InForce { operations, took } => {
                 let micros = took.as_micros();
@@ -184,10 +182,8 @@ impl fmt::Display for Event {
                 quorum,
             } => {
                 let turn = if *held { "gained" } else { "lost" };
-                write!(
-                    f,
-                    "service {service}: quorum {turn}: weight {weight} of {quorum}"
-                )
+                write!(f, "service {service}: quorum {turn}: ")?;
+                write!(f, "weight {weight} of {quorum}")
             }
             Self::Link { name, up, carrier } => {
                 let state = match (up, carrier) {
@@ -202,10 +198,8 @@ impl fmt::Display for Event {
                 write!(f, "kernel refused to {op}: {error}; trying again")
             }
             Self::ForeignEdit { operations } => {
-                write!(
-                    f,
-                    "kernel state was changed from outside: repairing with {operations} operations"
-                )
+                f.write_str("kernel state was changed from outside: ")?;
+                write!(f, "repairing with {operations} operations")
             }
             Self::Overrun => {
                 f.write_str("kernel notifications were lost: reading everything again")

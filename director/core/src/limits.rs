@@ -133,6 +133,15 @@ pub const CHECK_GRACE: Duration = Duration::from_millis(100);
 /// Pause after an attempt that our own node could not make (no descriptor, no memory, no port).
 pub const CHECK_LOCAL_PAUSE: Duration = Duration::from_secs(1);
 
+/// One reply of a mail server, of all its lines: RFC 5321 section 4.5.3.1.5 allows 512 bytes a line.
+pub const SMTP_REPLY_MAX: usize = 8 << 10;
+
+/// What a UDP check sends, and what it compares of an answer: a datagram that no router cuts.
+pub const UDP_PAYLOAD_MAX: usize = 1232;
+
+/// Text of a file that holds a number: its digits, a sign and blanks.
+pub const FILE_NUMBER_MAX: usize = 64;
+
 /// Head of an HTTP response: what common servers and proxies allow.
 pub const HTTP_HEAD_MAX: usize = 8 << 10;
 

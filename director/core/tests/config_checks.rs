@@ -46,7 +46,7 @@ fn a_program_is_a_path_with_words_and_runs_as_nobody() {
 
 #[test]
 fn a_program_may_have_its_own_time_and_user() {
-    let words = "misc_path look one two\nmisc_timeout 2\nuser 1000 100\nretry 2";
+    let words = "misc_path \"look one two\" 7\nmisc_timeout 2\nuser 1000 100\nretry 2";
     let check = check("", "", &format!("MISC_CHECK {{\n{words}\n}}"));
     assert_eq!((check.timeout, check.retry), (2 * SECOND, 2));
     let CheckKind::Exec(program) = check.kind else {
@@ -64,7 +64,7 @@ fn a_program_that_can_not_be_one_is_an_error() {
     let of = |words: &str| problems(&read("", "", &format!("MISC_CHECK {{\n{words}\n}}")));
     assert_eq!(of(""), ["`MISC_CHECK` has no `misc_path`"]);
     assert!(of("misc_path bin/look")[0].contains("a path from `/` on"));
-    assert!(of("misc_path \"look 'a\"")[0].contains("a quote that is not closed"));
+    assert!(of("misc_path \"look 'a\"")[0].contains("is not closed"));
     assert!(of("misc_path look\nuser 0")[0].contains("do not run as root"));
     assert!(of("misc_path look\nuser admin")[0].contains("a node has no users"));
     assert_eq!(of("misc_path look\nuser nobody nogroup"), [""; 0]);
@@ -78,7 +78,7 @@ fn a_program_that_is_not_there_refuses_the_configuration_at_its_place() {
     assert!(parsed.config.is_none());
     let found = &parsed.diagnostics[1];
     assert_eq!(found.message, "the program `/usr/bin/curl` is not there");
-    assert_eq!((found.line, found.column), (9, 12));
+    assert_eq!((found.line, found.column), (9, 11));
     assert!(found.hint.as_deref().unwrap().contains("HTTP_GET"));
     assert_eq!(parsed.diagnostics.len(), 2, "{parsed:?}");
 

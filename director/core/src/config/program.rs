@@ -1,8 +1,9 @@
 //! Programs that the operator ships with the configuration: their words, who they run as, and what stands in for those
 //! that a node does not have.
 
+use super::diagnostic::{Place, quote};
 use super::read::{Reader, decimal};
-use super::tree::{Statement, Word};
+use super::tree::Statement;
 use crate::check::Owner;
 use crate::limits;
 
@@ -44,75 +45,41 @@ pub(super) fn native(path: &str) -> Option<&'static str> {
     rows.next().map(|(_, instead)| *instead)
 }
 
-/// A program with its arguments: the words behind the keyword, each of them cut at blanks that are not quoted.
+/// A program with its arguments, and who it runs as when the line says so.
 pub(super) fn command(
     reader: &mut Reader<'_, '_>,
     statement: Statement<'_>,
-) -> Option<(String, Vec<String>)> {
-    let Some(first) = statement.arguments().next() else {
-        reader.value(statement);
-        return None;
-    };
-    let mut words = Vec::new();
-    for word in statement.arguments() {
-        let text = reader.utf8(word)?;
-        match split(&text) {
-            Ok(parts) => words.extend(parts),
-            Err(why) => {
-                reader.wrong(word, why);
-                return None;
-            }
-        }
-    }
-    if words.len() > limits::PROGRAM_ARGUMENTS_MAX {
+) -> Option<(String, Vec<String>, Option<Owner>)> {
+    let at = statement.raw().1;
+    let said = reader.program(statement)?;
+    let mut words = said.words.into_iter();
+    let path = words.next().unwrap_or_default();
+    let arguments: Vec<String> = words.collect();
+    if arguments.len() >= limits::PROGRAM_ARGUMENTS_MAX {
         let message = format!("more than {} arguments", limits::PROGRAM_ARGUMENTS_MAX);
-        reader.sink.error(first.at, message);
+        reader.sink.error(at, message);
         return None;
     }
-    let mut words = words.into_iter();
-    let path = words.next().filter(|path| !path.is_empty());
-    let Some(path) = path.filter(|path| path.starts_with('/') || !path.contains('/')) else {
-        reader.wrong(
-            first,
-            "a program is a path from `/` on, or the name of a file beside keepalived.conf",
-        );
+    if path.is_empty() || (path.contains('/') && !path.starts_with('/')) {
+        let message =
+            "a program is a path from `/` on, or the name of a file beside keepalived.conf";
+        reader.sink.error(at, message);
         return None;
+    }
+    if path.contains('\0') || arguments.iter().any(|word| word.contains('\0')) {
+        reader.sink.error(at, "a program has no NUL in its words");
+        return None;
+    }
+    reader.sink.need(at, &path, native(&path));
+    let owner = match said.user {
+        Some(user) => Some(owner(reader, at, &user, said.group.as_deref())?),
+        None => None,
     };
-    reader.sink.need(first.at, &path, native(&path));
-    Some((path, words.collect()))
+    Some((path, arguments, owner))
 }
 
-/// Cuts a text at blanks. Quotes of both kinds keep blanks, and a backslash keeps the next character.
-fn split(text: &str) -> Result<Vec<String>, &'static str> {
-    let mut words = Vec::new();
-    let mut word: Option<String> = None;
-    let mut quote = None;
-    let mut characters = text.chars();
-    while let Some(character) = characters.next() {
-        match (quote, character) {
-            (_, '\0') => return Err("it has a NUL character"),
-            (Some(open), _) if open == character => quote = None,
-            (None, '"' | '\'') => {
-                quote = Some(character);
-                word.get_or_insert_default();
-            }
-            (None | Some('"'), '\\') => match characters.next() {
-                Some(kept) => word.get_or_insert_default().push(kept),
-                None => return Err("it ends in a backslash"),
-            },
-            (None, blank) if blank.is_ascii_whitespace() => words.extend(word.take()),
-            _ => word.get_or_insert_default().push(character),
-        }
-    }
-    if quote.is_some() {
-        return Err("a quote that is not closed");
-    }
-    words.extend(word);
-    Ok(words)
-}
-
-/// `user NAME|NUMBER [GROUP]`. A node knows no names but those that every system has, and runs nothing as root.
-pub(super) fn owner(reader: &mut Reader<'_, '_>, statement: Statement<'_>) -> Option<Owner> {
+/// `user NAME|NUMBER [GROUP]`.
+pub(super) fn user(reader: &mut Reader<'_, '_>, statement: Statement<'_>) -> Option<Owner> {
     let mut words = statement.arguments();
     let Some(user) = words.next() else {
         reader.value(statement);
@@ -120,32 +87,49 @@ pub(super) fn owner(reader: &mut Reader<'_, '_>, statement: Statement<'_>) -> Op
     };
     let group = words.next();
     reader.no_more(words);
-    let id = number(reader, user)?;
+    let name = reader.utf8(user)?;
     let group = match group {
-        Some(word) => number(reader, word)?,
-        None => id,
+        Some(word) => Some(reader.utf8(word)?),
+        None => None,
     };
-    Some(Owner { user: id, group })
+    owner(reader, user.at, &name, group.as_deref())
 }
 
-fn number(reader: &mut Reader<'_, '_>, word: Word<'_>) -> Option<u32> {
-    match decimal(word.bytes).map(u32::try_from) {
+/// A node knows no names but those that every system has, and runs nothing as root.
+fn owner(
+    reader: &mut Reader<'_, '_>,
+    at: Place,
+    user: &str,
+    group: Option<&str>,
+) -> Option<Owner> {
+    let user = number(reader, at, user)?;
+    let group = match group {
+        Some(group) => number(reader, at, group)?,
+        None => user,
+    };
+    Some(Owner { user, group })
+}
+
+fn number(reader: &mut Reader<'_, '_>, at: Place, name: &str) -> Option<u32> {
+    let name = name.as_bytes();
+    match decimal(name).map(u32::try_from) {
         Some(Ok(0)) => {
-            reader.wrong(word, "programs do not run as root");
+            reader.sink.error(at, "programs do not run as root");
             None
         }
         Some(Ok(id)) => Some(id),
         Some(Err(_)) => {
-            reader.wrong(word, "not a number of a user or group");
+            let message = format!("{}: not the number of a user or group", quote(name));
+            reader.sink.error(at, message);
             None
         }
         None => {
-            if !matches!(word.bytes, b"nobody" | b"nogroup") && reader.once("user") {
+            if !matches!(name, b"nobody" | b"nogroup") && reader.once("user") {
                 let message = format!(
-                    "a node has no users: {} runs as nobody, like a number that says so",
-                    word.quoted()
+                    "a node has no users: {} is taken for nobody; a number is taken as it is",
+                    quote(name)
                 );
-                reader.sink.warning(word.at, message);
+                reader.sink.warning(at, message);
             }
             Some(Owner::NOBODY.user)
         }
@@ -155,29 +139,6 @@ fn number(reader: &mut Reader<'_, '_>, word: Word<'_>) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_command_is_cut_as_keepalived_cuts_it() {
-        let cases: [(&str, Result<&[&str], &str>); 9] = [
-            ("/a", Ok(&["/a"])),
-            ("/a  b\tc", Ok(&["/a", "b", "c"])),
-            ("/a 'b c' \"d e\"", Ok(&["/a", "b c", "d e"])),
-            ("/a b\\ c", Ok(&["/a", "b c"])),
-            ("/a '' x", Ok(&["/a", "", "x"])),
-            ("/a 'b\\c' \"d\\\"e\"", Ok(&["/a", "b\\c", "d\"e"])),
-            ("", Ok(&[])),
-            ("/a 'b", Err("a quote that is not closed")),
-            ("/a \\", Err("it ends in a backslash")),
-        ];
-        for (text, expected) in cases {
-            let words = split(text);
-            let words = words.as_ref().map(|words| words.iter().map(String::as_str));
-            match (words, expected) {
-                (Ok(words), Ok(expected)) => assert!(words.eq(expected.iter().copied()), "{text}"),
-                (words, expected) => assert_eq!(words.err(), expected.err().as_ref(), "{text}"),
-            }
-        }
-    }
 
     #[test]
     fn a_program_that_a_node_lacks_has_a_check_in_its_stead() {

@@ -4,8 +4,11 @@
 
 pub mod arp;
 pub mod checksum;
+pub mod dns;
+pub mod echo;
 pub mod http;
 pub mod ipv4;
 pub mod ipv6;
 pub mod ndp;
+pub mod smtp;
 pub mod vrrp;

@@ -16,7 +16,7 @@ pub(super) fn read(
     common: &mut Common,
 ) -> Option<CheckKind> {
     let mut command = None;
-    let mut owner = Owner::NOBODY;
+    let mut user = None;
     let mut dynamic = false;
     reader.each(
         Block::MiscCheck,
@@ -27,7 +27,7 @@ pub(super) fn read(
                 common.timeout = reader.timer(statement, Duration::from_millis(1)..=DAY);
             }
             "misc_dynamic" => dynamic = reader.flag(statement).unwrap_or_default(),
-            "user" => owner = program::owner(reader, statement).unwrap_or(owner),
+            "user" => user = program::user(reader, statement),
             _ => common.read(reader, word, statement),
         },
     );
@@ -35,11 +35,11 @@ pub(super) fn read(
         let at = block.keyword().at;
         reader.sink.error(at, "`MISC_CHECK` has no `misc_path`");
     }
-    let (path, arguments) = command?;
+    let (path, arguments, owner) = command?;
     Some(CheckKind::Exec(Box::new(Program {
         path,
         arguments,
-        owner,
+        owner: user.or(owner).unwrap_or(Owner::NOBODY),
         dynamic,
     })))
 }

@@ -13,7 +13,6 @@ use crate::net::ParseError;
 use crate::time::Duration;
 
 /// What a keyword that names a program says.
-#[allow(dead_code, reason = "for the keywords that need it")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::config) struct Program {
     /// The program and its arguments.
@@ -90,7 +89,6 @@ impl Reader<'_, '_> {
 
     /// The strings after the keyword, at least one, for keywords that read their line as a shell would: see
     /// [`strings::split`].
-    #[allow(dead_code, reason = "for the keywords that need it")]
     pub(in crate::config) fn strings(&mut self, statement: Statement<'_>) -> Option<Vec<Vec<u8>>> {
         let (text, from) = statement.raw();
         match strings::split(text) {
@@ -108,7 +106,6 @@ impl Reader<'_, '_> {
     }
 
     /// A program with its arguments, which are one string, and the user and the group that it is to be run as.
-    #[allow(dead_code, reason = "for the keywords that need it")]
     pub(in crate::config) fn program(&mut self, statement: Statement<'_>) -> Option<Program> {
         let at = statement.place(statement.raw().1);
         let mut strings = self.strings(statement)?.into_iter();
