@@ -98,14 +98,25 @@ impl Shell {
 
     fn act_on_probe(&mut self, id: check::Id, action: check::Action) {
         match action {
-            check::Action::Connect { target } => {
-                let token = Key::Probe(id).token();
-                let begun = self.probes.connect(self.poll.registry(), token, id, target);
+            check::Action::Connect {
+                target,
+                transport,
+                bind,
+            } => {
+                let (registry, token) = (self.poll.registry(), Key::Probe(id).token());
+                let to = (target, transport);
+                let begun = self
+                    .probes
+                    .connect(registry, token, id, to, bind.as_deref());
                 self.note_failure(id, begun);
             }
             check::Action::Send { bytes } => self.probes.send(id, bytes),
             check::Action::Run(program) => {
                 let begun = self.programs.run(id, &program);
+                self.note_failure(id, begun);
+            }
+            check::Action::Read(path) => {
+                let begun = self.programs.read(id, &path);
                 self.note_failure(id, begun);
             }
             check::Action::Close => {
@@ -131,13 +142,23 @@ impl Shell {
         }
     }
 
-    /// Programs have been started, or could not be.
+    /// Programs have been started, or could not be; files have been read.
     pub(crate) fn collect_programs(&mut self) {
         let token = |id| Key::Program(id).token();
-        let failed = self.programs.collect(self.now, self.poll.registry(), token);
-        for (id, errno) in failed {
-            let io = check::Io::Failed(errno);
-            self.feed(Input::Probe { id, io });
+        let registry = self.poll.registry();
+        for (id, came) in self.programs.collect(self.now, registry, token) {
+            match came {
+                Err(errno) => {
+                    let io = check::Io::Failed(errno);
+                    self.feed(Input::Probe { id, io });
+                }
+                Ok(text) => {
+                    let text = check::Io::Received(&text);
+                    for io in [check::Io::Connected, text, check::Io::Closed] {
+                        self.feed(Input::Probe { id, io });
+                    }
+                }
+            }
         }
     }
 

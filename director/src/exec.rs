@@ -15,7 +15,7 @@ use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -48,8 +48,21 @@ pub struct Programs {
 
 #[derive(Debug)]
 struct Worker {
-    orders: SyncSender<(Id, Command)>,
-    started: Receiver<(Id, io::Result<Started>)>,
+    orders: SyncSender<(Id, Order)>,
+    answers: Receiver<(Id, io::Result<Answer>)>,
+}
+
+/// What may take its time, and so is not for the loop.
+#[derive(Debug)]
+enum Order {
+    Start(Box<Command>),
+    Read(PathBuf),
+}
+
+#[derive(Debug)]
+enum Answer {
+    Started(Started),
+    Text(Vec<u8>),
 }
 
 #[derive(Debug)]
@@ -105,13 +118,7 @@ impl Programs {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .process_group(0);
-        if self.worker.is_none() {
-            self.worker = Some(Worker::start(Arc::clone(&self.waker))?);
-        }
-        let worker = self.worker.as_ref().ok_or(Errno::EAGAIN)?;
-        if worker.orders.try_send((id, command)).is_err() {
-            return Err(Errno::EAGAIN.into());
-        }
+        self.order(id, Order::Start(Box::new(command)))?;
         let running = Running {
             started: None,
             dropped: false,
@@ -121,20 +128,48 @@ impl Programs {
         Ok(())
     }
 
-    /// Takes what the worker has started, to be called when the waker has woken the loop. Gives those that could not
-    /// be started, with the errno.
+    /// Lets a file be read.
+    ///
+    /// # Errors
+    /// When the worker has too much to do, or there can be none.
+    pub fn read(&mut self, id: Id, path: &str) -> io::Result<()> {
+        let path = place(&self.folder, path);
+        self.order(id, Order::Read(path))
+    }
+
+    fn order(&mut self, id: Id, order: Order) -> io::Result<()> {
+        if self.worker.is_none() {
+            self.worker = Some(Worker::start(Arc::clone(&self.waker))?);
+        }
+        let worker = self.worker.as_ref().ok_or(Errno::EAGAIN)?;
+        let sent = worker.orders.try_send((id, order));
+        sent.map_err(|_| Errno::EAGAIN.into())
+    }
+
+    /// Takes what the worker has done, to be called when the waker has woken the loop. Gives the texts of files, and
+    /// the errno of what could not be done.
     pub fn collect(
         &mut self,
         now: Instant,
         registry: &Registry,
         token: impl Fn(Id) -> Token,
-    ) -> Vec<(Id, i32)> {
-        let mut failed = Vec::new();
+    ) -> Vec<(Id, Result<Vec<u8>, i32>)> {
+        let mut told = Vec::new();
         let Some(worker) = &self.worker else {
-            return failed;
+            return told;
         };
-        for (id, started) in worker.started.try_iter() {
+        let errno = |error: io::Error| error.raw_os_error().unwrap_or(libc::EIO);
+        for (id, answer) in worker.answers.try_iter() {
+            let started = match answer {
+                Ok(Answer::Text(text)) => {
+                    told.push((id, Ok(text)));
+                    continue;
+                }
+                Ok(Answer::Started(started)) => Ok(started),
+                Err(error) => Err(error),
+            };
             let Some(running) = self.running.get_mut(&id) else {
+                told.extend(started.err().map(|error| (id, Err(errno(error)))));
                 continue;
             };
             let registered = started.and_then(|started| {
@@ -149,13 +184,13 @@ impl Programs {
                     running.kill();
                 }
                 if !dropped {
-                    failed.push((id, error.raw_os_error().unwrap_or(libc::EIO)));
+                    told.push((id, Err(errno(error))));
                 }
             } else if running.dropped {
                 running.end(now);
             }
         }
-        failed
+        told
     }
 
     /// Looks after a program whose pidfd is readable; its end, when somebody waits for it.
@@ -210,20 +245,41 @@ impl Drop for Programs {
 
 impl Worker {
     fn start(waker: Arc<Waker>) -> io::Result<Self> {
-        let (orders, jobs) = sync_channel::<(Id, Command)>(limits::PROGRAMS_MAX);
-        let (answers, started) = sync_channel(limits::PROGRAMS_MAX);
+        let (orders, jobs) = sync_channel::<(Id, Order)>(limits::ORDERS_MAX);
+        let (done, answers) = sync_channel(limits::ORDERS_MAX);
         std::thread::Builder::new()
             .name("programs".to_string())
             .spawn(move || {
                 crate::process::give_up_priority();
-                for (id, mut command) in jobs {
-                    if answers.send((id, start(&mut command))).is_err() || waker.wake().is_err() {
+                for (id, order) in jobs {
+                    let answer = match order {
+                        Order::Start(mut command) => start(&mut command).map(Answer::Started),
+                        Order::Read(path) => read(&path).map(Answer::Text),
+                    };
+                    if done.send((id, answer)).is_err() || waker.wake().is_err() {
                         break;
                     }
                 }
             })?;
-        Ok(Self { orders, started })
+        Ok(Self { orders, answers })
     }
+}
+
+/// The beginning of a file; of one that is not there, nothing. A pipe or a device is not waited for.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.read(true).custom_flags(libc::O_NONBLOCK).open(path);
+    let file = match file {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        file => file?,
+    };
+    if !file.metadata()?.is_file() {
+        return Err(Errno::EINVAL.into());
+    }
+    let mut text = Vec::new();
+    let most = director_core::limits::FILE_NUMBER_MAX as u64;
+    file.take(most).read_to_end(&mut text)?;
+    Ok(text)
 }
 
 fn start(command: &mut Command) -> io::Result<Started> {

@@ -64,3 +64,6 @@ pub const PROGRAMS_MAX: usize = 2 * director_core::limits::PROGRAMS_MAX;
 
 /// How long a program that was told to end (SIGTERM) may take.
 pub const PROGRAM_KILL_AFTER: Duration = Duration::from_secs(2);
+
+/// What the thread that starts programs and reads files has to do at once: all programs, and files with them.
+pub const ORDERS_MAX: usize = PROGRAMS_MAX + 64;

@@ -139,6 +139,26 @@ fn a_configuration_that_names_what_is_not_there_is_refused() {
     assert!(absent("foreign").contains("/usr/bin/nonesuch, which is not there"));
 }
 
+#[test]
+fn a_file_is_read_and_one_that_is_not_there_is_empty() {
+    let mut stage = Stage::new("file");
+    fs::write(stage.folder.join("number"), "  -7\n").unwrap();
+    fs::create_dir(stage.folder.join("folder")).unwrap();
+    let mut read = |name: &str| {
+        let path = stage.folder.join(name);
+        stage.programs.read(ID, path.to_str().unwrap()).unwrap();
+        loop {
+            let mut told = stage.collect(Instant::from_millis(0));
+            if let Some((ID, text)) = told.pop() {
+                return text;
+            }
+        }
+    };
+    assert_eq!(read("number"), Ok(b"  -7\n".to_vec()));
+    assert_eq!(read("nonesuch"), Ok(Vec::new()));
+    assert_eq!(read("folder"), Err(libc::EINVAL));
+}
+
 /// A folder with programs, and the loop around them.
 struct Stage {
     folder: PathBuf,
@@ -182,15 +202,17 @@ impl Stage {
 
     /// One turn of the loop; what has ended by then.
     fn step(&mut self, now: Instant) -> Option<Exit> {
+        assert_eq!(self.collect(now), []);
+        self.programs.progress(ID)
+    }
+
+    fn collect(&mut self, now: Instant) -> Vec<(Id, Result<Vec<u8>, i32>)> {
         let mut events = Events::with_capacity(8);
         self.poll
             .poll(&mut events, Some(Duration::from_millis(50)))
             .unwrap();
-        let failed = self
-            .programs
-            .collect(now, self.poll.registry(), |_| PROGRAM);
-        assert_eq!(failed, []);
-        self.programs.progress(ID)
+        self.programs
+            .collect(now, self.poll.registry(), |_| PROGRAM)
     }
 
     fn run(&mut self, arguments: &[&str]) -> Exit {

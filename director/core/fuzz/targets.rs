@@ -10,19 +10,20 @@ use director_core::config::{self, Config, Source};
 use director_core::director::{Command, Director, Input, OpId, Output};
 use director_core::ipvs::Table;
 use director_core::kernel::{AddressId, KernelEvent, Link, OpError, Snapshot};
-use director_core::net::{Cidr, Ifindex, Mac};
+use director_core::net::{Cidr, Family, Ifindex, Mac};
 use director_core::record;
 use director_core::time::{Duration, Instant};
 use director_core::vrrp::Received;
 use director_core::wire::http::Reader;
-use director_core::wire::{ipv4, ipv6, ndp, vrrp};
+use director_core::wire::{dns, echo, ipv4, ipv6, ndp, smtp, vrrp};
 
 /// What one fuzzer does with its bytes; it panics when something is wrong.
 pub(crate) type Target = fn(&[u8]);
 
 /// All targets by name.
-pub(crate) const TARGETS: [(&str, Target); 7] = [
+pub(crate) const TARGETS: [(&str, Target); 8] = [
     ("advert", advert),
+    ("answers", answers),
     ("config", config),
     ("director", director),
     ("frame", frame),
@@ -70,6 +71,27 @@ pub(crate) fn neighbour(data: &[u8]) {
     if let Ok(advertisement) = ndp::Repr::parse(data) {
         let bytes = advertisement.emit();
         assert_eq!(Some(&bytes[4..]), data.get(4..bytes.len()));
+    }
+}
+
+/// What a mail server, a name server and a pinged host say: any pieces, cut where the first byte says.
+pub(crate) fn answers(data: &[u8]) {
+    let Some((cut, bytes)) = data.split_first() else {
+        return;
+    };
+    let (first, second) = bytes.split_at(usize::from(*cut).min(bytes.len()));
+    let mut pieces = smtp::Reader::default();
+    let in_pieces = pieces.read(first).and_then(|code| match code {
+        None => pieces.read(second),
+        code => Ok(code),
+    });
+    let at_once = smtp::Reader::default().read(bytes);
+    if let (Ok(Some(a)), Ok(Some(b))) = (in_pieces, at_once) {
+        assert_eq!(a, b, "the code does not depend on the pieces");
+    }
+    let _ = dns::answer(bytes, u16::from(*cut));
+    for family in [Family::V4, Family::V6] {
+        let _ = echo::is_reply(bytes, family, u16::from(*cut), 0);
     }
 }
 

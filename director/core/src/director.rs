@@ -240,7 +240,20 @@ impl Director {
             return None;
         }
         let (id, action) = self.services.checks.poll_action(now)?;
-        Some(Output::Probe(id, action))
+        Some(Output::Probe(id, self.by_kernel_name(action)))
+    }
+
+    /// The kernel knows an interface by another name than the configuration may have for it.
+    fn by_kernel_name(&self, mut action: check::Action) -> check::Action {
+        if let check::Action::Connect {
+            bind: Some(bind), ..
+        } = &mut action
+            && let Some(name) = &mut bind.interface
+            && let Some(link) = plan::link(&self.config, &self.reconciler.actual().links, name)
+        {
+            *name = link.name.clone();
+        }
+        action
     }
 
     /// The next event for the log.

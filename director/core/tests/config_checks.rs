@@ -2,9 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
-use director_core::check::{Owner, Program};
+use director_core::check::{Owner, Program, Udp};
 use director_core::config::{Check, CheckKind, Parsed, Source, parse};
 use director_core::time::Duration;
+use director_core::wire::dns::Question;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -23,6 +24,65 @@ fn rise_and_fall_are_inherited_and_fall_is_one_more_than_retry() {
         problems(&read("", "", both)),
         ["`fall N` is `retry N-1`: only one of them can hold"]
     );
+}
+
+#[test]
+fn each_kind_has_keepaliveds_defaults() {
+    let of = |words: &str| check("delay_loop 9", "", words);
+    let times = |check: &Check| (check.retry, check.delay_before_retry, check.timeout);
+    let smtp = of("SMTP_CHECK {\n}");
+    assert_eq!(times(&smtp), (1, SECOND, 5 * SECOND));
+    let helo = "smtpchecker.keepalived.org".to_string();
+    assert_eq!(smtp.kind, CheckKind::Smtp { helo });
+    let dns = of("DNS_CHECK {\n}");
+    assert_eq!(times(&dns), (3, 9 * SECOND, 5 * SECOND));
+    let root = Question::new(6, ".").unwrap();
+    assert_eq!(dns.kind, CheckKind::Dns(Box::new(root)));
+    let named = of("DNS_CHECK {\ntype aaaa\nname www.example.net\n}");
+    let question = Question::new(28, "www.example.net").unwrap();
+    assert_eq!(named.kind, CheckKind::Dns(Box::new(question)));
+    let ping = of("PING_CHECK {\n}");
+    assert_eq!(times(&ping), (1, SECOND, 5 * SECOND));
+    let udp = of("UDP_CHECK {\n}");
+    assert_eq!(times(&udp), (1, SECOND, 5 * SECOND));
+    let nothing = Udp {
+        payload: Vec::new(),
+        reply: None,
+    };
+    assert_eq!(udp.kind, CheckKind::Udp(Box::new(nothing)));
+}
+
+#[test]
+fn a_datagram_and_its_answer_are_written_in_hexadecimal() {
+    let words = "UDP_CHECK {\npayload 00ff \"0A b\" 1\nrequire_reply 1x xX\nmin_reply_length 2\n}";
+    let CheckKind::Udp(udp) = check("", "", words).kind else {
+        panic!()
+    };
+    assert_eq!(udp.payload, [0, 0xff, 0x0a, 0xb1]);
+    let reply = udp.reply.unwrap();
+    assert_eq!(reply.pattern, [(0x10, 0xf0), (0, 0)]);
+    assert_eq!(reply.length, (2, 255));
+    let of = |words: &str| problems(&read("", "", &format!("UDP_CHECK {{\n{words}\n}}")));
+    assert!(of("payload 0")[0].contains("two digits a byte"));
+    assert!(of("payload 0x")[0].contains("not hexadecimal digits"));
+    assert!(of("max_reply_length 3\nmin_reply_length 4")[0].contains("no reply fits"));
+    let of = |words: &str| problems(&read("", "", &format!("DNS_CHECK {{\n{words}\n}}")));
+    assert!(of("type ANY")[0].contains("not one of A, NS"));
+    assert!(of("name a..b")[0].contains("a name has labels"));
+}
+
+#[test]
+fn a_check_may_come_from_elsewhere() {
+    let words = "TCP_CHECK {\nbindto 10.0.0.7\nbind_port 99\nbind_if lan\nfwmark 3\n}";
+    let bind = check("", "", words).bind.unwrap();
+    assert_eq!(bind.address, Some([10, 0, 0, 7].into()));
+    assert_eq!((bind.port, bind.mark), (99, 3));
+    assert_eq!(bind.interface, Some("lan".parse().unwrap()));
+    assert_eq!(check("", "", "TCP_CHECK {\n}").bind, None);
+    let of = |words: &str| problems(&read("", "", &format!("TCP_CHECK {{\n{words}\n}}")));
+    assert!(of("bindto 2001:db8::1")[0].contains("not of the family"));
+    assert!(of("connect_ip fe80::1")[0].contains("needs `bind_if`"));
+    assert_eq!(of("connect_ip fe80::1\nbind_if lan"), [""; 0]);
 }
 
 #[test]

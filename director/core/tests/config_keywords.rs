@@ -91,6 +91,15 @@ fn around(block: Block, word: &str) -> (String, String) {
             };
             (format!("{server}HTTP_GET {{\n{url}"), "}\n}\n}\n")
         }
+        Block::SmtpCheck | Block::DnsCheck | Block::UdpCheck | Block::PingCheck => {
+            let check = block.word();
+            let length = if word == "min_reply_length" {
+                "max_reply_length 9\n"
+            } else {
+                ""
+            };
+            (format!("{server}{check} {{\n{length}"), "}\n}\n}\n")
+        }
         Block::MiscCheck => {
             let path = if word == "misc_path" {
                 ""
@@ -178,6 +187,12 @@ fn statement(keyword: &Keyword) -> String {
         "http_protocol" => "1.1",
         "path" => "/",
         "misc_path" => "/bin/true",
+        "bind_if" => "eth0",
+        "bindto" => "10.0.0.7",
+        "helo_name" | "name" => "name",
+        "type" => "AAAA",
+        "payload" => "00ff",
+        "require_reply" => "0x",
         "status_code" => "200-299",
         "digest" => "640205b7b0fc66c1ea91c463fac6334d",
         "mac" => "52:54:00:00:00:01",

@@ -1,24 +1,27 @@
-//! The checks' TCP sockets, by the core's number of the connection.
+//! The sockets of the checks, by the core's number of the attempt.
 //!
 //! The number carries a generation, so it is the mio token too: an event of a socket that was closed in the same turn
 //! finds nothing. A socket is closed plainly: a server then sees a FIN, or a RST when it sent what nobody read, and
 //! closing never waits, because nobody asks the kernel to linger.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
+use std::os::fd::AsRawFd;
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
-use director_core::check::Id;
-use mio::net::TcpStream;
+use director_core::check::{Bind, Id, Transport};
+use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
+use nix::sys::socket::{setsockopt, sockopt};
+use socket2::{Domain, Protocol, Socket, Type};
 
 /// What came of a socket; the bytes are in the caller's buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// Nothing until the next readiness.
     Idle,
-    /// The connection is established.
+    /// The connection is established, or datagrams can be sent.
     Connected,
     /// So many bytes were read.
     Received(usize),
@@ -36,7 +39,8 @@ pub struct Probes {
 
 #[derive(Debug)]
 struct Probe {
-    stream: TcpStream,
+    socket: Socket,
+    transport: Transport,
     connected: bool,
     /// What the socket has not taken yet of a request.
     unsent: Vec<u8>,
@@ -46,20 +50,35 @@ impl Probes {
     /// Opens a socket and begins to connect.
     ///
     /// # Errors
-    /// When the address is unreachable at once, or no descriptor is left; there is no socket then.
+    /// When the address is unreachable at once, the source is not to be had, or no descriptor is left; there is no
+    /// socket then.
     pub fn connect(
         &mut self,
         registry: &Registry,
         token: Token,
         id: Id,
-        target: SocketAddr,
+        to: (SocketAddr, Transport),
+        from: Option<&Bind>,
     ) -> io::Result<()> {
-        let mut stream = TcpStream::connect(target)?;
-        registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
+        let (target, transport) = to;
+        let socket = open(target, transport)?;
+        if let Some(bind) = from {
+            bind_to(&socket, target, bind)?;
+        }
+        match socket.connect(&target.into()) {
+            Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
+            done => done?,
+        }
+        registry.register(
+            &mut SourceFd(&socket.as_raw_fd()),
+            token,
+            Interest::READABLE | Interest::WRITABLE,
+        )?;
         self.open.insert(
             id,
             Probe {
-                stream,
+                socket,
+                transport,
                 connected: false,
                 unsent: Vec::new(),
             },
@@ -69,9 +88,15 @@ impl Probes {
 
     /// Sends bytes, now or when the socket takes them. An error shows at the next [`Probes::progress`].
     pub fn send(&mut self, id: Id, bytes: Vec<u8>) {
-        if let Some(probe) = self.open.get_mut(&id) {
+        let Some(probe) = self.open.get_mut(&id) else {
+            return;
+        };
+        if probe.transport == Transport::Tcp {
             probe.unsent = bytes;
             let _ = probe.flush();
+        } else {
+            // A datagram is taken whole or not at all; an answer that is missing then says so.
+            let _ = probe.socket.send(&bytes);
         }
     }
 
@@ -99,6 +124,62 @@ impl Probes {
     }
 }
 
+fn open(target: SocketAddr, transport: Transport) -> io::Result<Socket> {
+    let domain = Domain::for_address(target);
+    let (kind, protocol) = match transport {
+        Transport::Tcp => (Type::STREAM, Protocol::TCP),
+        Transport::Udp => (Type::DGRAM, Protocol::UDP),
+        Transport::Icmp if target.is_ipv4() => (Type::DGRAM, Protocol::ICMPV4),
+        Transport::Icmp => (Type::DGRAM, Protocol::ICMPV6),
+    };
+    let new = || Socket::new(domain, kind.nonblocking(), Some(protocol));
+    let socket = match new() {
+        Err(error)
+            if transport == Transport::Icmp && error.raw_os_error() == Some(libc::EACCES) =>
+        {
+            allow_ping()?;
+            new()?
+        }
+        socket => socket?,
+    };
+    if transport != Transport::Tcp {
+        // ICMP errors become errors of the socket at once, and host unreachable too.
+        if target.is_ipv4() {
+            setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?;
+        } else {
+            setsockopt(&socket, sockopt::Ipv6RecvErr, &true)?;
+        }
+    }
+    Ok(socket)
+}
+
+/// Ping sockets are for the groups of a range, which is empty at boot, and even root's is not in it.
+fn allow_ping() -> io::Result<()> {
+    std::fs::write("/proc/sys/net/ipv4/ping_group_range", "0 0\n")
+}
+
+fn bind_to(socket: &Socket, target: SocketAddr, bind: &Bind) -> io::Result<()> {
+    if let Some(interface) = &bind.interface {
+        socket.bind_device(Some(interface.as_str().as_bytes()))?;
+    }
+    if bind.mark != 0 {
+        socket.set_mark(bind.mark)?;
+    }
+    if bind.address.is_none() && bind.port == 0 {
+        return Ok(());
+    }
+    if bind.port != 0 {
+        // The one of the last attempt is in TIME_WAIT.
+        socket.set_reuse_address(true)?;
+    }
+    let any = if target.is_ipv4() {
+        IpAddr::V4(core::net::Ipv4Addr::UNSPECIFIED)
+    } else {
+        IpAddr::V6(core::net::Ipv6Addr::UNSPECIFIED)
+    };
+    socket.bind(&SocketAddr::new(bind.address.unwrap_or(any), bind.port).into())
+}
+
 impl Probe {
     fn progress(&mut self, buffer: &mut [u8]) -> io::Result<Progress> {
         if !self.connected {
@@ -106,8 +187,8 @@ impl Probe {
         }
         self.flush()?;
         loop {
-            match self.stream.read(buffer) {
-                Ok(0) => return Ok(Progress::Closed),
+            match (&self.socket).read(buffer) {
+                Ok(0) if self.transport == Transport::Tcp => return Ok(Progress::Closed),
                 Ok(length) => return Ok(Progress::Received(length)),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
@@ -117,22 +198,21 @@ impl Probe {
 
     /// A connection is made when it has a peer (mio, `TcpStream::connect`); before, readiness may be spurious.
     fn finish_connect(&mut self) -> io::Result<Progress> {
-        if let Some(error) = self.stream.take_error()? {
+        if let Some(error) = self.socket.take_error()? {
             return Err(error);
         }
-        match self.stream.peer_addr() {
-            Ok(_) => {
-                self.connected = true;
-                Ok(Progress::Connected)
-            }
-            Err(error) if error.raw_os_error() == Some(libc::ENOTCONN) => Ok(Progress::Idle),
-            Err(error) => Err(error),
-        }
+        let made = self.transport != Transport::Tcp || has_peer(&self.socket)?;
+        self.connected = made;
+        Ok(if made {
+            Progress::Connected
+        } else {
+            Progress::Idle
+        })
     }
 
     fn flush(&mut self) -> io::Result<()> {
         while !self.unsent.is_empty() {
-            match self.stream.write(&self.unsent) {
+            match self.socket.send(&self.unsent) {
                 Ok(length) => drop(self.unsent.drain(..length.min(self.unsent.len()))),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
@@ -143,9 +223,18 @@ impl Probe {
     }
 }
 
+fn has_peer(socket: &Socket) -> io::Result<bool> {
+    match socket.peer_addr() {
+        Ok(_) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::ENOTCONN) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::net::{TcpListener, TcpStream as StdTcpStream};
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream as StdTcpStream, UdpSocket};
 
     use mio::{Events, Poll};
 
@@ -208,7 +297,13 @@ mod tests {
         assert!(StdTcpStream::connect(nobody).is_err());
         let mut poll = Poll::new().unwrap();
         probes
-            .connect(poll.registry(), Token(0), ID, nobody)
+            .connect(
+                poll.registry(),
+                Token(0),
+                ID,
+                (nobody, Transport::Tcp),
+                None,
+            )
             .unwrap();
         assert_eq!(
             next(&mut probes, &mut poll).0,
@@ -216,11 +311,99 @@ mod tests {
         );
     }
 
+    #[test]
+    fn datagrams_go_and_come_and_a_port_that_nobody_has_is_refused() {
+        for loopback in ["127.0.0.1:0", "[::1]:0"] {
+            let server = UdpSocket::bind(loopback).unwrap();
+            let target = server.local_addr().unwrap();
+            let (mut probes, mut poll) = (Probes::default(), Poll::new().unwrap());
+            let open = |probes: &mut Probes, poll: &Poll| {
+                probes
+                    .connect(
+                        poll.registry(),
+                        Token(0),
+                        ID,
+                        (target, Transport::Udp),
+                        None,
+                    )
+                    .unwrap();
+            };
+            open(&mut probes, &poll);
+            assert_eq!(next(&mut probes, &mut poll).0, Progress::Connected);
+            probes.send(ID, b"ask".to_vec());
+            let mut buffer = [0; 8];
+            let (length, from) = server.recv_from(&mut buffer).unwrap();
+            assert_eq!(&buffer[..length], b"ask");
+            for answer in [b"".as_slice(), b"hi"] {
+                server.send_to(answer, from).unwrap();
+                let got = next(&mut probes, &mut poll);
+                assert_eq!(got, (Progress::Received(answer.len()), answer.to_vec()));
+            }
+            probes.close(ID);
+            drop(server);
+            open(&mut probes, &poll);
+            assert_eq!(next(&mut probes, &mut poll).0, Progress::Connected);
+            probes.send(ID, Vec::new());
+            let refused = Progress::Failed(libc::ECONNREFUSED);
+            assert_eq!(next(&mut probes, &mut poll).0, refused);
+        }
+    }
+
+    #[test]
+    fn an_echo_request_is_answered() {
+        use director_core::net::Family;
+        use director_core::wire::echo;
+        for (target, family) in [("127.0.0.1:0", Family::V4), ("[::1]:0", Family::V6)] {
+            let (mut probes, mut poll) = (Probes::default(), Poll::new().unwrap());
+            let to = (target.parse().unwrap(), Transport::Icmp);
+            probes
+                .connect(poll.registry(), Token(0), ID, to, None)
+                .unwrap();
+            assert_eq!(next(&mut probes, &mut poll).0, Progress::Connected);
+            probes.send(ID, echo::request(family, 7, 99));
+            let (progress, bytes) = next(&mut probes, &mut poll);
+            assert_eq!(progress, Progress::Received(bytes.len()));
+            assert!(echo::is_reply(&bytes, family, 7, 99), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_check_comes_from_where_it_is_told() {
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let (mut probes, mut poll) = (Probes::default(), Poll::new().unwrap());
+        let to = (server.local_addr().unwrap(), Transport::Udp);
+        let bind = Bind {
+            address: Some([127, 0, 0, 9].into()),
+            port: 0,
+            interface: Some("lo".parse().unwrap()),
+            mark: 7,
+        };
+        probes
+            .connect(poll.registry(), Token(0), ID, to, Some(&bind))
+            .unwrap();
+        assert_eq!(next(&mut probes, &mut poll).0, Progress::Connected);
+        probes.send(ID, b"x".to_vec());
+        let (_, from) = server.recv_from(&mut [0; 8]).unwrap();
+        assert_eq!(from.ip(), IpAddr::from([127, 0, 0, 9]));
+        let elsewhere = Bind {
+            interface: Some("nonesuch".parse().unwrap()),
+            ..bind
+        };
+        let error = probes.connect(poll.registry(), Token(0), ID, to, Some(&elsewhere));
+        assert_eq!(error.unwrap_err().raw_os_error(), Some(libc::ENODEV));
+    }
+
     fn connected_to(listener: &TcpListener) -> (Probes, Poll) {
         let (mut probes, poll) = (Probes::default(), Poll::new().unwrap());
         let target = listener.local_addr().unwrap();
         probes
-            .connect(poll.registry(), Token(0), ID, target)
+            .connect(
+                poll.registry(),
+                Token(0),
+                ID,
+                (target, Transport::Tcp),
+                None,
+            )
             .unwrap();
         (probes, poll)
     }

@@ -63,7 +63,7 @@ pub struct Node {
     /// What waits for the end of the stall.
     pub inbox: Vec<Arrival>,
     /// Open sockets of checks.
-    pub sockets: BTreeMap<check::Id, SocketAddr>,
+    pub sockets: BTreeMap<check::Id, (SocketAddr, check::Transport)>,
     /// Groups that are listened to.
     pub joined: BTreeSet<(Ifindex, IpAddr)>,
     /// When the kernel has done what it was asked so far.

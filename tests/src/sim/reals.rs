@@ -3,7 +3,7 @@
 use core::net::{IpAddr, SocketAddr};
 use std::collections::BTreeMap;
 
-use director_core::check::{Exit, Program};
+use director_core::check::{Exit, Program, Transport};
 use director_core::config::{Check, CheckKind};
 use director_core::time::Duration;
 
@@ -57,11 +57,16 @@ pub enum Heard {
     Failed(i32),
     /// Bytes.
     Received(&'static [u8]),
+    /// Bytes that depend on what was asked.
+    Datagram(Vec<u8>),
     /// Closed by the server.
     Closed,
     /// The program has ended.
     Exited(Exit),
 }
+
+/// The port of mail servers.
+pub const MAIL: u16 = 25;
 
 /// The weight that a program tells of a server that is well.
 pub const TOLD: u32 = 7;
@@ -81,9 +86,12 @@ impl Reals {
     #[must_use]
     pub fn passes(&self, check: &Check) -> bool {
         let mood = self.mood(check.target.ip());
-        match check.kind {
+        match &check.kind {
             CheckKind::Tcp => mood.connects(),
-            CheckKind::Http { .. } | CheckKind::Exec(_) => mood == Mood::Well,
+            // Who answers nonsense to a datagram has answered.
+            CheckKind::Udp(udp) if udp.reply.is_none() => mood != Mood::Refuses,
+            CheckKind::File(_) => true,
+            _ => mood == Mood::Well,
         }
     }
 
@@ -109,7 +117,51 @@ impl Reals {
         match self.mood(target.ip()) {
             Mood::Silent => Vec::new(),
             Mood::Refuses => vec![(micros(300), Heard::Failed(111))],
+            // A mail server, by its port, speaks first.
+            Mood::Well if target.port() == MAIL => vec![
+                (micros(300), Heard::Connected),
+                (micros(900), Heard::Received(b"220 mail\r\n")),
+            ],
             _ => vec![(micros(300), Heard::Connected)],
+        }
+    }
+
+    /// What answers a datagram, and when: an echo of it, with the bit set that makes it an answer of DNS and of ICMP.
+    #[must_use]
+    pub fn echo(
+        &self,
+        target: SocketAddr,
+        transport: Transport,
+        bytes: &[u8],
+    ) -> Vec<(Duration, Heard)> {
+        let mut reply = bytes.to_vec();
+        match (transport, reply.as_mut_slice()) {
+            (Transport::Udp, [_, _, flags, ..]) => *flags |= 0x80,
+            (Transport::Icmp, [kind, ..]) => *kind = 0,
+            _ => {}
+        }
+        match self.mood(target.ip()) {
+            Mood::Well => vec![(micros(400), Heard::Datagram(reply))],
+            Mood::Silent | Mood::Drips => Vec::new(),
+            Mood::Refuses => vec![(micros(300), Heard::Failed(111))],
+            Mood::Slow => vec![(Duration::from_secs(30), Heard::Datagram(reply))],
+            Mood::Errs | Mood::Garbage | Mood::Breaks => {
+                vec![(micros(400), Heard::Datagram(b"?".to_vec()))]
+            }
+        }
+    }
+
+    /// What answers the words of a client, and when.
+    #[must_use]
+    pub fn said(&self, target: SocketAddr, line: &[u8]) -> Vec<(Duration, Heard)> {
+        let said: &[u8] = match line {
+            [b'H', ..] => b"250-mail\r\n250 HELP\r\n",
+            [b'Q', ..] => b"221 bye\r\n",
+            _ => return self.reply(target),
+        };
+        match self.mood(target.ip()) {
+            Mood::Well => vec![(micros(700), Heard::Datagram(said.to_vec()))],
+            _ => self.reply(target),
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use core::net::{IpAddr, SocketAddr};
 
-use director_core::check::{Owner, Program};
+use director_core::check::{Owner, Program, Reply, Udp};
 use director_core::config::{
     Check, CheckKind, Config, Garp, Interface, Node, RealServer, Route, Router, SyncDaemon,
     SyncGroup, Url, Version, VirtualAddress, VirtualServer,
@@ -12,9 +12,11 @@ use director_core::config::{
 use director_core::ipvs::{Dest, DestId, Forwarding, Protocol, Service, ServiceId};
 use director_core::net::{Cidr, Family};
 use director_core::time::Duration;
+use director_core::wire::dns::Question;
 use director_core::wire::vrrp;
 
 use super::random::Random;
+use super::reals::MAIL;
 
 /// What a world is made of.
 #[derive(Clone, Debug)]
@@ -264,8 +266,8 @@ fn random_services(random: &mut Random) -> Vec<Arc<VirtualServer>> {
                     check.retry = random.below(3) as u32;
                     check.rise = 1 + random.below(3) as u32;
                     check.interval = random.time(Duration::from_secs(1), Duration::from_secs(3));
-                    if random.chance(20) {
-                        check.kind = program(check.target.ip(), random.chance(50));
+                    if random.chance(40) {
+                        another_kind(check, random);
                     }
                 }
                 if random.chance(10) {
@@ -382,6 +384,28 @@ const fn dest(weight: u32) -> Dest {
     }
 }
 
+/// Lets a check ask by something else than a page or a connection.
+fn another_kind(check: &mut Check, random: &mut Random) {
+    check.kind = match random.below(6) {
+        0 => CheckKind::Ping,
+        1 => {
+            check.target.set_port(MAIL);
+            CheckKind::Smtp {
+                helo: "node".to_string(),
+            }
+        }
+        2 => CheckKind::Dns(Box::new(Question::new(6, ".").expect("the root"))),
+        3 => CheckKind::Udp(Box::new(Udp {
+            payload: b"abc".to_vec(),
+            reply: random.chance(50).then(|| Reply {
+                pattern: vec![(b'a', 0xff)],
+                length: (3, 3),
+            }),
+        })),
+        _ => program(check.target.ip(), random.chance(50)),
+    };
+}
+
 /// A program that looks at a real server.
 fn program(server: IpAddr, dynamic: bool) -> CheckKind {
     CheckKind::Exec(Box::new(Program {
@@ -418,6 +442,7 @@ fn real(number: u8, http: bool) -> RealServer {
             kind,
             target: SocketAddr::new(id.address, id.port),
             interval: Duration::from_secs(2),
+            bind: None,
             timeout: Duration::from_millis(500),
             rise: 1,
             retry: 1,

@@ -2,7 +2,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use director_core::check::{Action, Id};
+use director_core::check::{Action, Id, Transport};
 use director_core::director::{Input, Output};
 use director_core::limits;
 use director_core::time::Duration;
@@ -10,6 +10,7 @@ use director_core::time::Duration;
 use super::fault::Fault;
 use super::laws::Violation;
 use super::node::{Arrival, Packet};
+use super::reals::Heard;
 use super::world::World;
 
 /// Whom a program asks is not seen.
@@ -146,26 +147,39 @@ impl World {
 
     fn probe(&mut self, node: usize, id: Id, action: Action) -> Result<(), Violation> {
         let of = &mut self.nodes[node];
+        let mut place = |to, transport| match of.sockets.insert(id, (to, transport)) {
+            Some(_) => Err(Violation(format!("{node}: {id:?} is begun twice"))),
+            None => Ok(()),
+        };
+        let nowhere = SocketAddr::new(NOWHERE, 0);
         let heard = match action {
-            Action::Connect { target } => {
-                if of.sockets.insert(id, target).is_some() {
-                    return Err(Violation(format!("{node}: {id:?} is connected twice")));
-                }
-                if of.kernel.has_link() {
-                    self.reals.connect(target)
-                } else {
-                    Vec::new()
+            Action::Connect {
+                target, transport, ..
+            } => {
+                place(target, transport)?;
+                match transport {
+                    // Whether anybody is there shows when something is sent.
+                    Transport::Udp | Transport::Icmp => vec![(Duration::ZERO, Heard::Connected)],
+                    Transport::Tcp if of.kernel.has_link() => self.reals.connect(target),
+                    Transport::Tcp => Vec::new(),
                 }
             }
             Action::Run(program) => {
                 // A program is a place that is taken, like a socket.
-                if of.sockets.insert(id, SocketAddr::new(NOWHERE, 0)).is_some() {
-                    return Err(Violation(format!("{node}: {id:?} runs twice")));
-                }
+                place(nowhere, Transport::Tcp)?;
                 self.reals.run(&program)
             }
-            Action::Send { .. } => match of.sockets.get(&id) {
-                Some(target) if of.kernel.has_link() => self.reals.reply(*target),
+            Action::Read(_) => {
+                place(nowhere, Transport::Tcp)?;
+                vec![
+                    (Duration::ZERO, Heard::Connected),
+                    (Duration::ZERO, Heard::Received(b"0\n")),
+                    (Duration::ZERO, Heard::Closed),
+                ]
+            }
+            Action::Send { bytes } => match of.sockets.get(&id) {
+                Some((to, Transport::Tcp)) if of.kernel.has_link() => self.reals.said(*to, &bytes),
+                Some((to, by)) if of.kernel.has_link() => self.reals.echo(*to, *by, &bytes),
                 Some(_) => Vec::new(),
                 None => return Err(Violation(format!("{node}: sends on a closed socket"))),
             },

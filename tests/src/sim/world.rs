@@ -354,6 +354,7 @@ impl World {
         let io = match heard {
             Heard::Connected => Io::Connected,
             Heard::Received(bytes) => Io::Received(bytes),
+            Heard::Datagram(bytes) => Io::Received(bytes),
             Heard::Failed(errno) => Io::Failed(*errno),
             Heard::Closed => Io::Closed,
             Heard::Exited(exit) => Io::Exited(*exit),

@@ -1,9 +1,9 @@
-//! One attempt of a check, as a machine over bytes: connect, ask, judge, for each URL.
+//! One attempt of a check: connect, talk, hang up, for each URL; or run a program.
 
-use super::{Action, Exit, Failure, Io, Kind, Settings, Url};
+use super::talk::{Place, Talk, Turn};
+use super::{Action, Exit, Failure, Io, Kind, Settings};
 use crate::limits;
 use crate::time::{Duration, Instant};
-use crate::wire::http;
 
 /// What came of an attempt; a success may tell a number.
 pub(super) type Verdict = Result<Option<i64>, Failure>;
@@ -12,8 +12,9 @@ pub(super) type Verdict = Result<Option<i64>, Failure>;
 #[derive(Debug)]
 pub(super) struct Attempt {
     step: Step,
-    /// Which URL is being asked.
-    url: usize,
+    /// The conversation, from the connection on.
+    talk: Option<Talk>,
+    place: Place,
     /// When it began; none before the first `Connect` was taken.
     began: Option<Instant>,
     /// When it fails; counts from the `Connect` of the URL.
@@ -24,23 +25,25 @@ pub(super) struct Attempt {
 
 #[derive(Debug)]
 enum Step {
-    /// `Connect` or `Run` is due.
+    /// `Connect`, `Run` or `Read` is due.
     Dial,
     /// The connection is being made, or the program runs.
     Dialing,
     /// Connected; `Send` is due.
-    Ask(http::Reader),
-    /// The request is on its way.
-    Listen(http::Reader),
+    Say(Vec<u8>),
+    /// The other side is to speak.
+    Listen,
     /// This URL is done, its socket is still open: `Close` is due, then the next URL.
     HangUp,
 }
 
 impl Attempt {
-    pub(super) fn new() -> Self {
+    /// `token` tells its packets from those of others.
+    pub(super) fn new(token: u64) -> Self {
         Self {
             step: Step::Dial,
-            url: 0,
+            talk: None,
+            place: Place { url: 0, token },
             began: None,
             deadline: None,
             graced: false,
@@ -69,20 +72,13 @@ impl Attempt {
                 self.step = Step::Dialing;
                 self.began.get_or_insert(now);
                 self.deadline = Some(now + settings.timeout.max(limits::CHECK_STEP_MIN));
-                Some(match &settings.kind {
-                    Kind::Exec(program) => Action::Run(program.clone()),
-                    Kind::Tcp | Kind::Http { .. } => Action::Connect {
-                        target: settings.target,
-                    },
-                })
+                Some(begin(settings))
             }
-            Step::Ask(reader) => {
-                self.step = Step::Listen(reader);
-                let (url, http11) = self.asked(settings)?;
-                let bytes = http::get(&url.path, &url.host, http11);
+            Step::Say(bytes) => {
+                self.step = Step::Listen;
                 Some(Action::Send { bytes })
             }
-            waiting @ (Step::Dialing | Step::Listen(_)) => {
+            waiting @ (Step::Dialing | Step::Listen) => {
                 self.step = waiting;
                 None
             }
@@ -91,7 +87,7 @@ impl Attempt {
 
     /// Whether [`Self::poll_action`] has something.
     pub(super) const fn has_action(&self) -> bool {
-        matches!(self.step, Step::Dial | Step::Ask(_) | Step::HangUp)
+        matches!(self.step, Step::Dial | Step::Say(_) | Step::HangUp)
     }
 
     pub(super) fn handle_io(
@@ -107,42 +103,36 @@ impl Attempt {
             // It was heard before its timer was judged: the loop came late, so the lateness is not the server's.
             self.grace(now, now.since(deadline).max(limits::CHECK_GRACE), settings);
         }
-        match (io, &mut self.step) {
-            (Io::Connected, Step::Dialing) => match self.asked(settings) {
-                Some((url, _)) => {
-                    self.step = Step::Ask(http::Reader::new(url.digest.is_some()));
-                    None
-                }
-                None => Some(Ok(None)),
-            },
-            (Io::Received(bytes), Step::Ask(reader) | Step::Listen(reader)) => {
-                match reader.read(bytes) {
-                    Ok(None) => None,
-                    Ok(Some(reply)) => self.judge(settings, reply, Step::HangUp),
-                    Err(error) => Some(Err(Failure::Http(error))),
-                }
+        match io {
+            Io::Connected if matches!(self.step, Step::Dialing) => {
+                let Some((talk, turn)) = Talk::open(settings, self.place) else {
+                    return Some(Ok(None));
+                };
+                self.talk = Some(talk);
+                self.step = Step::Listen;
+                self.follow(settings, turn)
             }
-            (Io::Closed, Step::Ask(reader) | Step::Listen(reader)) => {
-                let reply = reader.finish();
+            Io::Connected => None,
+            Io::Received(bytes) => {
+                let turn = self.talk.as_mut()?.hear(settings, self.place, bytes);
+                self.follow(settings, turn)
+            }
+            Io::Closed => {
                 self.step = Step::Dial;
-                match reply {
-                    Ok(reply) => self.judge(settings, reply, Step::Dial),
-                    Err(error) => Some(Err(Failure::Http(error))),
-                }
+                let verdict = match &mut self.talk {
+                    Some(talk) => talk.close(settings, self.place),
+                    None => Err(Failure::Http(crate::wire::http::Error::NoHead)),
+                };
+                self.end(settings, verdict)
             }
-            (Io::Closed, _) => {
-                self.step = Step::Dial;
-                Some(Err(Failure::Http(http::Error::NoHead)))
-            }
-            (Io::Failed(errno), _) => {
+            Io::Failed(errno) => {
                 self.step = Step::Dial;
                 Some(Err(failed(errno)))
             }
-            (Io::Exited(exit), _) => {
+            Io::Exited(exit) => {
                 self.step = Step::Dial;
                 Some(ended(exit, &settings.kind))
             }
-            (Io::Connected | Io::Received(_), _) => None,
         }
     }
 
@@ -152,11 +142,11 @@ impl Attempt {
         if late >= limits::CHECK_GRACE && self.grace(now, late, settings) {
             return None;
         }
-        Some(Err(match &self.step {
-            Step::Ask(reader) | Step::Listen(reader) => Failure::ReplyTimeout(reader.received()),
-            _ if matches!(settings.kind, Kind::Exec(_)) => Failure::RunTimeout,
-            Step::Dial | Step::Dialing | Step::HangUp => Failure::ConnectTimeout,
-        }))
+        Some(match &self.talk {
+            Some(talk) => talk.expire(settings),
+            None if matches!(settings.kind, Kind::Exec(_)) => Err(Failure::RunTimeout),
+            None => Err(Failure::ConnectTimeout),
+        })
     }
 
     /// Gives the time that the loop slept through, once for each URL and at most the whole timeout again.
@@ -169,41 +159,54 @@ impl Attempt {
         true
     }
 
-    /// Judges the reply to one URL; goes on to the next one if there is one.
-    fn judge(&mut self, settings: &Settings, reply: http::Reply, next: Step) -> Option<Verdict> {
-        let (url, _) = self.asked(settings)?;
-        if !url.status.iter().any(|range| range.contains(&reply.status)) {
-            return Some(Err(Failure::Status(reply.status)));
+    fn follow(&mut self, settings: &Settings, turn: Turn) -> Option<Verdict> {
+        match turn {
+            Turn::Wait => None,
+            Turn::Say(bytes) => {
+                self.step = Step::Say(bytes);
+                None
+            }
+            Turn::End(verdict) => self.end(settings, verdict),
         }
-        if let (Some(want), Some(have)) = (url.digest, reply.digest)
-            && want != have
-        {
-            return Some(Err(Failure::Digest(have)));
+    }
+
+    /// One talk is over: goes on to the next URL if there is one.
+    fn end(&mut self, settings: &Settings, verdict: Verdict) -> Option<Verdict> {
+        let urls = match &settings.kind {
+            Kind::Http { urls, .. } => urls.len(),
+            _ => 0,
+        };
+        self.place.url += 1;
+        if verdict.is_err() || self.place.url >= urls {
+            return Some(verdict);
         }
-        self.url += 1;
-        if self.asked(settings).is_none() {
-            return Some(Ok(None));
+        if self.is_open() {
+            self.step = Step::HangUp;
         }
-        self.step = next;
+        self.talk = None;
         self.deadline = None;
         self.graced = false;
         None
     }
+}
 
-    /// The URL that is being asked; none for TCP.
-    fn asked<'a>(&self, settings: &'a Settings) -> Option<(&'a Url, bool)> {
-        match &settings.kind {
-            Kind::Tcp | Kind::Exec(_) => None,
-            Kind::Http { urls, http11 } => Some((urls.get(self.url)?, *http11)),
-        }
+fn begin(settings: &Settings) -> Action {
+    match &settings.kind {
+        Kind::Exec(program) => Action::Run(program.clone()),
+        Kind::File(watch) => Action::Read(watch.path.clone()),
+        kind => Action::Connect {
+            target: settings.target,
+            transport: kind.transport(),
+            bind: settings.bind.clone(),
+        },
     }
 }
 
 /// Tells our own trouble from the server's by errno (asm-generic/errno.h).
 const fn failed(errno: i32) -> Failure {
     match errno {
-        // ENOMEM, ENFILE, EMFILE, EADDRNOTAVAIL, ENOBUFS
-        12 | 23 | 24 | 99 | 105 => Failure::Local(errno),
+        // EPERM, EAGAIN, ENOMEM, EACCES, ENODEV, ENFILE, EMFILE, EADDRINUSE, EADDRNOTAVAIL, ENOBUFS
+        1 | 11 | 12 | 13 | 19 | 23 | 24 | 98 | 99 | 105 => Failure::Local(errno),
         _ => Failure::Network(errno),
     }
 }

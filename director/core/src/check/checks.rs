@@ -21,7 +21,7 @@ pub struct Checks<K> {
     keys: BTreeMap<K, u32>,
     /// Moments of all slots that have one.
     timers: BTreeSet<(Instant, u32)>,
-    /// Checks that need a socket, and those that need a program.
+    /// Checks that need a socket, and those that need a program or a file.
     lines: [Line; 2],
     /// Checks that may have an action.
     ready: VecDeque<u32>,
@@ -64,7 +64,7 @@ impl Line {
 
 /// Of [`Checks::lines`].
 const fn line_of(settings: &Settings) -> usize {
-    matches!(settings.kind, Kind::Exec(_)) as usize
+    matches!(settings.kind, Kind::Exec(_) | Kind::File(_)) as usize
 }
 
 #[derive(Debug)]
@@ -205,7 +205,7 @@ impl<K: Ord + Clone> Checks<K> {
                 self.ready.pop_front();
             }
             if let (Some(action), Some(slot)) = (action, self.slots.get_mut(index as usize)) {
-                if matches!(action, Action::Connect { .. } | Action::Run(_)) {
+                if !matches!(action, Action::Send { .. } | Action::Close) {
                     slot.generation = slot.generation.wrapping_add(1);
                 }
                 let generation = slot.generation;
@@ -260,8 +260,9 @@ impl<K: Ord + Clone> Checks<K> {
         let Some(index) = self.lines.iter_mut().find_map(Line::next) else {
             return false;
         };
+        let token = self.random.next();
         self.step(index, |check| {
-            check.start();
+            check.start(token);
             None
         });
         true
@@ -314,7 +315,7 @@ impl<K: Ord + Clone> Checks<K> {
         if old == settings {
             return true;
         }
-        if (&old.kind, old.target) != (&settings.kind, settings.target) {
+        if (&old.kind, old.target, &old.bind) != (&settings.kind, settings.target, &settings.bind) {
             return false;
         }
         let mut random = self.random;

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::wire::http;
+use crate::wire::{dns, http};
 
 /// Why an attempt failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,18 @@ pub enum Failure {
     Status(u16),
     /// A body with another MD5.
     Digest([u8; 16]),
+    /// Not a mail server's reply.
+    NotSmtp,
+    /// A mail server's reply with another code than it should have.
+    Smtp(u16),
+    /// A name server's answer with an error.
+    Dns(dns::Code),
+    /// A datagram of so many bytes that is not what it should be.
+    Reply(usize),
+    /// What is in the file is no number. It does not count: the file may be about to be written.
+    Number,
+    /// The file holds this number, and should hold 0.
+    Told(i64),
     /// The program ended with this code.
     Exit(u8),
     /// The program was ended by this signal.
@@ -45,6 +57,12 @@ impl fmt::Display for Failure {
                 f.write_str("digest ")?;
                 digest.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
             }
+            Self::NotSmtp => f.write_str("reply is not SMTP"),
+            Self::Smtp(code) => write!(f, "reply {code}"),
+            Self::Dns(code) => write!(f, "answer {code}"),
+            Self::Reply(bytes) => write!(f, "reply of {bytes} bytes is not as required"),
+            Self::Number => f.write_str("no number in the file"),
+            Self::Told(number) => write!(f, "the file says {number}"),
             // What the launcher, like a shell, says of a program that it can't run.
             Self::Exit(126) => f.write_str("the program can't be run (exit code 126)"),
             Self::Exit(127) => f.write_str("the program is not there (exit code 127)"),
@@ -60,8 +78,11 @@ fn errno_text(errno: i32) -> String {
     let text = match errno {
         11 => "too many at once",
         12 => "out of memory",
+        13 => "permission denied",
+        19 => "no such interface",
         23 | 24 => "out of file descriptors",
         32 => "broken pipe",
+        98 => "local port in use",
         99 => "no local address or port",
         101 => "network unreachable",
         104 => "connection reset",

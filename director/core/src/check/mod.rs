@@ -28,6 +28,7 @@ mod checks;
 mod failure;
 mod schedule;
 mod settings;
+mod talk;
 #[cfg(test)]
 mod tests;
 
@@ -37,7 +38,7 @@ use core::net::SocketAddr;
 pub use checks::Checks;
 pub use failure::Failure;
 pub use schedule::Status;
-pub use settings::{Kind, Owner, Program, Settings, Url};
+pub use settings::{Bind, Kind, Owner, Program, Reply, Settings, Transport, Udp, Url, Watch};
 
 #[cfg(doc)]
 use crate::limits;
@@ -114,10 +115,14 @@ pub enum Exit {
 /// What to do with the socket or the program of a check; there is one at a time for each check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Open a non-blocking TCP socket and connect it; answered by `Connected` or `Failed`.
+    /// Open a non-blocking socket and connect it; answered by `Connected` or `Failed`.
     Connect {
-        /// Where to.
+        /// Where to; the port means nothing to [`Transport::Icmp`].
         target: SocketAddr,
+        /// By what.
+        transport: Transport,
+        /// Where from.
+        bind: Option<Box<Bind>>,
     },
     /// Send these bytes as the socket takes them.
     Send {
@@ -126,6 +131,9 @@ pub enum Action {
     },
     /// Run a program; answered by `Exited`, or by `Failed` when this node can't.
     Run(Box<Program>),
+    /// Read the beginning of a file, at most [`limits::FILE_NUMBER_MAX`] bytes; answered by `Connected`, perhaps
+    /// `Received`, and `Closed`, or by `Failed`. A file that is not there is an empty one.
+    Read(String),
     /// Drop the socket without waiting, or end the program with all that it started; nothing is answered.
     Close,
 }
@@ -163,7 +171,12 @@ impl<K> fmt::Display for Event<K> {
             took,
             ..
         } = self;
-        write!(f, "{kind} check of {target}: {old} -> {new}: ")?;
+        write!(f, "{kind} check of ")?;
+        match target.port() {
+            0 => write!(f, "{}", target.ip())?,
+            _ => write!(f, "{target}")?,
+        }
+        write!(f, ": {old} -> {new}: ")?;
         match self.cause {
             Some(failure) => write!(f, "{failure}")?,
             None => f.write_str("success")?,

@@ -144,9 +144,9 @@ impl Check {
     }
 
     /// A socket is free: a due check begins its attempt.
-    pub(super) fn start(&mut self) {
+    pub(super) fn start(&mut self, token: u64) {
         if self.is_due() {
-            self.phase = Phase::Running(Box::new(Attempt::new()));
+            self.phase = Phase::Running(Box::new(Attempt::new(token)));
         }
     }
 
@@ -206,7 +206,7 @@ impl Check {
                 self.status.value = value;
                 self.next_planned(now)
             }
-            Err(Failure::Local(_)) => {
+            Err(Failure::Local(_) | Failure::Number) => {
                 self.wait_until(now + pause.max(limits::CHECK_LOCAL_PAUSE));
                 return None;
             }

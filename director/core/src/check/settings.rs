@@ -1,19 +1,23 @@
 //! What a check asks, of whom, and how often.
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
 #[cfg(doc)]
 use crate::limits;
+use crate::net::{Family, IfName};
 use crate::time::Duration;
+use crate::wire::dns;
 
 /// What one check does. Durations below [`limits::CHECK_STEP_MIN`] count as that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// What is asked.
     pub kind: Kind,
-    /// Where; for a program, the server of which it tells.
+    /// Where; for a program or a file, the server of which it tells.
     pub target: SocketAddr,
+    /// Where from; none for what the routing says.
+    pub bind: Option<Box<Bind>>,
     /// From the planned start of one run to the next.
     pub interval: Duration,
     /// Longest time of one attempt, for each URL.
@@ -30,6 +34,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The family of the target.
+    pub(super) fn family(&self) -> Family {
+        Family::of(self.target.ip())
+    }
+
     /// The longest time from the moment that a server falls silent until it is out: it passed a check just before, so
     /// that a whole interval goes by, and then each attempt runs out of time.
     #[must_use]
@@ -55,8 +64,72 @@ pub enum Kind {
         /// HTTP/1.1 instead of 1.0.
         http11: bool,
     },
+    /// The server greets (220), answers `HELO` (250) and `QUIT` (221).
+    Smtp {
+        /// The name behind `HELO`.
+        helo: String,
+    },
+    /// The name server answers the question, and without an error.
+    Dns(Box<dns::Question>),
+    /// Nobody says that the port is unreachable; or an answer comes and is as it must be.
+    Udp(Box<Udp>),
+    /// An echo request is answered.
+    Ping,
     /// A program of the operator's ends in time and with a code that says success.
     Exec(Box<Program>),
+    /// A file holds a number that says success, or that the weight follows.
+    File(Box<Watch>),
+}
+
+/// What carries a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// A connection.
+    Tcp,
+    /// Datagrams; `Connected` says that they can be sent.
+    Udp,
+    /// Echo requests and replies, without the IP header; as `Udp`.
+    Icmp,
+}
+
+/// Where a check comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bind {
+    /// Source address (`bindto`).
+    pub address: Option<IpAddr>,
+    /// Source port (`bind_port`); 0 for any.
+    pub port: u16,
+    /// Interface (`bind_if`): the configured name in the settings, the kernel's in what the shell is told.
+    pub interface: Option<IfName>,
+    /// Firewall mark (`fwmark`); 0 for none.
+    pub mark: u32,
+}
+
+/// What a UDP check sends, and what must come back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Udp {
+    /// One datagram; may be empty.
+    pub payload: Vec<u8>,
+    /// What the answer must be; without it none is needed.
+    pub reply: Option<Reply>,
+}
+
+/// What an answer must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// How it begins: of each byte the value of those bits that the mask has.
+    pub pattern: Vec<(u8, u8)>,
+    /// Bytes, at least and at most.
+    pub length: (usize, usize),
+}
+
+/// A file with a number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// Where it is.
+    pub path: String,
+    /// The number times this is what is told; with 0, the number is a failure unless it is 0.
+    pub weight: i32,
 }
 
 impl Kind {
@@ -66,7 +139,12 @@ impl Kind {
         match self {
             Self::Tcp => "TCP",
             Self::Http { .. } => "HTTP",
+            Self::Smtp { .. } => "SMTP",
+            Self::Dns(_) => "DNS",
+            Self::Udp(_) => "UDP",
+            Self::Ping => "PING",
             Self::Exec(_) => "MISC",
+            Self::File(_) => "FILE",
         }
     }
 
@@ -74,7 +152,16 @@ impl Kind {
     fn parts(&self) -> u32 {
         match self {
             Self::Http { urls, .. } => u32::try_from(urls.len()).unwrap_or(u32::MAX).max(1),
-            Self::Tcp | Self::Exec(_) => 1,
+            _ => 1,
+        }
+    }
+
+    /// What carries it.
+    pub(super) const fn transport(&self) -> Transport {
+        match self {
+            Self::Dns(_) | Self::Udp(_) => Transport::Udp,
+            Self::Ping => Transport::Icmp,
+            _ => Transport::Tcp,
         }
     }
 }

@@ -167,6 +167,160 @@ fn a_program_that_does_not_end_is_ended_and_few_run_at_once() {
 }
 
 #[test]
+fn a_mail_server_is_greeted_and_left() {
+    let cases: [(&[(u64, &str)], &str); 6] = [
+        (
+            &[
+                (1, "220 a\r\n"),
+                (1, "250-b\r\n250 c\r\n"),
+                (1, "221 d\r\n"),
+            ],
+            "",
+        ),
+        (&[(1, "554 no\r\n")], "reply 554"),
+        (&[(1, "220 a\r\n"), (1, "501 who\r\n")], "reply 501"),
+        (&[(1, "220 a\r\n")], "no reply in time"),
+        (&[(1, "HTTP/1.1 400 Bad\r\n")], "reply is not SMTP"),
+        (&[(1, "22")], "no reply in time"),
+    ];
+    for (pieces, failure) in cases {
+        let script = http_server(pieces, None);
+        let mut world = World::new(move |_| script.clone());
+        let kind = Kind::Smtp {
+            helo: "me.example".to_string(),
+        };
+        world.set(vec![(0, Settings { kind, ..tcp() })]);
+        world.run_attempt();
+        assert_eq!(last(&world), failure, "{pieces:?}");
+        let sent: Vec<_> = world.sent.iter().map(|(_, text)| text.as_str()).collect();
+        let lines = ["HELO me.example\r\n", "QUIT\r\n"];
+        assert_eq!(sent, lines[..sent.len()]);
+        assert_eq!(world.open, 0);
+    }
+}
+
+#[test]
+fn a_datagram_check_judges_what_comes_back() {
+    let ping = |bytes: &[u8]| [&[0], &bytes[1..]].concat();
+    let dns = |code: u8| move |bytes: &[u8]| [&bytes[..2], &[0x81, code], &bytes[4..]].concat();
+    let udp = |reply| {
+        Kind::Udp(Box::new(Udp {
+            payload: b"ask".to_vec(),
+            reply,
+        }))
+    };
+    let reply = |pattern: &[(u8, u8)]| {
+        Some(Reply {
+            pattern: pattern.to_vec(),
+            length: (2, 3),
+        })
+    };
+    let question = || Kind::Dns(Box::new(crate::wire::dns::Question::new(6, ".").unwrap()));
+    type Echo = Box<dyn Fn(&[u8]) -> Vec<u8>>;
+    let cases: Vec<(Kind, Option<Echo>, &str)> = vec![
+        (Kind::Ping, Some(Box::new(ping)), ""),
+        (Kind::Ping, None, "no reply in time"),
+        (
+            Kind::Ping,
+            Some(Box::new(<[u8]>::to_vec)),
+            "no reply in time",
+        ),
+        (question(), Some(Box::new(dns(0))), ""),
+        (question(), Some(Box::new(dns(2))), "answer SERVFAIL"),
+        (
+            question(),
+            Some(Box::new(<[u8]>::to_vec)),
+            "no reply in time",
+        ),
+        (udp(None), None, ""),
+        (udp(None), Some(Box::new(<[u8]>::to_vec)), ""),
+        (udp(reply(&[])), None, "no reply in time"),
+        (udp(reply(&[])), Some(Box::new(<[u8]>::to_vec)), ""),
+        (
+            udp(reply(&[(b'a', 0xff), (0x70, 0xf0)])),
+            Some(Box::new(<[u8]>::to_vec)),
+            "",
+        ),
+        (
+            udp(reply(&[(b'b', 0xff)])),
+            Some(Box::new(<[u8]>::to_vec)),
+            "reply of 3 bytes is not as required",
+        ),
+        (
+            udp(reply(&[])),
+            Some(Box::new(|_: &[u8]| vec![1; 4])),
+            "reply of 4 bytes is not as required",
+        ),
+    ];
+    for (kind, echo, failure) in cases {
+        let mut world = World::new(|_| vec![(0, What::Connected)]);
+        world.echo = echo;
+        let transport = kind.transport();
+        world.set(vec![(
+            0,
+            Settings {
+                kind: kind.clone(),
+                ..tcp()
+            },
+        )]);
+        world.run_attempt();
+        assert_eq!(last(&world), failure, "{kind:?}");
+        assert_eq!(world.transport, Some(transport));
+        assert_eq!(world.open, 0);
+    }
+}
+
+#[test]
+fn a_datagram_that_nobody_takes_is_a_failure() {
+    let mut world = World::new(|_| vec![(0, What::Connected), (1, What::Failed(111))]);
+    let kind = Kind::Udp(Box::new(Udp {
+        payload: Vec::new(),
+        reply: None,
+    }));
+    world.set(vec![(0, Settings { kind, ..tcp() })]);
+    world.run_attempt();
+    assert_eq!(last(&world), "connection refused");
+}
+
+#[test]
+fn a_file_tells_a_number_or_a_failure() {
+    let cases = [
+        (2, "5\n", "", Some(10)),
+        (-3, " -4 ", "", Some(12)),
+        (1, "", "", Some(0)),
+        (0, "0\n", "", None),
+        (0, "", "", None),
+        (0, "3", "the file says 3", None),
+        (1, "many", "no number in the file", None),
+    ];
+    for (weight, text, failure, value) in cases {
+        let mut world = World::new(move |_| {
+            vec![
+                (0, What::Connected),
+                (0, What::Received(text.into())),
+                (0, What::Closed),
+            ]
+        });
+        let kind = Kind::File(Box::new(Watch {
+            path: "number".to_string(),
+            weight,
+        }));
+        world.set(vec![(0, Settings { kind, ..tcp() })]);
+        world.run_attempt();
+        assert_eq!(last(&world), failure, "{text}");
+        assert_eq!(world.status(0).value, value, "{text}");
+        let down = weight == 0 && !failure.is_empty();
+        assert_eq!(world.status(0).health == Health::Down, down, "{text}");
+    }
+}
+
+/// The last failure; empty for a success.
+fn last(world: &World) -> String {
+    let last = world.status(0).last.unwrap().err();
+    last.map_or(String::new(), |last| last.to_string())
+}
+
+#[test]
 fn the_longest_detection_is_an_interval_and_all_attempts() {
     let settings = Settings { retry: 2, ..tcp() };
     let seconds = |settings: &Settings| settings.detection().as_secs();
@@ -590,6 +744,9 @@ struct World {
     starts: Vec<(Id, Instant)>,
     sent: Vec<(Id, String)>,
     ran: Vec<Program>,
+    transport: Option<Transport>,
+    /// What answers a datagram.
+    echo: Option<Box<dyn Fn(&[u8]) -> Vec<u8>>>,
     closed: Vec<Id>,
     events: Vec<Event<u32>>,
     open: usize,
@@ -607,6 +764,8 @@ impl World {
             starts: Vec::new(),
             sent: Vec::new(),
             ran: Vec::new(),
+            transport: None,
+            echo: None,
             closed: Vec::new(),
             events: Vec::new(),
             open: 0,
@@ -634,15 +793,19 @@ impl World {
         self.now = now;
         while let Some((id, action)) = self.checks.poll_action(now) {
             match action {
-                Action::Connect { target } => {
+                Action::Connect {
+                    target, transport, ..
+                } => {
                     assert_eq!(target, tcp().target);
+                    self.transport = Some(transport);
                     self.begin(id, now);
                 }
                 Action::Run(program) => {
                     self.ran.push(*program);
                     self.begin(id, now);
                 }
-                Action::Send { bytes } => self.sent.push((id, String::from_utf8(bytes).unwrap())),
+                Action::Read(_) => self.begin(id, now),
+                Action::Send { bytes } => self.say(id, &bytes),
                 Action::Close => {
                     self.open -= 1;
                     self.closed.push(id);
@@ -652,6 +815,16 @@ impl World {
         }
         while let Some(event) = self.checks.poll_event() {
             self.events.push(event);
+        }
+    }
+
+    fn say(&mut self, id: Id, bytes: &[u8]) {
+        self.sent.push((id, String::from_utf8_lossy(bytes).into()));
+        if let Some(echo) = &self.echo {
+            self.serial += 1;
+            let at = self.now + Duration::from_millis(1);
+            let what = What::Received(echo(bytes));
+            self.pending.insert((at, self.serial), (id, what));
         }
     }
 
@@ -727,6 +900,7 @@ fn tcp() -> Settings {
         kind: Kind::Tcp,
         target: "192.0.2.10:80".parse().unwrap(),
         interval: Duration::from_secs(10),
+        bind: None,
         timeout: Duration::from_secs(2),
         rise: 1,
         retry: 1,

@@ -33,6 +33,14 @@ pub enum Block {
     HttpGet,
     /// `url`
     Url,
+    /// `SMTP_CHECK`
+    SmtpCheck,
+    /// `DNS_CHECK`
+    DnsCheck,
+    /// `UDP_CHECK`
+    UdpCheck,
+    /// `PING_CHECK`
+    PingCheck,
     /// `MISC_CHECK`
     MiscCheck,
     /// Outside all blocks of router.conf.
@@ -51,7 +59,7 @@ pub enum Block {
 
 impl Block {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 26] = [
         Self::Keepalived,
         Self::GlobalDefs,
         Self::VrrpInstance,
@@ -67,6 +75,10 @@ impl Block {
         Self::TcpCheck,
         Self::HttpGet,
         Self::Url,
+        Self::SmtpCheck,
+        Self::DnsCheck,
+        Self::UdpCheck,
+        Self::PingCheck,
         Self::MiscCheck,
         Self::RouterConf,
         Self::System,
@@ -95,6 +107,10 @@ impl Block {
             Self::TcpCheck => "TCP_CHECK",
             Self::HttpGet => "HTTP_GET",
             Self::Url => "url",
+            Self::SmtpCheck => "SMTP_CHECK",
+            Self::DnsCheck => "DNS_CHECK",
+            Self::UdpCheck => "UDP_CHECK",
+            Self::PingCheck => "PING_CHECK",
             Self::MiscCheck => "MISC_CHECK",
             Self::RouterConf => "router.conf",
             Self::System => "system",

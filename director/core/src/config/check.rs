@@ -2,6 +2,7 @@
 
 mod exec;
 mod http;
+mod network;
 
 use core::net::{IpAddr, SocketAddr};
 
@@ -10,6 +11,7 @@ use super::keywords::Block;
 use super::read::Reader;
 use super::tree::Statement;
 use super::{Check, CheckKind};
+use crate::check::Bind;
 use crate::time::Duration;
 
 /// The timing keywords, which a service, a real server and a check all have.
@@ -106,6 +108,7 @@ pub(super) struct Common {
     port: Option<u16>,
     timers: Timers,
     alpha: bool,
+    bind: Bind,
     /// Longest time of one attempt, of a kind that has its own word for it.
     timeout: Option<Duration>,
 }
@@ -123,6 +126,16 @@ impl Common {
                 self.port = port.and_then(|port| u16::try_from(port).ok());
             }
             "alpha" => self.alpha = reader.flag(statement).unwrap_or_default(),
+            "bindto" => {
+                let word = reader.value(statement);
+                self.bind.address = word.and_then(|word| address(reader, word));
+            }
+            "bind_port" => {
+                let port = reader.number(statement, 1..=65_535).unwrap_or(0);
+                self.bind.port = u16::try_from(port).unwrap_or(0);
+            }
+            "bind_if" => self.bind.interface = reader.parse(statement),
+            "fwmark" => self.bind.mark = reader.number(statement, 1..=u32::MAX).unwrap_or(0),
             _ => self.timers.read(reader, word, statement),
         }
     }
@@ -140,10 +153,15 @@ pub(super) fn read(
         port: context.port,
         timers: Timers::default(),
         alpha: false,
+        bind: Bind::default(),
         timeout: None,
     };
     let kind = match block.keyword().bytes {
         b"HTTP_GET" => http::read(reader, block, &mut common, context),
+        b"SMTP_CHECK" => Some(network::smtp(reader, block, &mut common)),
+        b"DNS_CHECK" => network::dns(reader, block, &mut common),
+        b"UDP_CHECK" => Some(network::udp(reader, block, &mut common)),
+        b"PING_CHECK" => Some(network::ping(reader, block, &mut common)),
         b"MISC_CHECK" => exec::read(reader, block, &mut common),
         _ => {
             reader.each(
@@ -157,12 +175,45 @@ pub(super) fn read(
     let target = target(reader, block, &common, kind.as_ref());
     let check = kind.zip(target).map(|(kind, target)| {
         let timers = common.timers.or(context.timers);
-        schedule(kind, target, timers, common.timeout)
+        let bind = match kind {
+            CheckKind::Exec(_) => None,
+            _ => bind(reader, block, &common, target),
+        };
+        Check {
+            bind,
+            ..schedule(kind, target, timers, common.timeout)
+        }
     });
     Found {
         check,
         alpha: common.alpha,
     }
+}
+
+/// Where the check comes from, when the block says so.
+fn bind(
+    reader: &mut Reader<'_, '_>,
+    block: Statement<'_>,
+    common: &Common,
+    target: SocketAddr,
+) -> Option<Box<Bind>> {
+    let bind = &common.bind;
+    if bind
+        .address
+        .is_some_and(|address| address.is_ipv4() != target.is_ipv4())
+    {
+        let message = "`bindto` is not of the family of the address that is asked";
+        reader.sink.error(block.keyword().at, message);
+    }
+    let link_local = matches!(target.ip(), IpAddr::V6(address) if address.is_unicast_link_local());
+    if link_local && bind.interface.is_none() {
+        let message = format!(
+            "a link-local address is on an interface: {} needs `bind_if`",
+            block.title()
+        );
+        reader.sink.error(block.keyword().at, message);
+    }
+    (*bind != Bind::default()).then(|| Box::new(bind.clone()))
 }
 
 /// Where the check asks, when the block or its real server say so. A program is told by its own arguments.
@@ -175,7 +226,9 @@ fn target(
     let address = common.address?;
     match common.port {
         Some(port) if port != 0 => Some(SocketAddr::new(address, port)),
-        _ if matches!(kind, Some(CheckKind::Exec(_))) => Some(SocketAddr::new(address, 0)),
+        _ if matches!(kind, Some(CheckKind::Exec(_) | CheckKind::Ping)) => {
+            Some(SocketAddr::new(address, 0))
+        }
         _ => {
             if block.lacks("connect_port") {
                 let message = format!(
@@ -198,9 +251,10 @@ fn schedule(
 ) -> Check {
     let interval = timers.delay_loop.unwrap_or(DELAY_LOOP);
     let (retry, pause, wait) = match kind {
-        CheckKind::Tcp => (1, Duration::from_secs(1), CONNECT_TIMEOUT),
         CheckKind::Http { .. } => (1, Duration::from_secs(3), CONNECT_TIMEOUT),
+        CheckKind::Dns(_) => (3, interval, CONNECT_TIMEOUT),
         CheckKind::Exec(_) => (0, Duration::from_secs(1), interval),
+        _ => (1, Duration::from_secs(1), CONNECT_TIMEOUT),
     };
     let timeout = match kind {
         CheckKind::Exec(_) => timeout,
@@ -209,6 +263,7 @@ fn schedule(
     Check {
         kind,
         target,
+        bind: None,
         interval,
         timeout: timeout.unwrap_or(wait),
         rise: timers.rise.unwrap_or(1),
@@ -219,3 +274,4 @@ fn schedule(
 }
 
 pub(super) use http::virtualhost;
+use http::visible;

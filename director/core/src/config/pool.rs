@@ -84,7 +84,7 @@ impl Pool<'_> {
                 "alpha" => alpha = reader.flag(statement).unwrap_or_default(),
                 "lvs_method" => forwarding_here = forwarding(reader, statement),
                 "virtualhost" => virtualhost = check::virtualhost(reader, statement),
-                "TCP_CHECK" | "HTTP_GET" | "MISC_CHECK" => checks.push(statement),
+                word if word.ends_with("_CHECK") || word == "HTTP_GET" => checks.push(statement),
                 _ => timers.read(reader, word, statement),
             },
         );

@@ -96,12 +96,7 @@ pub(super) fn user(reader: &mut Reader<'_, '_>, statement: Statement<'_>) -> Opt
 }
 
 /// A node knows no names but those that every system has, and runs nothing as root.
-fn owner(
-    reader: &mut Reader<'_, '_>,
-    at: Place,
-    user: &str,
-    group: Option<&str>,
-) -> Option<Owner> {
+fn owner(reader: &mut Reader<'_, '_>, at: Place, user: &str, group: Option<&str>) -> Option<Owner> {
     let user = number(reader, at, user)?;
     let group = match group {
         Some(group) => number(reader, at, group)?,

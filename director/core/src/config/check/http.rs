@@ -53,7 +53,11 @@ pub(in crate::config) fn virtualhost(
     visible(reader, statement, "a host name")
 }
 
-fn visible(reader: &mut Reader<'_, '_>, statement: Statement<'_>, what: &str) -> Option<String> {
+pub(super) fn visible(
+    reader: &mut Reader<'_, '_>,
+    statement: Statement<'_>,
+    what: &str,
+) -> Option<String> {
     let word = reader.value(statement)?;
     let text = word
         .text()

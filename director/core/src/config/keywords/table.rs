@@ -3,12 +3,15 @@
 use super::{Block, Mark};
 
 use Block::{
-    Authentication, Console, GlobalDefs, HttpGet, Interface, Keepalived, Match, MiscCheck,
-    RealServer, Route, RouterConf, System, TcpCheck, Url, VirtualServer, VrrpInstance,
-    VrrpSyncGroup,
+    Authentication, Console, DnsCheck, GlobalDefs, HttpGet, Interface, Keepalived, Match,
+    MiscCheck, PingCheck, RealServer, Route, RouterConf, SmtpCheck, System, TcpCheck, UdpCheck,
+    Url, VirtualServer, VrrpInstance, VrrpSyncGroup,
 };
 use Mark::{Accepted, Acts, Dead, NotYet, Refused};
 
+const CONNECT: &str = "connect_ip connect_port connect_timeout rise fall retry delay_before_retry \
+    warmup delay_loop alpha";
+const BIND: &str = "bindto bind_port bind_if fwmark";
 const MAIL: &str = "no mail is sent; what happens stands in the log and in the status";
 const SNMP: &str = "there is no SNMP agent; the status and the metrics have the numbers";
 const DBUS: &str = "there is no D-Bus here; the status and the log have what it would tell";
@@ -326,23 +329,17 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
         Acts,
         "weight uthreshold lthreshold inhibit_on_failure alpha lvs_method \
         rise fall retry delay_before_retry warmup connect_timeout delay_loop virtualhost \
-        TCP_CHECK{}* HTTP_GET{}* MISC_CHECK{}*",
+        TCP_CHECK{}* HTTP_GET{}* SMTP_CHECK{}* \
+        DNS_CHECK{}* UDP_CHECK{}* PING_CHECK{}* MISC_CHECK{}*",
     ),
     (RealServer, NotYet, "SSL_GET{}*"),
-    (RealServer, NotYet, "SMTP_CHECK{}*"),
-    (RealServer, NotYet, "DNS_CHECK{}*"),
-    (RealServer, NotYet, "UDP_CHECK{}* PING_CHECK{}*"),
     (RealServer, NotYet, "FILE_CHECK{}*"),
     (RealServer, NotYet, "notify_up notify_down"),
     (RealServer, Refused("BFD is not built"), "BFD_CHECK{}*"),
     (RealServer, Accepted(MAIL), "smtp_alert"),
     (RealServer, Accepted(SNMP), "snmp_name"),
-    (
-        TcpCheck,
-        Acts,
-        "connect_ip connect_port connect_timeout rise fall retry delay_before_retry warmup delay_loop alpha",
-    ),
-    (TcpCheck, NotYet, "bindto bind_port bind_if fwmark"),
+    (TcpCheck, Acts, CONNECT),
+    (TcpCheck, Acts, BIND),
     (TcpCheck, Accepted(LOG), "log_all_failures"),
     (
         TcpCheck,
@@ -355,7 +352,7 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
         "connect_ip connect_port connect_timeout rise fall retry nb_get_retry=retry delay_before_retry \
         warmup delay_loop alpha url{}* http_protocol virtualhost fast_recovery",
     ),
-    (HttpGet, NotYet, "bindto bind_port bind_if fwmark"),
+    (HttpGet, Acts, BIND),
     (HttpGet, Accepted(LOG), "log_all_failures"),
     (
         HttpGet,
@@ -369,6 +366,32 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
         "regex regex_no_match regex_options regex_stack regex_min_offset regex_max_offset",
     ),
     (Url, Accepted(ONLY_TLS), "tls_compliant"),
+    (SmtpCheck, Acts, CONNECT),
+    (SmtpCheck, Acts, BIND),
+    (SmtpCheck, Acts, "helo_name"),
+    (
+        SmtpCheck,
+        Refused(
+            "one check asks one server: give its words in the check itself, and one check for each host",
+        ),
+        "host{}*",
+    ),
+    (SmtpCheck, Accepted(LOG), "log_all_failures"),
+    (DnsCheck, Acts, CONNECT),
+    (DnsCheck, Acts, BIND),
+    (DnsCheck, Acts, "type name"),
+    (DnsCheck, Accepted(LOG), "log_all_failures"),
+    (UdpCheck, Acts, CONNECT),
+    (UdpCheck, Acts, BIND),
+    (
+        UdpCheck,
+        Acts,
+        "payload require_reply min_reply_length max_reply_length",
+    ),
+    (UdpCheck, Accepted(LOG), "log_all_failures"),
+    (PingCheck, Acts, CONNECT),
+    (PingCheck, Acts, BIND),
+    (PingCheck, Accepted(LOG), "log_all_failures"),
     (
         MiscCheck,
         Acts,
