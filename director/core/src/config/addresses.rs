@@ -63,7 +63,8 @@ fn entry(reader: &mut Reader<'_, '_>, line: Statement<'_>) -> Option<Entry> {
                 entry.device = Some(reader.parse_word(name)?);
             }
             b"brd" | b"broadcast" => drop(required(reader, word, words.next())?),
-            b"home" | b"-nodad" | b"mngtmpaddr" | b"autojoin" | b"no_track" => {} // no virtual address waits for anything
+            // No virtual address waits for anything.
+            b"home" | b"-nodad" | b"mngtmpaddr" | b"autojoin" | b"no_track" => {}
             b"scope" => {
                 let scope = required(reader, word, words.next())?;
                 if scope.bytes != b"global" && reader.once("scope") {

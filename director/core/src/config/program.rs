@@ -50,7 +50,7 @@ pub(super) fn command(
     reader: &mut Reader<'_, '_>,
     statement: Statement<'_>,
 ) -> Option<(String, Vec<String>, Option<Owner>)> {
-    let at = statement.raw().1;
+    let at = statement.place(statement.raw().1);
     let said = reader.program(statement)?;
     let mut words = said.words.into_iter();
     let path = words.next().unwrap_or_default();
