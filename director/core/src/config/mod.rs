@@ -4,9 +4,9 @@
 //! what a distribution would have configured. Everything is resolved here: defaults are filled in, references
 //! checked, bounds held. The rest of the core takes [`Config`] as it is.
 //!
-//! The way: files -> one text (`expand`) -> tokens (`lex`) -> statements (`tree`) -> values, block by block (`global`, `instance`, `group`,
-//! `service`, `check`, `node`), all driven by the one table of [`keywords`] -> what must be unique (`parse`). All
-//! problems are found in one pass; see [`Diagnostic`].
+//! The way: files -> one text (`expand`) -> tokens (`lex`) -> statements (`tree`) -> values, block by block (`global`,
+//! `instance`, `group`, `service`, `check`, `node`), all driven by the one table of [`keywords`] -> what must be unique
+//! (`parse`). All problems are found in one pass; see [`Diagnostic`].
 //!
 //! # router.conf
 //!
@@ -43,7 +43,8 @@
 //! - Programs are run without a shell and never as root; they are files beside keepalived.conf, or paths.
 //! - `global_defs` holds for all instances, also for those above it.
 //! - A file that `include` names outright must be there. `include` may stand on an `@id` line and have variables in its
-//!   name. `${_RANDOM ..}` draws the same numbers at each reading of a node. `${_HASH}` and `${_BANG}` never begin a comment.
+//!   name. `${_RANDOM ..}` draws the same numbers at each reading of a node. `${_HASH}` and `${_BANG}` never begin a
+//!   comment.
 //! - `warmup` is 1 s by default (or `delay_loop`, if shorter), not `delay_loop`: the first check is to be fast.
 //! - Where keepalived complains, guesses and runs on, there is an error; where the guess is harmless, a warning that
 //!   says what holds.

@@ -1,5 +1,5 @@
-//! What a configuration may ask of the world around it: other files, and the environment. The core reads neither; whoever
-//! parses says how.
+//! What a configuration may ask of the world around it: other files, and the environment. The core reads neither;
+//! whoever parses says how.
 
 use std::fmt;
 
@@ -11,8 +11,8 @@ pub trait Outside {
     /// Why it can't be read, in words.
     fn read(&self, path: &str) -> Result<Vec<u8>, String>;
 
-    /// The names in a folder, which ends in `/` or is empty for the current one; names of folders end in `/`. None where
-    /// there is no such folder.
+    /// The names in a folder, which ends in `/` or is empty for the current one; names of folders end in `/`. None
+    /// where there is no such folder.
     fn list(&self, folder: &str) -> Vec<String>;
 
     /// A variable of the environment (`${_ENV NAME}`).

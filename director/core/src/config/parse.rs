@@ -72,8 +72,8 @@ impl Parsed {
     }
 }
 
-/// Reads keepalived.conf and router.conf, where there is nothing outside of them. A file that is not there says nothing,
-/// and that is no error.
+/// Reads keepalived.conf and router.conf, where there is nothing outside of them. A file that is not there says
+/// nothing, and that is no error.
 #[must_use]
 pub fn parse(keepalived: Option<Source<'_>>, router: Option<Source<'_>>) -> Parsed {
     parse_with(keepalived, router, &Reading::default())

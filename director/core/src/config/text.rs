@@ -1,7 +1,8 @@
 //! The text that is read, and where each of its bytes stands in a file.
 //!
 //! A file that includes no other, names no variable and repeats no line is its own text. Otherwise `expand` makes the
-//! text, piece by piece, and each piece remembers where it came from, so that a problem is shown where it can be mended.
+//! text, piece by piece, and each piece remembers where it came from, so that a problem is shown where it can be
+//! mended.
 
 use std::borrow::Cow;
 
