@@ -216,7 +216,6 @@ fn a_datagram_check_judges_what_comes_back() {
         })
     };
     let question = || Kind::Dns(Box::new(crate::wire::dns::Question::new(6, ".").unwrap()));
-    type Echo = Box<dyn Fn(&[u8]) -> Vec<u8>>;
     let cases: Vec<(Kind, Option<Echo>, &str)> = vec![
         (Kind::Ping, Some(Box::new(ping)), ""),
         (Kind::Ping, None, "no reply in time"),
@@ -735,6 +734,9 @@ enum What {
     Exited(Exit),
 }
 
+/// What answers the bytes that were sent.
+type Echo = Box<dyn Fn(&[u8]) -> Vec<u8>>;
+
 /// The shell and the servers: answers each `Connect` by the script that `server` gives for its number.
 struct World {
     now: Instant,
@@ -746,7 +748,7 @@ struct World {
     ran: Vec<Program>,
     transport: Option<Transport>,
     /// What answers a datagram.
-    echo: Option<Box<dyn Fn(&[u8]) -> Vec<u8>>>,
+    echo: Option<Echo>,
     closed: Vec<Id>,
     events: Vec<Event<u32>>,
     open: usize,

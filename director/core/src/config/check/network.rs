@@ -49,7 +49,7 @@ pub(super) fn dns(
             _ => common.read(reader, word, statement),
         },
     );
-    let text = name.map_or(Some(".".into()), |word| word.text());
+    let text = name.map_or_else(|| Some(".".into()), |word| word.text());
     let question = text.and_then(|text| dns::Question::new(kind?, &text));
     if let (None, Some(_), Some(word)) = (&question, kind, name) {
         reader.wrong(
