@@ -181,7 +181,7 @@ impl Files {
             self.path(File::Keepalived).to_string_lossy(),
             self.path(File::Router).to_string_lossy(),
         );
-        let options = Reading { outside: &Host };
+        let reading = Reading::with(&Host);
         let mut parsed = parse_with(
             keepalived.as_deref().map(|bytes| Source {
                 name: &first,
@@ -191,7 +191,7 @@ impl Files {
                 name: &second,
                 bytes,
             }),
-            &options,
+            &reading,
         );
         parsed.require(|path| exec::absent(self.folder(), path));
         Loaded { parsed, unreadable }

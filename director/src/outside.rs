@@ -61,7 +61,7 @@ mod tests {
             name: name.to_str().unwrap(),
             bytes: b"includea conf.d/*.conf\nincludea */a.conf\ninclude conf.d\n",
         };
-        let parsed = parse_with(Some(source), None, &Reading { outside: &Host });
+        let parsed = parse_with(Some(source), None, &Reading::with(&Host));
         let said: Vec<&str> = parsed
             .diagnostics
             .iter()

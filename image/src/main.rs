@@ -183,12 +183,10 @@ fn fits(configuration: &Configuration, keepalived: &Path, router: Option<&Path>)
             name: &router,
             bytes,
         }),
-        &Reading {
-            outside: &Carried {
-                keepalived: &keepalived,
-                files: &configuration.files,
-            },
-        },
+        &Reading::with(&Carried {
+            keepalived: &keepalived,
+            files: &configuration.files,
+        }),
     );
     for diagnostic in &parsed.diagnostics {
         eprintln!("{diagnostic}");

@@ -35,7 +35,7 @@ impl Outside for Files {
 fn parse(text: &str, files: &[(&'static str, &str)]) -> Parsed {
     let files = files.iter().map(|(path, text)| (*path, (*text).to_owned()));
     let outside = Files(files.collect());
-    let options = Reading { outside: &outside };
+    let options = Reading::with(&outside);
     let keepalived = Source {
         name: "/etc/keepalived/keepalived.conf",
         bytes: text.as_bytes(),

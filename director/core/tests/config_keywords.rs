@@ -225,6 +225,7 @@ fn statement(keyword: &Keyword) -> String {
         | "vrrp_lower_prio_no_advert"
         | "vrrp_higher_prio_send_advert" => "",
         "include_check" => "readable",
+        "config" => "lenient",
         "hysteresis" | "lthreshold" => "0",
         _ => "1",
     };

@@ -26,6 +26,9 @@ pub(super) struct Check {
     /// A router.conf, whatever its name
     #[arg(long, value_name = "FILE")]
     router: Option<PathBuf>,
+    /// Unknown words are left out with a warning, as keepalived does; `config lenient` in router.conf says the same
+    #[arg(long)]
+    lenient: bool,
     /// One JSON document
     #[arg(long)]
     json: bool,
@@ -65,13 +68,14 @@ impl Check {
                 return FAILED;
             }
         };
-        let options = Reading {
-            outside: &director::Host,
+        let reading = Reading {
+            lenient: self.lenient,
+            ..Reading::with(&director::Host)
         };
         let mut parsed = parse_with(
             keepalived.as_ref().map(Text::source),
             router.as_ref().map(Text::source),
-            &options,
+            &reading,
         );
         if let Some(text) = &keepalived {
             let folder = Path::new(&text.name)

@@ -80,9 +80,7 @@ impl Plan {
         };
         let keepalived = read(&keepalived).map_err(failed)?;
         let router = router.as_deref().map(read).transpose().map_err(failed)?;
-        let reading = Reading {
-            outside: &director::Host,
-        };
+        let reading = Reading::with(&director::Host);
         let router = router.as_ref().map(Text::source);
         let parsed = parse_with(Some(keepalived.source()), router, &reading);
         let said = parsed.diagnostics.iter().map(ToString::to_string);

@@ -83,9 +83,7 @@ impl RealServer {
         let parsed = parse_with(
             keepalived.as_ref().map(Text::source),
             router.as_ref().map(Text::source),
-            &Reading {
-                outside: &director::Host,
-            },
+            &Reading::with(&director::Host),
         );
         parsed.config.ok_or_else(|| {
             let files = self.files.iter().map(|file| file.display().to_string());

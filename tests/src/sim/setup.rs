@@ -135,6 +135,7 @@ fn node_config(node: u8) -> Config {
         node: Node {
             hostname: Some(format!("node{node}")),
             secret: None,
+            lenient: false,
             interfaces: vec![Interface {
                 name: "eth0".parse().expect("a short name"),
                 mac: None,

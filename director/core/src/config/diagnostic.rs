@@ -138,6 +138,8 @@ pub(super) struct Sink<'a> {
     line_starts: Vec<Vec<u32>>,
     errors: Vec<Raw>,
     warnings: Vec<Raw>,
+    /// What keepalived would run on with is no error: see [`Self::complain`].
+    pub(super) lenient: bool,
     /// Files that must be there, with what is wrong when one is not.
     needs: Vec<(String, Raw)>,
 }
@@ -165,6 +167,7 @@ impl<'a> Sink<'a> {
             sources: sources.into_iter().map(named).collect(),
             errors: Vec::new(),
             warnings: Vec::new(),
+            lenient: false,
             needs: Vec::new(),
         }
     }
@@ -228,6 +231,16 @@ impl<'a> Sink<'a> {
                 Report(None)
             }
             _ => Report(None),
+        }
+    }
+
+    /// Reports what keepalived complains about, leaves out and runs on without: an error, and where the operator asked
+    /// for leniency a warning.
+    pub(super) fn complain(&mut self, at: Place, message: impl Into<String>) -> Report<'_> {
+        if self.lenient {
+            self.warning(at, format!("{}; it is left out", message.into()))
+        } else {
+            self.error(at, message)
         }
     }
 

@@ -14,6 +14,7 @@
 //! is one word.
 //!
 //! ```text
+//! config lenient                       # unknown words of keepalived.conf are left out, with a warning
 //! system {                             # at most once
 //!     hostname NAME                    # host name; up to the first dot, it is the id of `@id` lines
 //!     console {
@@ -126,6 +127,8 @@ impl Config {
 /// This machine: router.conf.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Node {
+    /// `config lenient`: unknown words of keepalived.conf are left out, with a warning, as keepalived does.
+    pub lenient: bool,
     /// Host name; also the identity that `@id` lines of keepalived.conf are compared with, up to the first dot.
     pub hostname: Option<String>,
     /// What the console asks for before it changes anything.

@@ -21,6 +21,11 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, statements: Statements<'_>) -> N
         statements,
         |reader, word, statement| match word {
             "system" => system(reader, statement, &mut node),
+            "config" => match reader.value(statement) {
+                Some(word) if word.bytes == b"lenient" => node.lenient = true,
+                Some(word) => reader.wrong(word, "`config` can only be `lenient`"),
+                None => {}
+            },
             "interface" => {
                 if let Some(interface) = interface(reader, statement, &mut seen) {
                     node.interfaces.push(interface);

@@ -24,18 +24,34 @@ pub trait Outside {
 pub struct Reading<'o> {
     /// Where included files are.
     pub outside: &'o dyn Outside,
+    /// Unknown words of keepalived.conf, and files that it includes and that are not there, are left out with a warning,
+    /// as keepalived does; router.conf can say the same (`config lenient`).
+    pub lenient: bool,
+}
+
+impl<'o> Reading<'o> {
+    /// With these files, and not lenient.
+    #[must_use]
+    pub const fn with(outside: &'o dyn Outside) -> Self {
+        Self {
+            outside,
+            lenient: false,
+        }
+    }
 }
 
 impl Default for Reading<'_> {
     /// There is nothing outside.
     fn default() -> Self {
-        Self { outside: &Nothing }
+        Self::with(&Nothing)
     }
 }
 
 impl fmt::Debug for Reading<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reading").finish_non_exhaustive()
+        f.debug_struct("Reading")
+            .field("lenient", &self.lenient)
+            .finish_non_exhaustive()
     }
 }
 

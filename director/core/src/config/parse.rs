@@ -85,13 +85,13 @@ pub fn parse(keepalived: Option<Source<'_>>, router: Option<Source<'_>>) -> Pars
 pub fn parse_with(
     keepalived: Option<Source<'_>>,
     router: Option<Source<'_>>,
-    options: &Reading<'_>,
+    reading: &Reading<'_>,
 ) -> Parsed {
     let mut sink = Sink::new(keepalived.into_iter().chain(router).collect());
     let router_index = u16::from(keepalived.is_some());
     let mut node = Node::default();
     if router.is_some_and(|source| is_short_enough(&mut sink, router_index, source)) {
-        let text = expand(&mut sink, router_index, None, options.outside);
+        let text = expand(&mut sink, router_index, None, reading.outside);
         let tree = tree(&mut sink, &text, Block::RouterConf);
         node = node::read(&mut Reader::new(&mut sink), tree.statements());
     }
@@ -102,7 +102,8 @@ pub fn parse_with(
         .map(str::as_bytes);
     let mut config = Config::default();
     if keepalived.is_some_and(|source| is_short_enough(&mut sink, 0, source)) {
-        let text = expand(&mut sink, 0, identity, options.outside);
+        sink.lenient = reading.lenient || node.lenient;
+        let text = expand(&mut sink, 0, identity, reading.outside);
         let tree = tree(&mut sink, &text, Block::Keepalived);
         let known = router.map(|_| &node);
         config = Assembly::default().read(&mut Reader::new(&mut sink), &tree, known);

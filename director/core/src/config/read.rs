@@ -132,10 +132,8 @@ impl<'r, 'a> Reader<'r, 'a> {
                 Some(format!("did you mean `{near}`?"))
             })
             .or_else(|| belongs(self.block, word.bytes));
-        let report = self.sink.error(
-            word.at,
-            format!("unknown keyword {} {place}", word.quoted()),
-        );
+        let message = format!("unknown keyword {} {place}", word.quoted());
+        let report = self.sink.complain(word.at, message);
         if let Some(hint) = hint {
             report.hint(hint);
         }

@@ -147,7 +147,8 @@ impl Expander<'_, '_, '_> {
             }
             Err(why) => {
                 let name = quote(path.as_bytes());
-                self.error(at, format!("{name} can't be read: {why}"));
+                let message = format!("{name} can't be read: {why}");
+                self.sink.complain(at, message);
                 None
             }
         }

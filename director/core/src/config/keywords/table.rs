@@ -401,7 +401,7 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
     (RouterConf, Acts, "system{} interface{}* route{?}*"),
     (RouterConf, NotYet, "control{}"),
     (RouterConf, NotYet, "metrics{}"),
-    (RouterConf, NotYet, "config"),
+    (RouterConf, Acts, "config"),
     (System, Acts, "hostname console{}"),
     (System, NotYet, "syslog"),
     (System, NotYet, "ntp watchdog"),
