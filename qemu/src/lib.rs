@@ -61,6 +61,7 @@ mod packages;
 mod pcap;
 mod process;
 mod qmp;
+pub mod reference;
 pub mod report;
 pub mod roles;
 pub mod setup;

@@ -24,8 +24,8 @@ pub trait Outside {
 pub struct Reading<'o> {
     /// Where included files are.
     pub outside: &'o dyn Outside,
-    /// Unknown words of keepalived.conf, and files that it includes and that are not there, are left out with a warning,
-    /// as keepalived does; router.conf can say the same (`config lenient`).
+    /// Unknown words of keepalived.conf, and files that it includes and that are not there, are left out with a
+    /// warning, as keepalived does; router.conf can say the same (`config lenient`).
     pub lenient: bool,
 }
 

@@ -1,0 +1,57 @@
+//! Debian's keepalived on this host, to be asked and measured: nothing is installed.
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use image::{Error, Report, Workspace};
+
+use crate::packages::{PackageError, Packages};
+
+/// The package, unpacked with its libraries.
+pub struct Keepalived {
+    packages: Packages,
+}
+
+impl Keepalived {
+    /// Downloads and unpacks it into `target/lab-cache`, unless it is there.
+    ///
+    /// # Errors
+    /// Those of apt and dpkg.
+    pub fn unpacked(workspace: &Workspace, report: Report) -> Result<Self, PackageError> {
+        let cache = workspace.target.join("lab-cache");
+        fs::create_dir_all(&cache).map_err(Error::io(&cache))?;
+        let packages = Packages::unpacked(&cache.join("keepalived"), &["keepalived"], report)?;
+        Ok(Self { packages })
+    }
+
+    /// Its sample configurations, in order.
+    ///
+    /// # Errors
+    /// When the folder can't be read.
+    pub fn samples(&self) -> Result<Vec<PathBuf>, PackageError> {
+        let folder = self.packages.file("usr/share/doc/keepalived/samples");
+        let entries = fs::read_dir(&folder).map_err(Error::io(&folder))?;
+        let paths = entries.flatten().map(|entry| entry.path());
+        let is_conf = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with("keepalived.conf.")
+        };
+        let mut samples: Vec<PathBuf> = paths.filter(is_conf).collect();
+        samples.sort();
+        Ok(samples)
+    }
+
+    /// What says whether it takes a configuration (`keepalived -t`), to be run.
+    #[must_use]
+    pub fn check(&self, configuration: &Path) -> Command {
+        let libraries = ["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"];
+        let libraries = libraries.map(|folder| self.packages.file(folder).display().to_string());
+        let mut command = Command::new(self.packages.file("lib64/ld-linux-x86-64.so.2"));
+        command
+            .args(["--library-path", &libraries.join(":")])
+            .arg(self.packages.file("usr/sbin/keepalived"))
+            .args(["-t", "-f"])
+            .arg(configuration);
+        command
+    }
+}
