@@ -2,6 +2,8 @@
 
 use director_core::director::{Command, Input, Part};
 use director_core::event::Level;
+use director_core::ipvs::WEIGHT_MAX;
+use director_core::overrides::Wish;
 use director_core::status::Status;
 
 use crate::files::{Loaded, without_secrets};
@@ -62,6 +64,11 @@ impl Shell {
             Request::ConfigPut { file, text } => return Err(Errand::Put(file, text)),
             Request::Reload => return Err(Errand::Reload),
             Request::Handover { router } => self.hand_over(router),
+            Request::Dest {
+                service,
+                dest,
+                wish,
+            } => self.set_dest(&service, &dest, wish),
         })
     }
 
@@ -148,6 +155,29 @@ impl Shell {
         }
         self.feed(Input::Command(Command::Handover(name)));
         Reply::Done("handing over".to_string())
+    }
+
+    fn set_dest(&mut self, service: &str, dest: &str, wish: Wish) -> Reply {
+        let (service, dest) = match self.core.find_dest(service, dest) {
+            Ok(found) => found,
+            Err(error) => return Reply::Error(error),
+        };
+        if matches!(wish, Wish::Weight(weight) if weight > WEIGHT_MAX) {
+            return Reply::Error(format!("a weight is a number up to {WEIGHT_MAX}"));
+        }
+        let before = self.core.saved_number();
+        self.feed(Input::Command(Command::Dest(service, dest, wish)));
+        if self.core.saved_number() == before {
+            return Reply::Error("too many dests are under an operator's word".to_string());
+        }
+        let done = match wish {
+            Wish::Drain(None) => "drains, until no connection is left",
+            Wish::Drain(Some(_)) => "drains, until no connection is left or the time is over",
+            Wish::Disable => "is out",
+            Wish::Weight(_) => "has this weight",
+            Wish::Enable => "is as configured",
+        };
+        Reply::Done(format!("{dest} of {service} {done}"))
     }
 
     /// Takes the files as they were read, when they have no errors.

@@ -44,6 +44,11 @@ impl Shell {
             }
         }
         self.log_events();
+        let number = self.core.saved_number();
+        if self.saved.number != number {
+            self.saved.number = number;
+            self.saved.store(&self.core.saved());
+        }
     }
 
     fn apply_batch(&mut self, batch: Vec<(OpId, Op)>) {

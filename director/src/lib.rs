@@ -12,6 +12,7 @@
 //! | [`exec`] | programs of the operator's |
 //! | `ctl`, [`frame`], [`proto`] | the control socket and what is said there |
 //! | `reading` | the thread that reads configuration files |
+//! | `saved` | operators' words, kept for the next director |
 //! | `files`, [`Host`], `process`, [`signal`], [`clock`] | configuration files, priority and figures, signals, time |
 #![warn(missing_docs)]
 
@@ -29,6 +30,7 @@ mod process;
 pub mod proto;
 mod reading;
 pub mod run;
+mod saved;
 pub mod signal;
 pub mod sock;
 mod token;

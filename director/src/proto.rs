@@ -6,6 +6,7 @@
 
 use core::fmt;
 
+use director_core::overrides::Wish;
 use director_core::status::{LogLine, Status};
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +71,15 @@ pub enum Request {
     },
     /// What a reload would change: [`Reply::Text`], or [`Reply::Checked`] when the files have errors.
     Plan,
+    /// Let something hold for one dest, against the configuration: [`Reply::Done`]. Needs the secret.
+    Dest {
+        /// `10.0.0.100:80`, `tcp/10.0.0.100:80`, `fwm/7`, or the name of a group.
+        service: String,
+        /// `10.0.0.11` or `10.0.0.11:80`.
+        dest: String,
+        /// What.
+        wish: Wish,
+    },
 }
 
 impl Request {
@@ -78,7 +88,7 @@ impl Request {
     pub const fn changes(&self) -> bool {
         matches!(
             self,
-            Self::ConfigPut { .. } | Self::Reload | Self::Handover { .. }
+            Self::ConfigPut { .. } | Self::Reload | Self::Handover { .. } | Self::Dest { .. }
         )
     }
 }
@@ -97,6 +107,11 @@ impl fmt::Debug for Request {
             Self::Plan => f.write_str("Plan"),
             Self::ConfigPut { file, text } => write!(f, "ConfigPut {file}, {} bytes", text.len()),
             Self::Reload => f.write_str("Reload"),
+            Self::Dest {
+                service,
+                dest,
+                wish,
+            } => write!(f, "Dest {service} {dest} {wish:?}"),
             Self::Handover { router } => {
                 write!(f, "Handover {}", router.as_deref().unwrap_or("all"))
             }

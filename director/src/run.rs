@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::ops::Bound;
+use std::os::fd::RawFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
@@ -23,7 +24,7 @@ use director_core::director::{Command, Director, Input, Reason};
 use director_core::event::Level;
 use director_core::time::{Duration, Instant, earliest};
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Waker};
+use mio::{Events, Interest, Poll, Registry, Waker};
 use signal_hook_mio::v1_0::Signals;
 
 use crate::ctl::{Ctl, Received};
@@ -33,6 +34,7 @@ use crate::kernel::Kernel;
 use crate::kernel::monitor::Monitor;
 use crate::process::{self, Process};
 use crate::reading::{Errand, Readings};
+use crate::saved::SavedFile;
 use crate::signal::{self, Wish};
 use crate::sock::announce::Announcer;
 use crate::sock::probe::Probes;
@@ -111,6 +113,8 @@ pub(crate) struct Shell {
     /// What became of the files when they were last read.
     pub(crate) loaded: Loaded,
     pub(crate) process: Process,
+    /// What outlives this director.
+    pub(crate) saved: SavedFile,
     /// No secret is looked at before.
     pub(crate) secret_at: Instant,
     /// Sockets that may hold adverts. A list that keeps its memory: nothing on the way of an advert
@@ -136,18 +140,7 @@ impl Shell {
         let waker = Arc::new(on("epoll", Waker::new(registry, Key::Worker.token()))?);
         // The thread waits for it.
         let _ = wakers.send(Arc::clone(&waker));
-        on(
-            "signals",
-            registry.register(&mut signals, Key::Signals.token(), Interest::READABLE),
-        )?;
-        on(
-            "rtnetlink",
-            registry.register(
-                &mut SourceFd(&monitor.fd()),
-                Key::Monitor.token(),
-                Interest::READABLE,
-            ),
-        )?;
+        register(registry, &mut signals, monitor.fd())?;
         let ctl = on("control socket", Ctl::open(&options.socket, registry))?;
         let files = Files::of(&options.keepalived, &options.router);
         let mut loaded = files.load();
@@ -181,6 +174,7 @@ impl Shell {
             readings,
             loaded,
             process: Process::new(),
+            saved: SavedFile::beside(&options.socket),
             secret_at: now,
             adverts: Vec::new(),
             ready: BTreeSet::new(),
@@ -188,6 +182,8 @@ impl Shell {
             buffer: vec![0; limits::READ_BYTES],
             poll,
         };
+        let saved = shell.saved.load();
+        shell.feed(Input::Restore(saved));
         if refused {
             let text = "the configuration is refused: no virtual router and no service until there is a good one";
             shell.feed(Input::Note(Level::Error, text.to_string()));
@@ -237,7 +233,7 @@ impl Shell {
         let (at, reason) = next.filter(|(at, _)| *at <= self.now)?;
         Some(match reason {
             Reason::Vrrp => self.now.since(at),
-            Reason::Kernel | Reason::Check | Reason::Stop => Duration::ZERO,
+            Reason::Kernel | Reason::Check | Reason::Drain | Reason::Stop => Duration::ZERO,
         })
     }
 
@@ -388,6 +384,22 @@ impl Shell {
         }
         Ok(())
     }
+}
+
+/// Has the poll watch what does not change with the configuration.
+fn register(registry: &Registry, signals: &mut Signals, monitor: RawFd) -> Result<(), Error> {
+    on(
+        "signals",
+        registry.register(signals, Key::Signals.token(), Interest::READABLE),
+    )?;
+    on(
+        "rtnetlink",
+        registry.register(
+            &mut SourceFd(&monitor),
+            Key::Monitor.token(),
+            Interest::READABLE,
+        ),
+    )
 }
 
 /// A number that differs between nodes and starts: std seeds its hash tables from the kernel's entropy.

@@ -2,11 +2,14 @@
 
 use director_core::config::Version;
 use director_core::director::Command;
+use director_core::ipvs::{DestId, ServiceId};
 use director_core::kernel::{Op, Part};
+use director_core::overrides::Wish;
 use director_core::time::Duration;
 use tests::sim::fault::Fault;
 use tests::sim::kernel::Edit;
-use tests::sim::laws::{self, Violation};
+use tests::sim::laws::Violation;
+use tests::sim::pools;
 use tests::sim::reals::Mood;
 use tests::sim::setup::Setup;
 use tests::sim::world::World;
@@ -158,6 +161,61 @@ fn a_dead_server_is_taken_out_in_time_and_comes_back() -> Told {
         assert!(back <= 2 * SECOND + 10 * MILLISECOND, "{back:?}");
     }
     Ok(())
+}
+
+#[test]
+fn a_drained_server_keeps_its_connections_and_then_goes_until_it_is_enabled() -> Told {
+    let mut world = pair(Version::V3, SECOND)?;
+    let (service, dest) = first_dest(&world);
+    let had = |world: &World| {
+        let pool = &world.nodes[0].kernel.state.table.0[&service];
+        let had = pool.dests.get(&dest);
+        had.map(|had| (had.dest.weight, had.counters.active))
+    };
+    world.command(0, Command::Dest(service, dest, Wish::Drain(None)))?;
+    world.run_until(SECOND, |world| {
+        had(world).is_some_and(|(weight, _)| weight == 0)
+    })?;
+    assert_eq!(served(&world, 0), 1);
+    // Each of the three connections lasts for one reading of the table.
+    let last = |world: &World| had(world).is_none_or(|(_, active)| active == 1);
+    world.run_until(10 * SECOND, last)?;
+    assert_eq!(had(&world), Some((0, 1)), "it waits for the last one");
+    // The director dies meanwhile: the next one goes on with it.
+    world.now(&Fault::Crash { node: 0 })?;
+    world.end(&Fault::Crash { node: 0 })?;
+    world.run_until(10 * SECOND, |world| had(world).is_none())?;
+    world.run_for(5 * SECOND)?;
+    assert_eq!((had(&world), served(&world, 0)), (None, 1));
+    rest(&world)?;
+    world.command(0, Command::Dest(service, dest, Wish::Enable))?;
+    world.run_until(SECOND, |world| served(world, 0) == 2)?;
+    rest(&world)
+}
+
+#[test]
+fn a_drain_ends_with_its_time_and_a_disabled_server_is_out_at_once() -> Told {
+    let mut world = pair(Version::V3, SECOND)?;
+    let (service, dest) = first_dest(&world);
+    let is_in = |world: &World| {
+        let pool = &world.nodes[0].kernel.state.table.0[&service];
+        pool.dests.contains_key(&dest)
+    };
+    world.command(0, Command::Dest(service, dest, Wish::Drain(Some(1))))?;
+    let out = world.run_until(10 * SECOND, |world| !is_in(world))?;
+    assert!(out >= SECOND && out < 2 * SECOND, "{out:?}");
+    world.command(0, Command::Dest(service, dest, Wish::Enable))?;
+    world.run_until(SECOND, is_in)?;
+    world.command(0, Command::Dest(service, dest, Wish::Disable))?;
+    let out = world.run_until(SECOND, |world| !is_in(world))?;
+    assert!(out < 10 * MILLISECOND, "{out:?}");
+    Ok(())
+}
+
+/// The first dest of the first service.
+fn first_dest(world: &World) -> (ServiceId, DestId) {
+    let server = &world.nodes[0].configs[0].services[0];
+    (server.id, server.real_servers[0].id)
 }
 
 #[test]
@@ -324,7 +382,7 @@ fn settled(setup: Setup) -> Result<World, Violation> {
 
 fn rest(world: &World) -> Told {
     world.laws.rest(&world.nodes, &world.neighbours)?;
-    laws::pools(&world.nodes, &world.reals)
+    pools::pools(&world.nodes, &world.reals)
 }
 
 /// As [`rest`], but the clients are excused from nothing.
@@ -363,7 +421,7 @@ fn split(world: &mut World, time: Duration) -> Told {
 fn served(world: &World, node: usize) -> usize {
     let kernel = &world.nodes[node].kernel.state;
     let id = world.nodes[node].configs[0].services[0].id;
-    laws::serving(&kernel.table, &id).len()
+    pools::serving(&kernel.table, &id).len()
 }
 
 fn is_of_table(op: &Op) -> bool {

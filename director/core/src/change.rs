@@ -1,8 +1,8 @@
 //! What taking a new configuration into force would change, and what of that a connection in flight would feel.
 //!
 //! The rules are those of the reload itself: what the kernel should hold comes from [`plan`], what leads there from
-//! [`diff`], which virtual router goes on from [`Router::goes_on_as`]. What the moment decides is taken at its best: all
-//! real servers are healthy, all virtual routers Active, all links up.
+//! [`diff`], which virtual router goes on from [`Router::goes_on_as`]. What the moment decides is taken at its best:
+//! all real servers are healthy, all virtual routers Active, all links up.
 
 use core::fmt;
 use core::net::IpAddr;
@@ -16,7 +16,7 @@ use crate::ipvs::{ActualDest, Counters, Pool, Table};
 use crate::kernel::{Actual, Desired, Link, Op};
 use crate::net::{IfName, Ifindex};
 use crate::plan::{self, Situation};
-use crate::pool::{self, Quorum};
+use crate::pool::{self, Place, Quorum};
 use crate::{diff, limits};
 
 /// One change.
@@ -153,8 +153,11 @@ fn desired(config: &Config, links: &BTreeMap<Ifindex, Link>) -> Desired {
     };
     let mut desired = plan::plan(config, &situation);
     for server in &config.services {
-        let standing = |index: usize| server.real_servers.get(index).map(|real| real.dest.weight);
-        let dests = pool::dests(server, Quorum::new(server, standing), standing);
+        let place = |index: usize| match server.real_servers.get(index) {
+            Some(real) => Place::serves(real.dest.weight),
+            None => Place::Out,
+        };
+        let dests = pool::dests(server, Quorum::new(server, place), place);
         for id in server.ids() {
             desired.table.0.insert(id, plan::pool(server, &id, &dests));
         }
@@ -436,7 +439,8 @@ mod tests {
     const VRRP: &str = "vrrp_instance V {\ninterface lan0\nvirtual_router_id 1\npriority 100\nadvert_int 1\n\
         virtual_ipaddress {\n10.0.0.100\n}\n}\n";
     const SERVICE: &str = "virtual_server 10.0.0.100 80 {\nlb_algo rr\nlb_kind DR\nprotocol TCP\n\
-        real_server 10.0.0.1 80 {\nweight 1\nTCP_CHECK {\n}\n}\nreal_server 10.0.0.2 80 {\nweight 1\nTCP_CHECK {\n}\n}\n}\n";
+        real_server 10.0.0.1 80 {\nweight 1\nTCP_CHECK {\n}\n}\n\
+        real_server 10.0.0.2 80 {\nweight 1\nTCP_CHECK {\n}\n}\n}\n";
 
     fn config(keepalived: &str, router: &str) -> Config {
         let source = |name, text: &'static str| Source {

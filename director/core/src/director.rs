@@ -1,5 +1,6 @@
 //! The whole director as one value: it routes inputs to the machines and their wishes to the outputs.
 
+mod drains;
 mod groups;
 #[cfg(test)]
 mod growth;
@@ -7,6 +8,7 @@ mod report;
 mod routers;
 mod services;
 mod settle;
+mod stop;
 
 use core::net::IpAddr;
 use std::collections::VecDeque;
@@ -14,12 +16,15 @@ use std::sync::Arc;
 
 use self::routers::{Routers, Slot};
 use self::services::Services;
+use self::stop::Stop;
 use crate::config::Config;
 use crate::event::{Event, Level, Ring};
 use crate::filter::Filter;
+use crate::ipvs::{DestId, ServiceId};
 use crate::kernel::{KernelEvent, Op, OpError, Snapshot};
 pub use crate::kernel::{OpId, Part};
 use crate::net::{Ifindex, Mac, Name};
+use crate::overrides::{Saved, Wish};
 use crate::plan;
 use crate::reconcile::{Finding, Reconciler};
 use crate::status::{LogLine, Status};
@@ -61,6 +66,8 @@ pub enum Input<'a> {
     Config(Box<Config>),
     /// An operator's wish.
     Command(Command),
+    /// What a director before this one left, by [`Director::saved`]; at the start, before the table is read.
+    Restore(Vec<Saved>),
     /// Something of the shell's own that belongs in the log.
     Note(Level, String),
 }
@@ -70,6 +77,8 @@ pub enum Input<'a> {
 pub enum Command {
     /// Give up Active, of one virtual router or of all of them, and do not preempt the successor.
     Handover(Option<Name>),
+    /// Let this hold for one dest of a service.
+    Dest(ServiceId, DestId, Wish),
     /// Hand over, remove everything from the kernel, and end: [`Director::stopped`] says when.
     Stop,
 }
@@ -127,6 +136,8 @@ pub enum Reason {
     Kernel,
     /// A check's timer.
     Check,
+    /// A drain ends, a slow start goes on.
+    Drain,
     /// The longest orderly stop is over.
     Stop,
 }
@@ -157,13 +168,6 @@ pub struct Director {
     /// What is desired must be planned anew.
     dirty: bool,
     stop: Option<Stop>,
-}
-
-/// An orderly stop under way.
-#[derive(Clone, Copy, Debug)]
-struct Stop {
-    until: Instant,
-    done: bool,
 }
 
 impl Director {
@@ -212,6 +216,7 @@ impl Director {
                 self.configure(*config);
             }
             Input::Command(command) => self.handle_command(command),
+            Input::Restore(saved) => self.services.restore(now, &saved),
             Input::Note(level, text) => self.note(Event::Note { level, text }),
         }
         self.settle();
@@ -273,6 +278,7 @@ impl Director {
             (self.routers.next_timeout(), Reason::Vrrp),
             (self.reconciler.next_timeout(self.now), Reason::Kernel),
             (self.services.checks.next_timeout(), Reason::Check),
+            (self.services.wake_at, Reason::Drain),
             (stop, Reason::Stop),
         ];
         let timeouts = candidates
@@ -314,7 +320,7 @@ impl Director {
     fn configure(&mut self, config: Config) {
         let now = self.now;
         self.routers.configure(now, &config);
-        self.services.configure(now, &config.services);
+        let left = self.services.configure(now, &config.services);
         self.filter = Arc::new(plan::filter(&config));
         self.config = config;
         self.configured_at = now;
@@ -326,6 +332,7 @@ impl Director {
             services: count(self.config.services.len()),
             checks: count(self.services.checks.len()),
         });
+        left.into_iter().for_each(|event| self.note(event));
     }
 
     fn handle_timeout(&mut self) {
@@ -334,6 +341,7 @@ impl Director {
         self.reconciler.begin_slice();
         self.routers.handle_timeout(now);
         self.services.checks.handle_timeout(now);
+        self.advance_drains(false);
     }
 
     fn handle_applied(&mut self, id: OpId, result: Result<(), OpError>) {
@@ -408,7 +416,8 @@ impl Director {
                 self.services.adopt(self.now, table);
                 self.dirty = true;
             }
-            Part::Filter | Part::Ipvs => {}
+            Part::Ipvs => self.advance_drains(true),
+            Part::Filter => {}
         }
     }
 
@@ -419,16 +428,11 @@ impl Director {
                     self.note(Event::Handover { router });
                 }
             }
-            Command::Stop if self.stop.is_none() => {
-                self.note(Event::Stopping);
-                self.routers.stop(self.now);
-                self.stop = Some(Stop {
-                    until: self.now + limits::STOP_MAX,
-                    done: false,
-                });
-                self.dirty = true;
+            Command::Dest(service, dest, wish) => {
+                let events = self.services.wish(self.now, (&service, &dest), wish);
+                self.moved(events);
             }
-            Command::Stop => {}
+            Command::Stop => self.begin_stop(),
         }
     }
 

@@ -7,6 +7,7 @@ use crate::ipvs::{DestId, ServiceId};
 use crate::kernel::{Op, OpError};
 use crate::limits;
 use crate::net::{IfName, Name};
+use crate::overrides::Change;
 use crate::status::LogLine;
 use crate::time::{Duration, Instant};
 use crate::vrrp;
@@ -83,6 +84,8 @@ pub enum Event {
         /// Configured quorum.
         quorum: u32,
     },
+    /// What holds for a dest against the configuration changed.
+    Dest(ServiceId, DestId, Change),
     /// An interface changed.
     Link {
         /// The kernel's name.
@@ -185,13 +188,9 @@ impl fmt::Display for Event {
                 write!(f, "service {service}: quorum {turn}: ")?;
                 write!(f, "weight {weight} of {quorum}")
             }
+            Self::Dest(service, dest, change) => write!(f, "service {service}: {dest}: {change}"),
             Self::Link { name, up, carrier } => {
-                let state = match (up, carrier) {
-                    (true, true) => "up, has a link",
-                    (true, false) => "up, no link",
-                    (false, _) => "down",
-                };
-                write!(f, "interface {name}: {state}")
+                write!(f, "interface {name}: {}", link_state(*up, *carrier))
             }
             Self::LinkGone { name } => write!(f, "interface {name}: gone"),
             Self::Refused { op, error } => {
@@ -216,6 +215,14 @@ impl fmt::Display for Event {
                 write!(f, "stopped with {operations} operations undone")
             }
         }
+    }
+}
+
+const fn link_state(up: bool, carrier: bool) -> &'static str {
+    match (up, carrier) {
+        (true, true) => "up, has a link",
+        (true, false) => "up, no link",
+        (false, _) => "down",
     }
 }
 

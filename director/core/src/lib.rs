@@ -5,7 +5,7 @@
 //! fails: bad input becomes a counter and an event. Effects go out as outputs, and each kernel operation is
 //! answered by exactly one `Input::Applied`.
 //!
-//! Imports run one way: `time, limits, net <- record, wire, ipvs <- {filter, vrrp, check} <- config <-
+//! Imports run one way: `time, limits, net <- record, wire, ipvs, overrides <- {filter, vrrp, check} <- config <-
 //! kernel <- {plan, diff, pool} <- {change, reconcile} <- status <- event <- director <- moving`. Siblings do not
 //! import each other.
 #![forbid(unsafe_code)]
@@ -23,6 +23,7 @@ pub mod kernel;
 pub mod limits;
 pub mod moving;
 pub mod net;
+pub mod overrides;
 pub mod plan;
 pub mod pool;
 pub mod reconcile;

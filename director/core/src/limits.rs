@@ -52,6 +52,10 @@ pub const SERVICES_MAX: usize = 20_000;
 /// Dests of all services together.
 pub const DESTS_MAX: usize = 200_000;
 
+/// Words of operators, and real servers of one service that drain after a reload; the former are written by hand, and
+/// all outlive the director in a small file.
+pub const OVERRIDES_MAX: usize = 1024;
+
 /// Configuration text, all files together: ten thousand services with ten real servers each are 10 MB.
 pub const CONFIG_BYTES_MAX: usize = 64 << 20;
 

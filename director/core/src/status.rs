@@ -179,12 +179,16 @@ pub struct DestStatus {
     pub weight: u32,
     /// Weight in the kernel; none while it is not in the pool. The least of all members of a group.
     pub kernel_weight: Option<u32>,
-    /// `up`, `down`, or `sorry` for a sorry server.
+    /// `up`, `down`, `sorry` for a sorry server, `leaving` for one that is no longer configured and drains.
     pub state: String,
     /// When it entered this state.
     pub since_us: u64,
     /// Why it is in this state, in words.
     pub reason: String,
+    /// What holds against the configuration, in words: `drains`, `drained`, `disabled`, `weight 5`; empty for nothing.
+    pub operator: String,
+    /// Since when; 0 for nothing.
+    pub operator_since_us: u64,
     /// The kernel's counters.
     pub totals: Totals,
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use director::proto::{File, LOG_LINES_MAX};
+use director_core::overrides::Wish;
 
 /// One command, understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub enum Command {
     Reload,
     /// Give up Active, of one virtual router or of all.
     Handover(Option<String>),
+    /// Let something hold for one dest: service, dest, what.
+    Dest(String, String, Wish),
     /// Stop in order and start the machine again, or switch it off.
     Power(Power),
     /// Show the secret.
@@ -206,6 +209,51 @@ pub const COMMANDS: &[Entry] = &[
         },
     },
     Entry {
+        words: &["drain"],
+        arguments: "SERVICE DEST [SECONDS]",
+        summary: "no new connections; out when none is left",
+        more: "Out at the latest after so many seconds; its last connections end then.\n\
+               SERVICE is 10.0.0.100:80, tcp/10.0.0.100:80, fwm/7 or a group's name.\n\
+               It holds, also over a restart of the director, until `enable`.",
+        meaning: |words| match words {
+            [service, dest] => dest_wish(service, dest, Wish::Drain(None)),
+            [service, dest, seconds] => {
+                dest_wish(service, dest, Wish::Drain(Some(seconds.parse().ok()?)))
+            }
+            _ => None,
+        },
+    },
+    Entry {
+        words: &["disable"],
+        arguments: "SERVICE DEST",
+        summary: "take a real server out of a service at once",
+        more: "Its connections end. It holds until `enable`.",
+        meaning: |words| match words {
+            [service, dest] => dest_wish(service, dest, Wish::Disable),
+            _ => None,
+        },
+    },
+    Entry {
+        words: &["enable"],
+        arguments: "SERVICE DEST",
+        summary: "let the configuration hold again",
+        more: "",
+        meaning: |words| match words {
+            [service, dest] => dest_wish(service, dest, Wish::Enable),
+            _ => None,
+        },
+    },
+    Entry {
+        words: &["weight"],
+        arguments: "SERVICE DEST N",
+        summary: "another weight than the configured one",
+        more: "It holds, also over a restart of the director, until `enable`.",
+        meaning: |words| match words {
+            [service, dest, weight] => dest_wish(service, dest, Wish::Weight(weight.parse().ok()?)),
+            _ => None,
+        },
+    },
+    Entry {
         words: &["reboot"],
         arguments: "",
         summary: "hand over, then start the machine again",
@@ -316,57 +364,6 @@ pub fn help(words: &str) -> String {
     text
 }
 
-/// What may come next after the text before the cursor: whole words that begin with its last, unfinished one.
-/// `routers` are the names that `handover` takes.
-pub fn completions(before: &str, routers: &[String]) -> Vec<String> {
-    let (done, started) = before.rsplit_once(' ').unwrap_or(("", before));
-    let done: Vec<&str> = done.split_ascii_whitespace().collect();
-    let mut candidates: Vec<&str> = Vec::new();
-    for entry in COMMANDS {
-        if entry.words.len() > done.len() && entry.words.starts_with(&done) {
-            candidates.extend(entry.words.get(done.len()));
-        } else if entry.words == done {
-            candidates.extend(
-                entry
-                    .arguments
-                    .split(['[', ']', '|', ' '])
-                    .filter(|word| word.starts_with(|letter: char| letter.is_ascii_lowercase())),
-            );
-        }
-    }
-    match done[..] {
-        ["help", ref words @ ..] if !words.is_empty() || before.contains(' ') => {
-            let further = COMMANDS
-                .iter()
-                .filter(|entry| entry.words.starts_with(words));
-            candidates.extend(further.filter_map(|entry| entry.words.get(words.len())));
-        }
-        ["handover"] => candidates.extend(routers.iter().map(String::as_str)),
-        _ => {}
-    }
-    candidates.retain(|word| word.starts_with(started));
-    let mut candidates: Vec<String> = candidates.into_iter().map(str::to_owned).collect();
-    candidates.sort();
-    candidates.dedup();
-    candidates
-}
-
-/// What all candidates begin with.
-pub fn shared_start(candidates: &[String]) -> &str {
-    let Some((first, others)) = candidates.split_first() else {
-        return "";
-    };
-    let length = others.iter().fold(first.len(), |length, other| {
-        first
-            .bytes()
-            .zip(other.bytes())
-            .take(length)
-            .take_while(|(a, b)| a == b)
-            .count()
-    });
-    first.get(..length).unwrap_or_default()
-}
-
 /// The command that a line begins with, and its arguments. The longest of several: `log follow` before `log`.
 fn find<'w, 'l>(words: &'w [&'l str]) -> Option<(&'static Entry, &'w [&'l str])> {
     let entry = COMMANDS
@@ -427,6 +424,10 @@ fn bare(words: &[&str], command: Command) -> Option<Command> {
     words.is_empty().then_some(command)
 }
 
+fn dest_wish(service: &str, dest: &str, wish: Wish) -> Option<Command> {
+    Some(Command::Dest(service.to_owned(), dest.to_owned(), wish))
+}
+
 fn show(view: View, words: &[&str]) -> Option<Command> {
     form(words).map(|form| Command::Show(view, form))
 }
@@ -460,6 +461,7 @@ fn file(name: &str) -> Option<File> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::complete::{Names, completions, shared_start};
     use super::*;
 
     #[test]
@@ -491,6 +493,14 @@ mod tests {
                 "handover VI_1",
                 Some(Command::Handover(Some("VI_1".into()))),
             ),
+            (
+                "drain tcp/10.0.0.1:80 10.0.0.2 60",
+                dest_wish("tcp/10.0.0.1:80", "10.0.0.2", Wish::Drain(Some(60))),
+            ),
+            (
+                "weight WEB 10.0.0.2:80 7",
+                dest_wish("WEB", "10.0.0.2:80", Wish::Weight(7)),
+            ),
             ("help config", Some(Command::Help("config".into()))),
             ("poweroff", Some(Command::Power(Power::Off))),
         ] {
@@ -512,6 +522,11 @@ mod tests {
             ("chekcs", "no such command; did you mean `checks`?"),
             ("ls", "no such command; `help` lists them"),
             ("reload now", "usage: reload"),
+            (
+                "drain WEB 10.0.0.2 soon",
+                "usage: drain SERVICE DEST [SECONDS]",
+            ),
+            ("disable WEB", "usage: disable SERVICE DEST"),
             ("log many", "usage: log [N] [json]"),
             ("config load", "usage: config load keepalived|router"),
             ("help me", "usage: help [COMMAND]"),
@@ -525,7 +540,13 @@ mod tests {
 
     #[test]
     fn tab_offers_what_may_come_next() {
-        let routers = ["VI_1".to_owned(), "VI_2".to_owned()];
+        let names = Names {
+            routers: vec!["VI_1".to_owned(), "VI_2".to_owned()],
+            services: vec![
+                ("WEB".to_owned(), vec!["10.0.0.2:80".to_owned()]),
+                ("tcp/10.0.0.1:80".to_owned(), vec!["10.0.0.3:80".to_owned()]),
+            ],
+        };
         for (before, expected) in [
             ("st", "status"),
             ("re", "reboot reload"),
@@ -536,19 +557,22 @@ mod tests {
             ("status ", "json"),
             ("status json ", ""),
             ("handover V", "VI_1 VI_2"),
+            ("drain ", "WEB tcp/10.0.0.1:80"),
+            ("weight t", "tcp/10.0.0.1:80"),
+            ("enable WEB ", "10.0.0.2:80"),
             ("help co", "config"),
             ("help config s", "show"),
             ("xyz ", ""),
         ] {
             assert_eq!(
-                completions(before, &routers).join(" "),
+                completions(before, &names).join(" "),
                 expected,
                 "{before:?}"
             );
         }
-        assert_eq!(shared_start(&routers), "VI_");
+        assert_eq!(shared_start(&names.routers), "VI_");
         assert_eq!(shared_start(&[]), "");
-        assert_eq!(completions("", &[]).len(), 15);
+        assert_eq!(completions("", &Names::default()).len(), 19);
     }
 
     #[test]

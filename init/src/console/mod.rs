@@ -5,6 +5,7 @@
 //! each queue has a bound ([`limits`]).
 
 pub mod command;
+mod complete;
 mod editor;
 mod forward;
 mod keys;

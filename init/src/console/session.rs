@@ -12,6 +12,7 @@ use std::time::Instant;
 use director::proto::{File, Request};
 
 use super::command::{self, Command, Power};
+use super::complete::{self, Names};
 use super::editor::{Editor, Outcome};
 use super::keys::{Key, Keys};
 use super::limits::{
@@ -32,7 +33,7 @@ pub(super) struct Session {
     secret_set: bool,
     authorized: bool,
     /// Names for completion, as of the last status.
-    routers: Vec<String>,
+    names: Names,
     follow: Option<Follow>,
     outstanding: Vec<Asked>,
     last_tag: u32,
@@ -114,7 +115,7 @@ impl Session {
             last_key: now,
             secret_set: false,
             authorized: false,
-            routers: Vec::new(),
+            names: Names::default(),
             follow: None,
             outstanding: Vec::new(),
             last_tag: 0,
@@ -275,6 +276,14 @@ impl Session {
             Command::Handover(router) => {
                 self.with_secret(Then::Ask(Request::Handover { router }), now);
             }
+            Command::Dest(service, dest, wish) => {
+                let request = Request::Dest {
+                    service,
+                    dest,
+                    wish,
+                };
+                self.with_secret(Then::Ask(request), now);
+            }
             Command::Power(power) => self.with_secret(Then::Power(power), now),
             Command::Login => self.with_secret(Then::Nothing, now),
             Command::Logout => {
@@ -356,9 +365,9 @@ impl Session {
 
     fn complete(&mut self) {
         let before = String::from_utf8_lossy(self.editor.before_cursor()).into_owned();
-        let candidates = command::completions(&before, &self.routers);
+        let candidates = complete::completions(&before, &self.names);
         let started = before.rsplit(' ').next().unwrap_or_default().len();
-        let shared = command::shared_start(&candidates);
+        let shared = complete::shared_start(&candidates);
         let missing = shared.get(started..).unwrap_or_default();
         if candidates.len() == 1 {
             self.editor

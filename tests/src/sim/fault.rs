@@ -5,6 +5,7 @@ use core::net::IpAddr;
 use director_core::director::Command;
 use director_core::kernel::OpError;
 use director_core::net::Ifindex;
+use director_core::overrides::Wish;
 use director_core::time::Duration;
 
 use super::kernel::{Edit, Refusal};
@@ -95,6 +96,15 @@ pub enum Fault {
         /// How it answers from now on.
         mood: Mood,
     },
+    /// An operator's word on any dest.
+    Word {
+        /// Where.
+        node: usize,
+        /// Which: a number that is counted round.
+        pick: usize,
+        /// What.
+        wish: Wish,
+    },
     /// A planned handover.
     Handover {
         /// Where.
@@ -117,7 +127,7 @@ impl Fault {
     pub fn random(nodes: usize, world: &mut World) -> Self {
         let random = &mut world.random;
         let node = random.below(nodes);
-        match random.below(16) {
+        match random.below(17) {
             0..=2 => Self::random_path(nodes, random),
             3 => Self::Stall { node },
             4 => Self::Crash { node },
@@ -151,6 +161,18 @@ impl Fault {
                     Self::Stop { node }
                 }
             }
+            15 => Self::Word {
+                node,
+                pick: random.below(100),
+                wish: random.pick(&[
+                    Wish::Drain(None),
+                    Wish::Drain(Some(3)),
+                    Wish::Disable,
+                    Wish::Weight(5),
+                    Wish::Enable,
+                    Wish::Enable,
+                ]),
+            },
             _ => Self::Reload { node },
         }
     }
@@ -233,6 +255,7 @@ impl World {
             Fault::Crash { node } => self.nodes[*node].kill(),
             Fault::PowerCut { node } => {
                 self.nodes[*node].kill();
+                self.nodes[*node].saved.clear();
                 let cable = self.nodes[*node].kernel.cable;
                 self.nodes[*node].kernel = super::kernel::Kernel::booted(*node);
                 self.nodes[*node].kernel.plug(cable);
@@ -255,6 +278,17 @@ impl World {
                 self.nodes[*node].meddled_at = self.now;
             }
             Fault::Real { address, mood } => drop(self.reals.0.insert(*address, *mood)),
+            Fault::Word { node, pick, wish } => {
+                let director = self.nodes[*node].director.iter();
+                let services = director.flat_map(|director| &director.config().services);
+                let dests =
+                    services.flat_map(|of| of.real_servers.iter().map(|real| (of.id, real.id)));
+                let dests: Vec<_> = dests.collect();
+                if let Some((service, dest)) = dests.get(pick % dests.len().max(1)) {
+                    let command = Command::Dest(*service, *dest, *wish);
+                    self.operator(*node, Arrival::Command(command))?;
+                }
+            }
             Fault::Handover { node } => {
                 self.operator(*node, Arrival::Command(Command::Handover(None)))?;
             }
@@ -300,6 +334,7 @@ impl World {
             Fault::SetDown { .. }
             | Fault::Edit { .. }
             | Fault::Real { .. }
+            | Fault::Word { .. }
             | Fault::Handover { .. }
             | Fault::Reload { .. } => {}
         }

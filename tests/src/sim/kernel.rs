@@ -17,6 +17,9 @@ const UNREACHABLE: OpError = OpError(101);
 const INVALID: OpError = OpError(22);
 const NO_BUFFERS: OpError = OpError(105);
 
+/// Connections of a dest that takes some.
+const CONNECTIONS: u32 = 3;
+
 /// The state of one node's kernel, and how it behaves at the moment.
 #[derive(Clone, Debug)]
 pub struct Kernel {
@@ -137,9 +140,16 @@ impl Kernel {
         self.state.filter = self.state.filter.take().filter(|filter| filter.is_empty());
     }
 
-    /// Reads one part whole.
+    /// Reads one part whole. From one reading to the next a dest without weight loses a connection.
     #[must_use]
-    pub fn read(&self, part: Part) -> Snapshot {
+    pub fn read(&mut self, part: Part) -> Snapshot {
+        if part == Part::Ipvs {
+            self.pools(|pool| {
+                for dest in pool.dests.values_mut().filter(|dest| dest.dest.weight == 0) {
+                    dest.counters.active = dest.counters.active.saturating_sub(1);
+                }
+            });
+        }
         match part {
             Part::Network => Snapshot::Network {
                 links: self.state.links.values().cloned().collect(),
@@ -422,10 +432,18 @@ fn service(scheduler: &str) -> Service {
     }
 }
 
+/// Whoever takes connections has some.
 fn set_dest(pool: &mut Pool<ActualDest>, dest: &DestId, to: &Dest) {
-    let actual = ActualDest {
-        dest: *to,
-        counters: Counters::default(),
+    let had = pool.dests.get(dest).map_or(0, |had| had.counters.active);
+    let counters = Counters {
+        active: if to.weight > 0 { CONNECTIONS } else { had },
+        ..Counters::default()
     };
-    pool.dests.insert(*dest, actual);
+    pool.dests.insert(
+        *dest,
+        ActualDest {
+            dest: *to,
+            counters,
+        },
+    );
 }

@@ -4,9 +4,9 @@ use core::fmt;
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
 
-use director_core::config::{Check, CheckKind, Router, VirtualAddress, VirtualServer};
+use director_core::config::{Router, VirtualAddress};
 use director_core::director::Reason;
-use director_core::ipvs::{ActualDest, DestId, ServiceId, Table};
+use director_core::ipvs::{ServiceId, Table};
 use director_core::kernel::{Op, OpError};
 use director_core::time::{Duration, Instant};
 use director_core::{diff, limits};
@@ -15,7 +15,6 @@ use super::groups;
 use super::kernel::is_gone_already;
 use super::network::Network;
 use super::node::Node;
-use super::reals::{Reals, TOLD};
 use super::setup;
 
 /// The wire, the wake-up and a look at the sockets.
@@ -434,66 +433,4 @@ const fn service(op: &Op) -> Option<ServiceId> {
         Op::SetDest(id, ..) | Op::DelDest(id, _) | Op::DelService(id) => Some(*id),
         _ => None,
     }
-}
-
-/// After rest: the kernel's pools follow the moods of the real servers.
-///
-/// # Errors
-/// When a server that fails its checks takes connections, or one that passes them does not though it should.
-pub fn pools(nodes: &[Node], reals: &Reals) -> Result<(), Violation> {
-    for (index, node) in nodes.iter().enumerate() {
-        let services = node
-            .director
-            .iter()
-            .flat_map(|director| &director.config().services);
-        for (service, id) in services.flat_map(|of| of.ids().map(move |id| (of, id))) {
-            pool(service, &id, &node.kernel.state.table, reals)
-                .map_err(|what| Violation(format!("{index} at rest: {id}: {what}")))?;
-        }
-    }
-    Ok(())
-}
-
-/// What is wrong with one pool.
-fn pool(
-    server: &VirtualServer,
-    id: &ServiceId,
-    table: &Table<ActualDest>,
-    reals: &Reals,
-) -> Result<(), String> {
-    let serving = serving(table, id);
-    let told = |check: &Check| matches!(&check.kind, CheckKind::Exec(program) if program.dynamic);
-    for real in &server.real_servers {
-        let dest = real.id.within(id, real.dest.forwarding);
-        let serves = serving.contains(&dest);
-        let well = real.checks.iter().all(|check| reals.passes(check));
-        if !well && serves {
-            return Err(format!("{} fails and serves", real.id));
-        }
-        if well && !serves && server.sorry.is_none() {
-            return Err(format!("{} is well and does not serve", real.id));
-        }
-        let pool = table.0.get(id);
-        let weight = pool.and_then(|pool| Some(pool.dests.get(&dest)?.dest.weight));
-        if serves && real.checks.iter().any(told) && weight != Some(TOLD) {
-            return Err(format!("{} has not the weight that was told", real.id));
-        }
-    }
-    match server.sorry {
-        Some((sorry, _)) if serving.is_empty() => {
-            Err(format!("{sorry} does not serve, and nobody else does"))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Which dests of a pool take new connections.
-#[must_use]
-pub fn serving(table: &Table<ActualDest>, id: &ServiceId) -> Vec<DestId> {
-    let pool = table.0.get(id);
-    let dests = pool.into_iter().flat_map(|pool| &pool.dests);
-    dests
-        .filter(|(_, dest)| dest.dest.weight > 0)
-        .map(|(id, _)| *id)
-        .collect()
 }

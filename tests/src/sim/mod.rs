@@ -10,6 +10,7 @@ pub mod kernel;
 pub mod laws;
 pub mod network;
 pub mod node;
+pub mod pools;
 pub mod random;
 pub mod reals;
 pub mod setup;
@@ -75,7 +76,7 @@ fn history(world: &mut World) -> Result<(), Violation> {
         world.heal()?;
         world.run_for(RECOVERY)?;
         world.laws.rest(&world.nodes, &world.neighbours)?;
-        laws::pools(&world.nodes, &world.reals)?;
+        pools::pools(&world.nodes, &world.reals)?;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use director_core::config::{Config, Router};
 use director_core::director::{Command, Director, OpId, Part};
 use director_core::kernel::{KernelEvent, Op};
 use director_core::net::{Cidr, Ifindex};
+use director_core::overrides::Saved;
 use director_core::time::{Duration, Instant};
 
 use super::kernel::Kernel;
@@ -76,6 +77,8 @@ pub struct Node {
     pub handing_over: BTreeSet<u8>,
     /// An orderly stop was asked for.
     pub stopping: bool,
+    /// What the last director left for the next one.
+    pub saved: Vec<Saved>,
     /// When somebody else last changed the kernel's state, or the kernel last refused.
     pub meddled_at: Instant,
 }
@@ -99,13 +102,16 @@ impl Node {
             lateness,
             handing_over: BTreeSet::new(),
             stopping: false,
+            saved: Vec::new(),
             meddled_at: Instant::ZERO,
         }
     }
 
     /// Ends the director's process, whatever it was doing. The kernel keeps what it holds.
     pub fn kill(&mut self) {
-        self.director = None;
+        if let Some(director) = self.director.take() {
+            self.saved = director.saved();
+        }
         self.incarnation += 1;
         self.stalled = false;
         self.handing_over.clear();

@@ -263,6 +263,10 @@ fn random_services(random: &mut Random) -> Vec<Arc<VirtualServer>> {
                 real.inhibit_on_failure = random.chance(30);
                 real.alpha = random.chance(30);
                 real.dest.weight = 1 + random.below(3) as u32;
+                if random.chance(20) {
+                    real.slow_start =
+                        random.time(Duration::from_millis(100), Duration::from_secs(3));
+                }
                 for check in &mut real.checks {
                     check.retry = random.below(3) as u32;
                     check.rise = 1 + random.below(3) as u32;
@@ -287,6 +291,9 @@ fn random_services(random: &mut Random) -> Vec<Arc<VirtualServer>> {
             service.others = (0..1 + random.below(3) as u16)
                 .map(|member| service_id(1000 + 100 * index + member))
                 .collect();
+        }
+        if random.chance(30) {
+            service.drain_timeout = random.time(Duration::ZERO, Duration::from_secs(5));
         }
         if random.chance(20) {
             (service.quorum, service.hysteresis) = (2, random.below(2) as u32);
@@ -357,6 +364,7 @@ fn service(port: u16, reals: &[RealServer]) -> VirtualServer {
         sorry_inhibit: false,
         quorum: 1,
         hysteresis: 0,
+        drain_timeout: Duration::ZERO,
         locals: Vec::new(),
     }
 }
@@ -439,6 +447,7 @@ fn real(number: u8, http: bool) -> RealServer {
         dest: dest(1),
         inhibit_on_failure: false,
         alpha: false,
+        slow_start: Duration::ZERO,
         checks: vec![Check {
             kind,
             target: SocketAddr::new(id.address, id.port),

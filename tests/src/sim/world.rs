@@ -239,6 +239,7 @@ impl World {
                         self.nodes[node].handing_over = vrids;
                     }
                     Command::Stop => self.nodes[node].stopping = true,
+                    Command::Dest(..) => {}
                 }
                 self.feed(node, Input::Command(command))
             }
@@ -304,7 +305,9 @@ impl World {
             return Ok(());
         }
         let config = of.configs[of.file].clone();
-        of.director = Some(Director::new(config, self.now, self.random.next()));
+        let mut director = Director::new(config, self.now, self.random.next());
+        director.handle(self.now, Input::Restore(std::mem::take(&mut of.saved)));
+        of.director = Some(director);
         of.kernel_free_at = self.now;
         of.kernel.forget_filter();
         self.laws.started(node);

@@ -42,6 +42,8 @@
 //! - `rise N` and `fall N` of a check, a real server or a service: successes in a row that bring a server back,
 //!   failures in a row that take it out (`fall N` is `retry N-1`).
 //! - Programs are run without a shell and never as root; they are files beside keepalived.conf, or paths.
+//! - `drain_timeout S` of a service: a real server that a reload takes out keeps its connections so long, at weight 0.
+//! - `slow_start S` of a service or a real server: when it comes back its weight grows over so many seconds.
 //! - `global_defs` holds for all instances, also for those above it.
 //! - A file that `include` names outright must be there. `include` may stand on an `@id` line and have variables in its
 //!   name. `${_RANDOM ..}` draws the same numbers at each reading of a node. `${_HASH}` and `${_BANG}` never begin a
@@ -288,6 +290,8 @@ pub struct VirtualServer {
     pub quorum: u32,
     /// Margin around the quorum, 0.
     pub hysteresis: u32,
+    /// How long a real server that a reload takes out may keep its connections (`drain_timeout`), 0.
+    pub drain_timeout: Duration,
     /// FULLNAT: the local addresses that the real servers see as clients, sorted, some of each family that it serves.
     /// All its dests are forwarded by NAT then; without any it is no FULLNAT.
     pub locals: Vec<IpAddr>,
@@ -331,6 +335,8 @@ pub struct RealServer {
     pub inhibit_on_failure: bool,
     /// Stays out until its checks have succeeded once.
     pub alpha: bool,
+    /// How long its weight takes to grow when it comes back (`slow_start`), 0.
+    pub slow_start: Duration,
     /// Its checks; it is up when none has failed.
     pub checks: Vec<Check>,
 }

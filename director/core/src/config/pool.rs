@@ -10,10 +10,11 @@ use super::forwarding::forwarding;
 use super::global::address;
 use super::keywords::Block;
 use super::read::Reader;
-use super::service::{WEIGHT_MAX, port};
+use super::service::{WEIGHT_MAX, port, span};
 use super::tree::Statement;
 use crate::ipvs::{Dest, DestId, Forwarding, ServiceId};
 use crate::net::Family;
+use crate::time::Duration;
 
 /// What the real servers of a service take over from it.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +28,7 @@ pub(super) struct Pool<'v> {
     pub(super) alpha: bool,
     pub(super) timers: Timers,
     pub(super) virtualhost: Option<&'v str>,
+    pub(super) slow_start: Duration,
 }
 
 impl Pool<'_> {
@@ -66,23 +68,21 @@ impl Pool<'_> {
         let mut alpha = self.alpha;
         let mut timers = Timers::default();
         let mut virtualhost = None;
+        let mut slow_start = self.slow_start;
         let mut checks = Vec::new();
         reader.each(
             Block::RealServer,
             block.children(),
             |reader, word, statement| match word {
                 "weight" => weight = reader.number(statement, 0..=WEIGHT_MAX),
-                "uthreshold" => {
-                    thresholds[0] = reader.number(statement, 0..=WEIGHT_MAX).unwrap_or(0);
-                }
-                "lthreshold" => {
-                    thresholds[1] = reader.number(statement, 0..=WEIGHT_MAX).unwrap_or(0);
-                }
+                "uthreshold" => thresholds[0] = threshold(reader, statement),
+                "lthreshold" => thresholds[1] = threshold(reader, statement),
                 "inhibit_on_failure" => {
                     inhibit_on_failure = reader.flag(statement).unwrap_or_default();
                 }
                 "alpha" => alpha = reader.flag(statement).unwrap_or_default(),
                 "lvs_method" => forwarding_here = forwarding(reader, statement),
+                "slow_start" => slow_start = span(reader, statement),
                 "virtualhost" => virtualhost = check::virtualhost(reader, statement),
                 word if word.ends_with("_CHECK") || word == "HTTP_GET" => checks.push(statement),
                 _ => timers.read(reader, word, statement),
@@ -123,6 +123,7 @@ impl Pool<'_> {
             dest,
             inhibit_on_failure,
             alpha,
+            slow_start,
             checks,
         })
     }
@@ -215,4 +216,8 @@ impl Pool<'_> {
             id.within(first, forwarding)
         })
     }
+}
+
+fn threshold(reader: &mut Reader<'_, '_>, statement: Statement<'_>) -> u32 {
+    reader.number(statement, 0..=WEIGHT_MAX).unwrap_or(0)
 }

@@ -12,7 +12,7 @@ use super::VirtualServer;
 use super::check::{self, Timers};
 use super::diagnostic::Place;
 use super::forwarding::forwarding;
-use super::global::{LVS_TIMEOUT_MAX, address, required};
+use super::global::{DAY, LVS_TIMEOUT_MAX, address, required};
 use super::group::{Group, Member};
 use super::keywords::{Block, nearest};
 use super::pool::Pool;
@@ -21,6 +21,7 @@ use super::tree::{Statement, Word};
 pub(super) use crate::ipvs::WEIGHT_MAX;
 use crate::ipvs::{self, Forwarding, Protocol, Scheduler, Service, ServiceId};
 use crate::net::{Family, Name};
+use crate::time::Duration;
 
 /// One `virtual_server` as far as it could be read.
 #[derive(Debug)]
@@ -65,6 +66,8 @@ struct Draft<'t> {
     sorry_inhibit: bool,
     sorry_forwarding: Option<Forwarding>,
     virtualhost: Option<String>,
+    drain_timeout: Duration,
+    slow_start: Duration,
     family: Option<Family>,
     real_servers: Vec<Statement<'t>>,
 }
@@ -92,6 +95,7 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>, groups: &G
         alpha: draft.alpha,
         timers: draft.timers,
         virtualhost: draft.virtualhost.as_deref(),
+        slow_start: draft.slow_start,
     };
     let real_servers = pool.real_servers(reader, &draft.real_servers);
     let sorry = draft.sorry.and_then(|statement| {
@@ -123,6 +127,7 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>, groups: &G
                 sorry_inhibit: draft.sorry_inhibit,
                 quorum,
                 hysteresis,
+                drain_timeout: draft.drain_timeout,
                 locals: Vec::new(),
             });
     Found {
@@ -175,6 +180,13 @@ fn header<'g>(
     Some(Header { group, members })
 }
 
+/// A time up to a day; 0 is off.
+pub(super) fn span(reader: &mut Reader<'_, '_>, statement: Statement<'_>) -> Duration {
+    reader
+        .timer(statement, Duration::ZERO..=DAY)
+        .unwrap_or_default()
+}
+
 pub(super) fn port(reader: &mut Reader<'_, '_>, word: Word<'_>) -> Option<u16> {
     let port = reader.number_word(word, b"port", 0..=65_535)?;
     u16::try_from(port).ok()
@@ -223,6 +235,8 @@ impl<'t> Draft<'t> {
             }
             "sorry_server_lvs_method" => self.sorry_forwarding = forwarding(reader, statement),
             "virtualhost" => self.virtualhost = check::virtualhost(reader, statement),
+            "drain_timeout" => self.drain_timeout = span(reader, statement),
+            "slow_start" => self.slow_start = span(reader, statement),
             "ip_family" => {
                 let word = reader.value(statement);
                 self.family = word.and_then(|word| family(reader, word));

@@ -7,6 +7,7 @@ use crate::check::{self, Health};
 use crate::config::{RealServer, VirtualServer};
 use crate::ipvs::{ActualDest, Counters, Dest, DestId, Forwarding, Pool, ServiceId};
 use crate::kernel::Actual;
+use crate::overrides::Leaving;
 use crate::status::{
     CheckStatus, ConfigStatus, Count, DestStatus, GroupStatus, InterfaceStatus, KernelStatus,
     RouterStatus, SCHEMA, ServiceStatus, Status, SyncStatus, Totals,
@@ -167,9 +168,16 @@ fn service(server: &VirtualServer, state: &State, director: &Director) -> Servic
             } else {
                 "serves: quorum lost".to_string()
             },
+            operator: String::new(),
+            operator_since_us: 0,
             totals: had.totals,
         });
     }
+    let leaving = state.leaving.iter();
+    dests.extend(leaving.map(|(id, leaving)| {
+        let had = kernel(id, &leaving.dest);
+        self::leaving(*id, leaving, had)
+    }));
     let (protocol, address, port, mark) = identity(&server.id);
     let sum = |sum: Totals, dest: &DestStatus| add(sum, dest.totals);
     ServiceStatus {
@@ -234,6 +242,7 @@ fn dest(
     let checks = &director.services.checks;
     let mut statuses = services::keys(server, real).filter_map(|key| checks.status(&key));
     let reason = match standing.health {
+        Health::Up if standing.ramp.is_some() => "slow start".to_string(),
         Health::Up if real.checks.is_empty() => "no check configured".to_string(),
         Health::Up if standing.weight != real.dest.weight => {
             format!("weight {} by its checks", standing.weight)
@@ -260,6 +269,28 @@ fn dest(
         state: standing.health.to_string(),
         since_us: standing.since.micros(),
         reason,
+        operator: standing
+            .word
+            .map(|word| word.to_string())
+            .unwrap_or_default(),
+        operator_since_us: standing.word.map_or(0, |word| word.since.micros()),
+        totals: had.totals,
+    }
+}
+
+fn leaving(id: DestId, leaving: &Leaving, had: InKernel) -> DestStatus {
+    let most = leaving.until.since(leaving.since).as_secs();
+    DestStatus {
+        address: id.address.to_string(),
+        port: id.port,
+        forwarding: leaving.dest.forwarding.to_string(),
+        weight: 0,
+        kernel_weight: had.weight,
+        state: "leaving".to_string(),
+        since_us: leaving.since.micros(),
+        reason: format!("no longer configured, drains, at most {most} s"),
+        operator: String::new(),
+        operator_since_us: 0,
         totals: had.totals,
     }
 }

@@ -7,20 +7,25 @@ use crate::check::{self, Checks, Health};
 use crate::config::{RealServer, VirtualServer};
 use crate::event::{CheckKey, Event};
 use crate::ipvs::{ActualDest, Dest, DestId, Pool, ServiceId, Table, WEIGHT_MAX};
+use crate::overrides::{Kind, Leaving, Override};
 use crate::plan;
-use crate::pool::{self, Quorum};
+use crate::pool::{self, Place, Quorum, Ramp};
 use crate::time::Instant;
 
 /// All services with their checks.
 #[derive(Debug)]
 pub(super) struct Services {
-    servers: Vec<Arc<VirtualServer>>,
-    states: Vec<State>,
+    pub(super) servers: Vec<Arc<VirtualServer>>,
+    pub(super) states: Vec<State>,
     /// Where a service of the kernel stands in both.
-    places: BTreeMap<ServiceId, usize>,
+    pub(super) places: BTreeMap<ServiceId, usize>,
     /// Services whose pool may be other than it was.
     turned: BTreeSet<ServiceId>,
     pub(super) checks: Checks<CheckKey>,
+    /// When a drain ends or a slow start goes on, at the earliest.
+    pub(super) wake_at: Option<Instant>,
+    /// Raised whenever what outlives the director changes.
+    pub(super) generation: u64,
 }
 
 /// What is known of one service.
@@ -29,6 +34,8 @@ pub(super) struct State {
     pub(super) quorum: Quorum,
     /// Of each real server.
     pub(super) reals: Vec<Standing>,
+    /// Real servers that the configuration no longer has.
+    pub(super) leaving: BTreeMap<DestId, Leaving>,
 }
 
 /// How one real server stands.
@@ -39,6 +46,10 @@ pub(super) struct Standing {
     pub(super) since: Instant,
     /// Its weight while it is up: the configured one, or what its checks make of it.
     pub(super) weight: u32,
+    /// An operator's word.
+    pub(super) word: Option<Override>,
+    /// Its slow start, while that goes on.
+    pub(super) ramp: Option<Ramp>,
 }
 
 impl Services {
@@ -49,12 +60,15 @@ impl Services {
             places: BTreeMap::new(),
             turned: BTreeSet::new(),
             checks: Checks::new(seed),
+            wake_at: None,
+            generation: 0,
         }
     }
 
     /// Makes these the services of the node. What stays keeps its health, its quorum and its running checks; a service
     /// that is the same object as before costs nothing.
-    pub(super) fn configure(&mut self, now: Instant, servers: &[Arc<VirtualServer>]) {
+    pub(super) fn configure(&mut self, now: Instant, servers: &[Arc<VirtualServer>]) -> Vec<Event> {
+        let mut events = Vec::new();
         let before = core::mem::take(&mut self.servers)
             .into_iter()
             .zip(core::mem::take(&mut self.states));
@@ -95,12 +109,19 @@ impl Services {
                 had => {
                     let old = had.iter().flat_map(|(server, _)| server.ids());
                     self.turned.extend(old.chain(server.ids()));
-                    self.state(now, server, had)
+                    let mut state = self.state(now, server, had.as_ref());
+                    if let Some((had, before)) = &had {
+                        events.extend(state.leave(now, server, had, before));
+                    }
+                    state
                 }
             };
             self.servers.push(Arc::clone(server));
             self.states.push(state);
         }
+        self.generation += 1;
+        self.wake_at = Some(now);
+        events
     }
 
     /// What is known of a service that is new or other than it was.
@@ -108,51 +129,59 @@ impl Services {
         &self,
         now: Instant,
         server: &VirtualServer,
-        old: Option<(Arc<VirtualServer>, State)>,
+        old: Option<&(Arc<VirtualServer>, State)>,
     ) -> State {
-        let since = |real: &RealServer, health: Health| {
-            let (had, state) = old.as_ref()?;
+        let was = |real: &RealServer| {
+            let (had, state) = old?;
             let mut reals = had.real_servers.iter();
-            let was = state
-                .reals
-                .get(reals.position(|other| other.id == real.id)?)?;
-            (was.health == health).then_some(was.since)
+            let index = reals.position(|other| other.id == real.id)?;
+            state.reals.get(index).copied()
         };
         let stands = |real: &RealServer| {
             let (health, weight) = self.judge(server, real);
+            let was = was(real);
+            let same = was.filter(|was| was.health == health);
             Standing {
                 health,
-                since: since(real, health).unwrap_or(now),
+                since: same.map_or(now, |was| was.since),
                 weight,
+                word: was.and_then(|was| was.word),
+                ramp: same.and_then(|was| was.ramp),
             }
         };
         let reals: Vec<Standing> = server.real_servers.iter().map(stands).collect();
-        let up = |index: usize| reals.get(index).copied().and_then(Standing::serves);
-        let mut quorum = old
-            .as_ref()
-            .map_or_else(|| Quorum::new(server, up), |(_, state)| state.quorum);
-        quorum.judge(server, up);
-        State { quorum, reals }
+        let mut quorum = old.map_or_else(
+            || Quorum::new(server, place_of(&reals)),
+            |(_, state)| state.quorum,
+        );
+        quorum.judge(server, place_of(&reals));
+        State {
+            quorum,
+            reals,
+            leaving: BTreeMap::new(),
+        }
     }
 
     /// After a restart the kernel's table tells which real servers were in when the director died: nobody who was
     /// taken out comes back, and nobody who had proved itself is taken out, before its first check.
     pub(super) fn adopt(&mut self, now: Instant, table: &Table<ActualDest>) {
-        let known = |server: &VirtualServer, real: &RealServer| {
+        let known = |server: &VirtualServer, real: &RealServer, stands: &Standing| {
             let pool = table.0.get(&server.id)?;
             let id = real.id.within(&server.id, real.dest.forwarding);
             let served = pool.dests.get(&id).is_some_and(|had| had.dest.weight > 0);
-            // A configured weight of 0 tells nothing.
-            (real.dest.weight > 0).then_some(if served { Health::Up } else { Health::Down })
+            // A configured weight of 0 tells nothing, nor does an operator's.
+            let tells = real.dest.weight > 0 && stands.word.is_none();
+            tells.then_some(if served { Health::Up } else { Health::Down })
         };
-        let of_server = |server: &Arc<VirtualServer>| -> Vec<(CheckKey, Health)> {
-            let of_real = |real| {
-                let health = known(server, real);
+        let of_server = |(server, state): (&VirtualServer, &State)| -> Vec<(CheckKey, Health)> {
+            let reals = server.real_servers.iter().zip(&state.reals);
+            let of_real = |(real, stands)| {
+                let health = known(server, real, stands);
                 keys(server, real).filter_map(move |key| health.map(|health| (key, health)))
             };
-            server.real_servers.iter().flat_map(of_real).collect()
+            reals.flat_map(of_real).collect()
         };
-        let known: Vec<_> = self.servers.iter().flat_map(of_server).collect();
+        let known: Vec<_> = self.iter().flat_map(of_server).collect();
         for (key, health) in known {
             self.checks.assume(now, &key, health);
             self.follow(now, &key);
@@ -172,12 +201,24 @@ impl Services {
         let real = state.reals.get_mut(place)?;
         if real.health != health {
             (real.health, real.since) = (health, now);
+            let configured = server.real_servers.get(place);
+            let is_slow = configured.is_some_and(|real| !real.slow_start.is_zero());
+            real.ramp = (health == Health::Up && is_slow).then(|| Ramp::new(now));
         }
         real.weight = weight;
-        let reals = &state.reals;
-        let up = |index: usize| reals.get(index).copied().and_then(Standing::serves);
-        let turned = state.quorum.judge(server, up);
-        let weight = pool::weight(server, up);
+        if real.ramp.is_some() {
+            self.wake_at = Some(now);
+        }
+        self.rejudge(index)
+    }
+
+    /// Judges a service anew in which a real server stands otherwise than before: the quorum, the pool.
+    pub(super) fn rejudge(&mut self, index: usize) -> Option<Event> {
+        let server = self.servers.get(index)?;
+        let state = self.states.get_mut(index)?;
+        let place_of = place_of(&state.reals);
+        let turned = state.quorum.judge(server, &place_of);
+        let weight = pool::weight(server, &place_of);
         self.turned.extend(server.ids());
         turned.then(|| Event::Quorum {
             service: server.id,
@@ -219,16 +260,47 @@ impl Services {
 }
 
 impl Standing {
-    /// The weight with which it serves; none while it is down.
-    fn serves(self) -> Option<u32> {
-        (self.health == Health::Up).then_some(self.weight)
+    fn place(&self) -> Place {
+        match (self.word.map(|word| word.kind), self.health) {
+            (Some(Kind::Drained | Kind::Disabled), _) => Place::Out,
+            (Some(Kind::Drains(_)), Health::Up) => Place::Drains,
+            (_, Health::Down) => Place::Down,
+            (word, Health::Up) => {
+                let whole = match word {
+                    Some(Kind::Weight(weight)) => weight,
+                    _ => self.weight,
+                };
+                let weight = self.ramp.map_or(whole, |ramp| ramp.of(whole));
+                Place::Serves { weight, whole }
+            }
+        }
     }
+
+    /// An operator's word keeps new connections from it.
+    pub(super) fn is_kept_out(&self) -> bool {
+        let kind = self.word.map(|word| word.kind);
+        matches!(
+            kind,
+            Some(Kind::Drains(_) | Kind::Drained | Kind::Disabled | Kind::Weight(0))
+        )
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        matches!(self.word.map(|word| word.kind), Some(Kind::Drains(_)))
+    }
+}
+
+fn place_of(reals: &[Standing]) -> impl Fn(usize) -> Place + '_ {
+    |index| reals.get(index).map_or(Place::Out, Standing::place)
 }
 
 impl State {
     fn dests(&self, server: &VirtualServer) -> BTreeMap<DestId, Dest> {
-        let up = |index: usize| self.reals.get(index).copied().and_then(Standing::serves);
-        pool::dests(server, self.quorum, up)
+        let mut dests = pool::dests(server, self.quorum, place_of(&self.reals));
+        for (id, leaving) in &self.leaving {
+            dests.entry(*id).or_insert(leaving.dest);
+        }
+        dests
     }
 }
 

@@ -1,6 +1,6 @@
 //! After each input: what the machines say goes to where it belongs, and what is desired follows.
 
-use super::{Director, Stop};
+use super::Director;
 use crate::event::Event;
 use crate::kernel::Part;
 use crate::limits;
@@ -81,20 +81,5 @@ impl Director {
                 .addresses
                 .iter()
                 .all(|id| actual.addresses.contains_key(id))
-    }
-
-    fn end_stop(&mut self, released: bool) {
-        let Some(stop) = self.stop.filter(|stop| !stop.done) else {
-            return;
-        };
-        let finished = released && self.reconciler.is_converged();
-        if !finished && self.now < stop.until {
-            return;
-        }
-        self.stop = Some(Stop { done: true, ..stop });
-        let operations = u32::try_from(self.reconciler.pending()).unwrap_or(u32::MAX);
-        if operations > 0 {
-            self.note(Event::StopIncomplete { operations });
-        }
     }
 }

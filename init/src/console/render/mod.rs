@@ -13,7 +13,7 @@ use director_core::status::{LogLine, Status};
 use serde::Serialize;
 
 use super::command::View;
-pub use words::{ascii, visible};
+pub use words::{ascii, endpoint, visible};
 
 /// A part of the status as a text of lines.
 pub fn text(view: View, status: &Status) -> String {

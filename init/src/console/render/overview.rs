@@ -148,6 +148,14 @@ fn of_service(service: &ServiceStatus) -> Option<String> {
 fn of_dest(service: &ServiceStatus, dest: &DestStatus, now_us: u64) -> Option<String> {
     let since = age(now_us, dest.since_us);
     let target = endpoint(&dest.address, dest.port);
+    if !dest.operator.is_empty() {
+        let since = age(now_us, dest.operator_since_us);
+        return Some(format!(
+            "{}: {target} {} (an operator, {since} ago)",
+            name(service),
+            dest.operator
+        ));
+    }
     (dest.state == "down").then(|| {
         format!(
             "{}: {target} down for {since}: {}",
@@ -218,7 +226,7 @@ fn services(status: &Status) -> String {
         let pool: Vec<&DestStatus> = service
             .dests
             .iter()
-            .filter(|dest| dest.state != "sorry")
+            .filter(|dest| matches!(dest.state.as_str(), "up" | "down"))
             .collect();
         let up = pool.iter().filter(|dest| dest.state == "up").count();
         let weight: u64 = service

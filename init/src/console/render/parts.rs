@@ -135,7 +135,12 @@ fn service_text(service: &ServiceStatus, now_us: u64) -> String {
             count(dest.totals.inactive),
             count(dest.totals.connections),
         ]);
-        if dest.state == "down" && !dest.reason.is_empty() {
+        if !dest.operator.is_empty() {
+            let since = age(now_us, dest.operator_since_us);
+            let note = format!("{} (an operator, {since} ago)", dest.operator);
+            table.note(&wrap("      ", 6, &note));
+        }
+        if matches!(dest.state.as_str(), "down" | "leaving") && !dest.reason.is_empty() {
             table.note(&wrap("      ", 6, &dest.reason));
         }
     }

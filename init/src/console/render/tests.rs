@@ -109,6 +109,7 @@ fn what_is_right_gives_no_warning() {
     status.routers.truncate(1);
     status.services.truncate(1);
     status.services[0].dests.truncate(2);
+    status.services[0].dests[0].operator.clear();
     status
         .interfaces
         .retain(|interface| interface.name != "wan0");

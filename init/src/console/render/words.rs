@@ -47,7 +47,7 @@ pub(super) fn count(value: u64) -> String {
 }
 
 /// An address with its port, as it is written: `192.0.2.1:80`, `[2001:db8::1]:80`.
-pub(super) fn endpoint(address: &str, port: u16) -> String {
+pub fn endpoint(address: &str, port: u16) -> String {
     if address.contains(':') {
         format!("[{address}]:{port}")
     } else {

@@ -6,6 +6,7 @@ use director::proto::{Reply, Tagged};
 use director_core::status::{LogLine, Status};
 
 use super::super::command::{Form, View};
+use super::super::complete::Names;
 use super::super::render;
 use super::{Mode, Session, Then};
 
@@ -154,11 +155,7 @@ impl Session {
     }
 
     fn status(&mut self, view: View, form: Form, status: &Status) -> String {
-        self.routers = status
-            .routers
-            .iter()
-            .map(|router| router.name.clone())
-            .collect();
+        self.names = Names::of(status);
         match form {
             Form::Text => render::text(view, status),
             Form::Json => render::json(view, status) + "\n",

@@ -306,7 +306,12 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
         quorum hysteresis alpha inhibit_on_failure sorry_server sorry_server_inhibit \
         sorry_server_lvs_method virtualhost ip_family real_server{}*",
     ),
-    (VirtualServer, Acts, "persistence_engine"),
+    (
+        VirtualServer,
+        Acts,
+        "persistence_engine drain_timeout slow_start",
+    ),
+    (RealServer, Acts, "slow_start"),
     (
         VirtualServer,
         NotYet,
