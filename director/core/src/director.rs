@@ -87,7 +87,8 @@ pub enum Command {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(clippy::large_enum_variant)] // an advert is carried inline: nothing on its way allocates
 pub enum Output {
-    /// Listen for adverts of this group on this interface, from now on. Repeated when the interface came anew.
+    /// Listen for adverts of this group on this interface, from now on. Repeated when the interface came anew. An
+    /// unspecified address is no group: adverts to the interface's own addresses are expected.
     Join {
         /// Interface.
         ifindex: Ifindex,
@@ -100,7 +101,7 @@ pub enum Output {
         ifindex: Ifindex,
         /// Source address.
         source: IpAddr,
-        /// Multicast group.
+        /// Multicast group, or a peer.
         destination: IpAddr,
         /// Time to live, or hop limit.
         ttl: u8,

@@ -46,6 +46,9 @@ pub const RESIGN_REPEAT_PAUSE: Duration = Duration::from_millis(50);
 /// Events that one virtual router keeps until they are read; they are read after each input.
 pub const ROUTER_EVENTS_MAX: usize = 8;
 
+/// Unicast peers of one virtual router: each gets every advert, and a group of directors has two or three nodes.
+pub const UNICAST_PEERS_MAX: usize = 64;
+
 /// Services of one node; ten times the largest configuration reported by keepalived's users.
 pub const SERVICES_MAX: usize = 20_000;
 

@@ -24,10 +24,25 @@ fn around(block: Block, word: &str) -> (String, String) {
     let (before, after) = match block {
         Block::Keepalived | Block::RouterConf => (String::new(), ""),
         Block::GlobalDefs => ("global_defs {\n".to_owned(), "}\n"),
-        Block::VrrpInstance => (
-            format!("vrrp_instance V {{\n{}{addresses}", without(instance)),
-            "}\n",
-        ),
+        Block::VrrpInstance => {
+            // What gives the others a meaning.
+            let beside = match word {
+                "unicast_src_ip" | "unicast_ttl" | "check_unicast_src" => {
+                    "unicast_peer {\n10.0.0.8\n}\n"
+                }
+                "unicast_fault_no_peer" => "unicast_peer {\n}\n",
+                "track_src_ip" => "mcast_src_ip 10.0.0.7\n",
+                "timer_expired_backup" | "thread_timer_expired" => "nopreempt\n",
+                _ => "",
+            };
+            (
+                format!(
+                    "vrrp_instance V {{\n{}{addresses}{beside}",
+                    without(instance)
+                ),
+                "}\n",
+            )
+        }
         Block::Authentication => {
             let rest = without("auth_type PASS\nauth_pass x\n");
             (
@@ -126,6 +141,7 @@ fn around(block: Block, word: &str) -> (String, String) {
         Block::VirtualIpaddress
         | Block::VirtualIpaddressExcluded
         | Block::TrackInterface
+        | Block::UnicastPeer
         | Block::VirtualServerGroup
         | Block::Group => {
             unreachable!("lists")
@@ -153,6 +169,7 @@ fn statement(keyword: &Keyword) -> String {
         (_, "group") => " {\nV\nW\n}",
         (_, "authentication") => " {\nauth_type PASS\nauth_pass x\n}",
         (_, "track_interface") => " {\neth1\n}",
+        (_, "unicast_peer") => " {\n10.0.0.8\n}",
         (_, "HTTP_GET") => " {\nurl {\npath /\n}\n}",
         (_, "MISC_CHECK") => " {\nmisc_path look\n}",
         (_, "url") => " {\npath /\n}",
@@ -172,10 +189,10 @@ fn statement(keyword: &Keyword) -> String {
         | "lvs_sync_daemon_interface"
         | "dev" => "eth0",
         "lvs_timeouts" => "tcp 900 tcpfin 120 udp 300",
-        "vrrp_mcast_group4" => "224.0.0.18",
+        "vrrp_mcast_group4" | "mcast_dst_ip" => "224.0.0.18",
         "vrrp_mcast_group6" => "ff02::12",
         "version" | "vrrp_version" => "2",
-        "mcast_src_ip" | "connect_ip" | "via" | "source" => "10.0.0.7",
+        "mcast_src_ip" | "unicast_src_ip" | "connect_ip" | "via" | "source" => "10.0.0.7",
         "auth_type" => "PASS",
         "auth_pass" => "secret",
         "protocol" => "UDP",
@@ -218,6 +235,13 @@ fn statement(keyword: &Keyword) -> String {
         | "fast_recovery"
         | "misc_dynamic"
         | "vrrp_min_garp"
+        | "unicast_fault_no_peer"
+        | "track_src_ip"
+        | "no_virtual_ipaddress"
+        | "check_unicast_src"
+        | "vrrp_check_unicast_src"
+        | "owner_ignore_adverts"
+        | "vrrp_owner_ignore_adverts"
         | "v3_checksum_as_v2"
         | "vrrp_skip_check_adv_addr"
         | "lower_prio_no_advert"

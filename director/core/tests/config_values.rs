@@ -688,3 +688,38 @@ fn a_sync_group_has_its_members_on_one_line_or_many_and_they_track_what_it_track
         assert_eq!(tracked, expected, "{}", router.name);
     }
 }
+
+#[test]
+fn unicast_keywords_are_resolved_together() {
+    let peers =
+        "unicast_src_ip 10.0.0.7\nunicast_ttl 9\nunicast_peer {\n10.0.0.8\n10.0.0.9 max_ttl 5\n}";
+    let router = instance("", peers);
+    let unicast = router.unicast.unwrap();
+    assert_eq!(router.source, Some([10, 0, 0, 7].into()));
+    assert_eq!((unicast.ttl, unicast.check_source), (9, true));
+    let limits = unicast
+        .peers
+        .iter()
+        .map(|peer| (peer.ttl_min, peer.ttl_max));
+    assert!(limits.eq([(0, 255), (0, 5)]));
+
+    let check = |global: &str, own: &str| {
+        let own = format!("{own}\nunicast_peer {{\n10.0.0.8\n}}");
+        instance(global, &own).unicast.unwrap().check_source
+    };
+    assert!(check("", "") && check("vrrp_check_unicast_src off", "check_unicast_src"));
+    assert!(!check("vrrp_check_unicast_src off", "") && !check("", "check_unicast_src no"));
+
+    let fault = instance("", "unicast_fault_no_peer\nunicast_peer {\n}").unicast;
+    assert!(fault.unwrap().peers.is_empty());
+    let other = instance(
+        "vrrp_owner_ignore_adverts\nvrrp_delay_after_boot 40",
+        "nopreempt\ntimer_expired_backup\nmcast_src_ip 10.0.0.7\nmcast_dst_ip 224.0.0.99\ntrack_src_ip",
+    );
+    assert!(other.owner_ignores_adverts && other.timer_expired_backup && other.track_source);
+    assert_eq!(other.group, std::net::IpAddr::from([224, 0, 0, 99]));
+    assert_eq!(other.delay_after_boot, 40 * SECOND);
+    assert!(
+        !instance("vrrp_owner_ignore_adverts", "owner_ignore_adverts off").owner_ignores_adverts
+    );
+}

@@ -43,7 +43,7 @@ struct VrrpSocket {
 
 impl VrrpSockets {
     /// Listens for a group on an interface. A group that was joined before is joined anew, so that the switch hears
-    /// of it again.
+    /// of it again. An unspecified address is no group, and needs the socket alone.
     ///
     /// # Errors
     /// When the interface is gone, or without CAP_NET_RAW.
@@ -71,6 +71,9 @@ impl VrrpSockets {
                 })
             }
         };
+        if group.is_unspecified() {
+            return Ok(());
+        }
         if entry.groups.contains(&group) {
             // The membership may be gone with an interface's addresses; what counts is the join.
             let _ = entry.leave(ifindex, group);

@@ -7,7 +7,7 @@ use core::net::{IpAddr, SocketAddr};
 use director_core::check::{Owner, Program, Reply, Udp};
 use director_core::config::{
     Check, CheckKind, Config, Garp, Interface, Node, RealServer, Route, Router, SyncDaemon,
-    SyncGroup, Url, Version, VirtualAddress, VirtualServer,
+    SyncGroup, Unicast, UnicastPeer, Url, Version, VirtualAddress, VirtualServer,
 };
 use director_core::ipvs::{Dest, DestId, Forwarding, Protocol, Service, ServiceId};
 use director_core::net::{Cidr, Family};
@@ -107,6 +107,9 @@ impl Setup {
                     router.priority = 255;
                 }
                 router.state_master = random.chance(20);
+                if let Some(unicast) = &mut router.unicast {
+                    unicast.peers = peers(node, nodes, router.group);
+                }
                 config.routers.push(router);
             }
             configs.push(vec![config]);
@@ -170,6 +173,11 @@ fn router(vrid: u8, version: Version, advert_interval: Duration) -> Router {
         excluded: Vec::new(),
         source: None,
         group: IpAddr::V4(vrrp::GROUP),
+        track_source: false,
+        unicast: None,
+        owner_ignores_adverts: false,
+        timer_expired_backup: false,
+        delay_after_boot: Duration::ZERO,
         down_adverts: 3,
         checksum_as_v2: false,
         lower_prio_no_advert: false,
@@ -240,6 +248,11 @@ fn random_router(vrid: u8, random: &mut Random) -> Router {
         router.excluded.push(virtual_address(vrid, 9));
     }
     router.checksum_as_v2 = random.chance(20);
+    router.unicast = random.chance(20).then(|| Unicast {
+        peers: Vec::new(),
+        ttl: 64,
+        check_source: random.chance(80),
+    });
     router.lower_prio_no_advert = random.chance(10);
     router.higher_prio_send_advert = random.chance(80);
     router.ignore_link = random.chance(10);
@@ -251,6 +264,20 @@ fn random_router(vrid: u8, random: &mut Random) -> Router {
         router.garp.interval = Duration::from_millis(1);
     }
     router
+}
+
+/// The other nodes, by their addresses of the family of the group.
+fn peers(node: usize, nodes: usize, group: IpAddr) -> Vec<UnicastPeer> {
+    let others = (0..nodes).filter(|other| *other != node);
+    let addresses = others.flat_map(own_addresses);
+    let peers = addresses.filter(|address| address.is_ipv4() == group.is_ipv4());
+    peers
+        .map(|address| UnicastPeer {
+            address,
+            ttl_min: 0,
+            ttl_max: u8::MAX,
+        })
+        .collect()
 }
 
 fn random_services(random: &mut Random) -> Vec<Arc<VirtualServer>> {

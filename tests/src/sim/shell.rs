@@ -11,6 +11,7 @@ use super::fault::Fault;
 use super::laws::Violation;
 use super::node::{Arrival, Packet};
 use super::reals::Heard;
+use super::setup;
 use super::world::World;
 
 /// Whom a program asks is not seen.
@@ -94,7 +95,7 @@ impl World {
                         ttl,
                         payload: payload.to_vec(),
                     };
-                    self.multicast(node, &packet);
+                    self.carry(node, &packet);
                 }
                 Ok(())
             }
@@ -126,15 +127,21 @@ impl World {
         self.arrives(at, node, arrival);
     }
 
-    fn multicast(&mut self, from: usize, packet: &Packet) {
+    /// To all who listen to the group, or to the one that has the address.
+    fn carry(&mut self, from: usize, packet: &Packet) {
         if !self.nodes[from].kernel.has_link() {
             return;
         }
         for to in 0..self.nodes.len() {
             let ifindex = self.nodes[to].kernel.ifindex;
-            let hears = self.nodes[to]
-                .joined
-                .contains(&(ifindex, packet.destination));
+            let hears = if packet.destination.is_multicast() {
+                self.nodes[to]
+                    .joined
+                    .contains(&(ifindex, packet.destination))
+            } else {
+                setup::own_addresses(to).contains(&packet.destination)
+                    && self.nodes[to].joined.iter().any(|(of, _)| *of == ifindex)
+            };
             if to == from || !hears || !self.nodes[to].kernel.has_link() {
                 continue;
             }

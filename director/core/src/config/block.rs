@@ -17,6 +17,8 @@ pub enum Block {
     VirtualIpaddressExcluded,
     /// `track_interface`: one interface a line.
     TrackInterface,
+    /// `unicast_peer`: one peer a line.
+    UnicastPeer,
     /// `virtual_server_group NAME`: one address, range, network or mark a line.
     VirtualServerGroup,
     /// `vrrp_sync_group NAME`
@@ -59,7 +61,7 @@ pub enum Block {
 
 impl Block {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Keepalived,
         Self::GlobalDefs,
         Self::VrrpInstance,
@@ -67,6 +69,7 @@ impl Block {
         Self::VirtualIpaddress,
         Self::VirtualIpaddressExcluded,
         Self::TrackInterface,
+        Self::UnicastPeer,
         Self::VirtualServerGroup,
         Self::VrrpSyncGroup,
         Self::Group,
@@ -99,6 +102,7 @@ impl Block {
             Self::VirtualIpaddress => "virtual_ipaddress",
             Self::VirtualIpaddressExcluded => "virtual_ipaddress_excluded",
             Self::TrackInterface => "track_interface",
+            Self::UnicastPeer => "unicast_peer",
             Self::VirtualServerGroup => "virtual_server_group",
             Self::VrrpSyncGroup => "vrrp_sync_group",
             Self::Group => "group",

@@ -33,6 +33,10 @@ pub(super) struct Global {
     pub(super) lower_prio_no_advert: bool,
     pub(super) higher_prio_send_advert: bool,
     pub(super) startup_delay: Duration,
+    pub(super) delay_after_boot: Duration,
+    pub(super) owner_ignores_adverts: bool,
+    /// On unless the file says otherwise (keepalived: off): adverts from off the link are easily forged.
+    pub(super) check_unicast_source: bool,
     /// `lvs_sync_daemon` and the place of the virtual router's name.
     pub(super) sync_daemon: Option<SyncWords>,
     pub(super) timeouts: [u32; 3],
@@ -136,6 +140,9 @@ impl Default for Global {
             lower_prio_no_advert: false,
             higher_prio_send_advert: true,
             startup_delay: Duration::ZERO,
+            delay_after_boot: Duration::ZERO,
+            owner_ignores_adverts: false,
+            check_unicast_source: true,
             sync_daemon: None,
             timeouts: [0; 3],
         }
@@ -185,6 +192,16 @@ impl Global {
                 "vrrp_startup_delay" => {
                     let time = reader.timer(statement, Duration::ZERO..=TIME_MAX);
                     self.startup_delay = time.unwrap_or_default();
+                }
+                "vrrp_delay_after_boot" => {
+                    let time = reader.timer(statement, Duration::ZERO..=TIME_MAX);
+                    self.delay_after_boot = time.unwrap_or_default();
+                }
+                "vrrp_owner_ignore_adverts" => {
+                    self.owner_ignores_adverts = reader.flag(statement).unwrap_or_default();
+                }
+                "vrrp_check_unicast_src" => {
+                    self.check_unicast_source = reader.flag(statement).unwrap_or(true);
                 }
                 _ => self.garp.read(
                     reader,

@@ -4,10 +4,11 @@ use core::net::IpAddr;
 
 use super::addresses::{self, Entry, lines};
 use super::diagnostic::Place;
-use super::global::{GarpWords, Global, address, byte, down_adverts, version};
+use super::global::{GarpWords, Global, byte, down_adverts, version};
 use super::keywords::Block;
 use super::read::Reader;
 use super::tree::{Statement, Word};
+use super::unicast::Addressing;
 use super::{Router, Version, VirtualAddress, authentication};
 use crate::limits;
 use crate::net::{Cidr, Family, IfName, Name};
@@ -22,6 +23,8 @@ pub(super) struct Instance {
     pub(super) interface: Option<(IfName, Place)>,
     pub(super) vrid: Option<(u8, Place)>,
     pub(super) family: Family,
+    /// Where its adverts come from and go to, when they are unicast: several may share a VRID then.
+    pub(super) unicast: Option<(Option<IpAddr>, Vec<IpAddr>)>,
     /// All virtual addresses, in the order of the file; those that are of one interface alone have its name.
     pub(super) addresses: Vec<(Cidr, Option<IfName>, Place)>,
     /// `lvs_sync_daemon_interface`
@@ -43,7 +46,10 @@ struct Draft<'t> {
     has_lines: bool,
     excluded: Vec<Entry>,
     pass: Option<(Option<[u8; 8]>, Place)>,
-    source: Option<(IpAddr, Word<'t>)>,
+    addressing: Addressing<'t>,
+    owner_ignores_adverts: Option<bool>,
+    no_addresses: bool,
+    expires: Option<Place>,
     preempt: Option<Place>,
     nopreempt: Option<Place>,
     preempt_delay: Option<(Duration, Place)>,
@@ -77,6 +83,10 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>, global: &G
         name,
         at: block.keyword().at,
         family: draft.family(),
+        unicast: draft.addressing.unicast(global).map(|unicast| {
+            let peers = unicast.peers.iter().map(|peer| peer.address);
+            (draft.addressing.source(), peers.collect())
+        }),
         addresses: places.collect(),
         interface: draft.interface,
         vrid: draft.vrid,
@@ -109,10 +119,22 @@ impl<'t> Draft<'t> {
                 addresses::read(reader, statement, &mut self.excluded);
             }
             "authentication" => self.pass = Some((authentication::read(reader, statement), at)),
-            "mcast_src_ip" => {
-                let word = reader.value(statement);
-                self.source = word.and_then(|word| Some((address(reader, word)?, word)));
+            "mcast_src_ip"
+            | "mcast_dst_ip"
+            | "track_src_ip"
+            | "unicast_src_ip"
+            | "unicast_peer"
+            | "unicast_ttl"
+            | "unicast_fault_no_peer"
+            | "check_unicast_src" => {
+                self.addressing.read(reader, word, statement);
             }
+            "owner_ignore_adverts" => self.owner_ignores_adverts = reader.flag(statement),
+            "no_virtual_ipaddress" => {
+                reader.bare(statement);
+                self.no_addresses = true;
+            }
+            "timer_expired_backup" => self.expires = timer_expired(reader, statement),
             "dont_track_primary" => {
                 reader.bare(statement);
                 self.ignore_link = true;
@@ -161,7 +183,7 @@ impl<'t> Draft<'t> {
                 reader.sink.error(at, format!("{title} has no `{word}`"));
             }
         }
-        if !self.has_lines && !block.is_cut() {
+        if !self.has_lines && !block.is_cut() && !self.no_addresses {
             let message = format!("{title} has no `virtual_ipaddress`");
             match self.version(global) {
                 Version::V2 => drop(reader.sink.warning(at, message)),
@@ -226,6 +248,13 @@ impl<'t> Draft<'t> {
             (_, Some(255)) => Some("with priority 255"),
             _ => None,
         };
+        if let Some(at) = self.expires
+            && (self.nopreempt.is_none() || because.is_some())
+        {
+            let message = "`timer_expired_backup` has no effect without `nopreempt`";
+            reader.sink.warning(at, message);
+            self.expires = None;
+        }
         if let Some(because) = because {
             if let Some(at) = self.nopreempt.take() {
                 reader
@@ -259,12 +288,7 @@ impl<'t> Draft<'t> {
                 reader.sink.error(entry.at, message).hint(hint);
             }
         }
-        if let Some((source, word)) = self.source
-            && Family::of(source) != family
-        {
-            let what = format!("not an {family} address, as this virtual router speaks it");
-            reader.wrong(word, what);
-        }
+        self.addressing.settle(reader, family);
         if let Some(first) = self.addresses.first()
             && let IpAddr::V6(address) = first.address.address
             && !address.is_unicast_link_local()
@@ -285,11 +309,13 @@ impl<'t> Draft<'t> {
         }
     }
 
-    /// The family of the first address; without any, that of the source.
+    /// The family of the first address; without any, that of the source or the peers.
     fn family(&self) -> Family {
-        let first = self.addresses.first().map(|entry| entry.address.address);
-        let source = self.source.map(|(source, _)| source);
-        first.or(source).map_or(Family::V4, Family::of)
+        let first = self.addresses.first();
+        first.map_or_else(
+            || self.addressing.family().unwrap_or(Family::V4),
+            |entry| Family::of(entry.address.address),
+        )
     }
 
     /// The interfaces that `track_interface` names, and the further ones that carry virtual addresses: an Active
@@ -352,8 +378,14 @@ impl<'t> Draft<'t> {
             pass: self.pass.and_then(|(pass, _)| pass),
             addresses,
             excluded,
-            source: self.source.map(|(source, _)| source),
-            group: global.group(self.family()),
+            source: self.addressing.source(),
+            track_source: self.addressing.tracks_source(),
+            group: self.addressing.group(self.family(), global),
+            unicast: self.addressing.unicast(global),
+            owner_ignores_adverts: self
+                .owner_ignores_adverts
+                .unwrap_or(global.owner_ignores_adverts),
+            timer_expired_backup: self.expires.is_some(),
             down_adverts: self.down_adverts.unwrap_or(global.down_adverts),
             checksum_as_v2: self.checksum_as_v2.unwrap_or(global.checksum_as_v2),
             lower_prio_no_advert: self
@@ -364,6 +396,7 @@ impl<'t> Draft<'t> {
                 .unwrap_or(global.higher_prio_send_advert),
             ignore_link: self.ignore_link,
             startup_delay: global.startup_delay,
+            delay_after_boot: global.delay_after_boot,
             garp: self.garp.resolve(global),
         })
     }
@@ -403,6 +436,14 @@ fn advert_addresses_max(family: Family) -> usize {
     let header = Version::V3.advert_bytes(family, 0);
     let address = Version::V3.advert_bytes(family, 1) - header;
     limits::ADVERT_ADDRESSES_MAX.min((limits::ADVERT_BYTES_MAX - header) / address)
+}
+
+/// `timer_expired_backup [1-254]`; the number is a priority that only an owner would need, and an owner preempts.
+fn timer_expired(reader: &mut Reader<'_, '_>, statement: Statement<'_>) -> Option<Place> {
+    if statement.arguments().next().is_some() {
+        reader.number(statement, 1..=254)?;
+    }
+    Some(statement.keyword().at)
 }
 
 fn interface(reader: &mut Reader<'_, '_>, statement: Statement<'_>) -> Option<(IfName, Place)> {

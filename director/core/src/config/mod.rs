@@ -75,6 +75,7 @@ mod strings;
 mod sync_group;
 mod text;
 mod tree;
+mod unicast;
 
 use core::net::IpAddr;
 use std::collections::BTreeMap;
@@ -89,7 +90,7 @@ pub use crate::check::{Kind as CheckKind, Settings as Check, Url};
 use crate::ipvs::{Dest, DestId, Service, ServiceId};
 use crate::net::{Cidr, Family, IfName, Mac, Name};
 use crate::time::Duration;
-pub use crate::vrrp::GarpSettings as Garp;
+pub use crate::vrrp::{GarpSettings as Garp, Unicast, UnicastPeer};
 pub use crate::wire::vrrp::Version;
 
 /// All that one node does.
@@ -209,8 +210,17 @@ pub struct Router {
     pub excluded: Vec<VirtualAddress>,
     /// Source address of the adverts instead of the interface's own (`mcast_src_ip`).
     pub source: Option<IpAddr>,
-    /// Multicast group (`vrrp_mcast_group4`, `vrrp_mcast_group6`), 224.0.0.18 or ff02::12; its family is the router's.
+    /// Fault while the interface does not have that address (`track_src_ip`).
+    pub track_source: bool,
+    /// Multicast group (`mcast_dst_ip`, `vrrp_mcast_group4`, `vrrp_mcast_group6`), 224.0.0.18 or ff02::12; its
+    /// family is the router's.
     pub group: IpAddr,
+    /// Adverts go to these peers instead of the group (`unicast_peer`).
+    pub unicast: Option<Unicast>,
+    /// An owner does not listen to adverts (`owner_ignore_adverts`).
+    pub owner_ignores_adverts: bool,
+    /// Active and woken so late that the others have taken over: steps back (`timer_expired_backup`).
+    pub timer_expired_backup: bool,
     /// Adverts missed before a takeover (`down_timer_adverts`), 3.
     pub down_adverts: u8,
     /// Send v3 adverts with a checksum without the IPv4 pseudo header (`v3_checksum_as_v2`).
@@ -226,6 +236,8 @@ pub struct Router {
     pub tracked: Vec<IfName>,
     /// Hold everything for this long after the start (`vrrp_startup_delay`).
     pub startup_delay: Duration,
+    /// Hold everything until the machine has run for this long (`vrrp_delay_after_boot`).
+    pub delay_after_boot: Duration,
     /// Announcements.
     pub garp: Garp,
 }

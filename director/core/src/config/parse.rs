@@ -136,6 +136,15 @@ fn tree<'a>(sink: &mut Sink<'_>, text: &'a Text<'a>, root: Block) -> Tree<'a> {
     Tree::build(text, tokens, root, sink)
 }
 
+/// What a VRID is unique for: an interface and a family; unicast routers may share it when their sources or peers
+/// differ.
+type VridKey = (
+    crate::net::IfName,
+    crate::net::Family,
+    u8,
+    Option<(Option<core::net::IpAddr>, Vec<core::net::IpAddr>)>,
+);
+
 /// keepalived.conf on its way, with the places of all that must be unique.
 #[derive(Default)]
 struct Assembly {
@@ -144,7 +153,7 @@ struct Assembly {
     services: Vec<Arc<VirtualServer>>,
     sync: Option<SyncWords>,
     names: BTreeMap<Name, (Place, Option<u8>)>,
-    vrids: BTreeMap<(crate::net::IfName, crate::net::Family, u8), Place>,
+    vrids: BTreeMap<VridKey, Place>,
     /// Those that are of one interface alone have its name.
     addresses: BTreeMap<(core::net::IpAddr, Option<crate::net::IfName>), Place>,
     groups: Groups,
@@ -241,7 +250,8 @@ impl Assembly {
             }
         }
         if let (Some((interface, _)), Some((vrid, at))) = (&instance.interface, instance.vrid) {
-            let key = (interface.clone(), instance.family, vrid);
+            let unicast = instance.unicast.clone();
+            let key = (interface.clone(), instance.family, vrid, unicast);
             match self.vrids.get(&key) {
                 Some(first) => reader.twice(
                     at,

@@ -1,6 +1,6 @@
 //! The virtual routers of a node: which interface each lives on, and which advert is whose.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::collections::BTreeSet;
 
 use super::groups::{Group, Groups};
@@ -239,7 +239,12 @@ impl Routers {
             let Some(ifindex) = slot.place else {
                 continue;
             };
-            let group = slot.config.group;
+            // Unicast needs the socket alone.
+            let group = match (&slot.config.unicast, slot.config.family()) {
+                (None, _) => slot.config.group,
+                (Some(_), Family::V4) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                (Some(_), Family::V6) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            };
             if self.joined.insert((ifindex, group)) {
                 return Some(Output::Join { ifindex, group });
             }
@@ -326,12 +331,13 @@ impl Slot {
             Transmit::Advert {
                 source,
                 destination,
+                ttl,
                 payload,
             } => Output::Advert {
                 ifindex,
                 source,
                 destination,
-                ttl: wire::vrrp::TTL,
+                ttl,
                 // The machine's adverts fit: both bounds are ADVERT_BYTES_MAX.
                 payload: AdvertBytes::from_slice(payload).unwrap_or_default(),
             },
@@ -370,23 +376,40 @@ fn source(config: &Config, actual: &Actual, router: &config::Router) -> Result<S
             return Err(Fault::TrackedDown(name.clone()));
         }
     }
-    if let Some(address) = router.source {
-        return Ok(Source { address });
+    let unicast = router.unicast.as_ref();
+    if unicast.is_some_and(|unicast| unicast.peers.is_empty()) {
+        return Err(Fault::NoPeer);
     }
-    // An address of its own that is no virtual one; over IPv6 a link-local one (RFC 9568 section 5.1.2.1).
+    if let Some(address) = router.source {
+        let mut all = actual.addresses.keys();
+        let is_there = all.any(|id| id.ifindex == link.ifindex && id.cidr.address == address);
+        return if router.track_source && !is_there {
+            Err(Fault::NoSource(address))
+        } else {
+            Ok(Source { address })
+        };
+    }
+    // An address of its own that is no virtual one; over IPv6 a link-local one (RFC 9568 section 5.1.2.1), unless the
+    // peers are not on the link.
+    let first_peer = unicast.and_then(|unicast| unicast.peers.first());
+    let wants_local = first_peer.is_none_or(|peer| is_local(peer.address));
     let own = actual
         .addresses
         .keys()
         .filter(|id| id.ifindex == link.ifindex);
     let mut own = own.map(|id| id.cidr.address);
     let address = own.find(|address| {
-        let is_local = matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
         let speaks = Family::of(*address) == router.family();
-        speaks && (address.is_ipv4() || is_local) && !is_virtual(config, *address)
+        let fits = address.is_ipv4() || is_local(*address) == wants_local;
+        speaks && fits && !is_virtual(config, *address)
     });
     address
         .map(|address| Source { address })
         .ok_or(Fault::NoAddress(router.family()))
+}
+
+const fn is_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
 fn is_virtual(config: &Config, address: IpAddr) -> bool {
@@ -429,6 +452,10 @@ fn settings(router: &config::Router, grouped: bool) -> vrrp::Settings {
         lower_prio_no_advert: router.lower_prio_no_advert,
         higher_prio_send_advert: router.higher_prio_send_advert,
         startup_delay: router.startup_delay,
+        delay_after_boot: router.delay_after_boot,
+        unicast: router.unicast.clone(),
+        owner_ignores_adverts: router.owner_ignores_adverts,
+        timer_expired_backup: router.timer_expired_backup,
         grouped,
         garp: router.garp,
     }

@@ -91,6 +91,8 @@ pub enum Cause {
     Group,
     /// It was stopped.
     Stopped,
+    /// It was woken this much too late, and the others have taken over by now.
+    Stalled(Duration),
 }
 
 impl fmt::Display for Cause {
@@ -117,6 +119,7 @@ impl fmt::Display for Cause {
             Self::HandedOver(None) => f.write_str("gave up, no successor was heard"),
             Self::Group => f.write_str("another member of its sync group is not Active"),
             Self::Stopped => f.write_str("stopped"),
+            Self::Stalled(late) => write!(f, "was stalled: woke {} late", Seconds(*late)),
         }
     }
 }

@@ -14,17 +14,19 @@ use super::timers;
 use crate::limits;
 use crate::net::Family;
 use crate::time::{Duration, Instant, earliest};
-use crate::wire::vrrp::{Auth, Form, Repr, Version};
+use crate::wire::vrrp::{Repr, TTL};
 
 /// What a router wants sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transmit<'a> {
-    /// An advert: IP protocol 112, time to live 255, type of service 0xc0.
+    /// An advert: IP protocol 112, type of service 0xc0.
     Advert {
         /// IP source address.
         source: IpAddr,
-        /// IP destination address: the group.
+        /// IP destination address: the group, or a peer.
         destination: IpAddr,
+        /// Time to live, or hop limit.
+        ttl: u8,
         /// What follows the IP header.
         payload: &'a [u8],
     },
@@ -61,6 +63,8 @@ pub struct Router {
     pub(super) announcer: Announcer,
     /// Priorities of the adverts to send now.
     outbox: Deque<u8, 4>,
+    /// Which peer the first of them goes to next.
+    next_peer: usize,
     /// When the last advert was put there.
     pub(super) sent_at: Option<Instant>,
     /// When a router was last heard that is Active too, and worse.
@@ -90,13 +94,15 @@ impl Router {
             octets: Octets::of(&settings),
             state: State::Initialize(Waits::Link),
             since: now,
-            hold_until: now + settings.startup_delay,
+            hold_until: (now + settings.startup_delay)
+                .max(Instant::ZERO + settings.delay_after_boot),
             source: unspecified(&settings),
             active_interval: settings.advert_interval,
             handed_over: false,
             yielded: false,
             announcer: Announcer::new(&settings.announced),
             outbox: Deque::new(),
+            next_peer: 0,
             sent_at: None,
             rival_at: None,
             message: Vec::with_capacity(
@@ -125,7 +131,15 @@ impl Router {
         if received.source == self.source {
             return self.refuse_own(received.source);
         }
-        let advert = match judge(&self.settings, self.octets.as_addresses(), received) {
+        if self.settings.owner() && self.settings.owner_ignores_adverts {
+            return self.counters.drop(Reason::Owner);
+        }
+        let advert = match judge(
+            &self.settings,
+            self.source,
+            self.octets.as_addresses(),
+            received,
+        ) {
             Ok(advert) => advert,
             Err(refusal) => return self.refuse(received.source, refusal),
         };
@@ -221,26 +235,52 @@ impl Router {
 
     /// The next packet to send now, adverts first.
     pub fn poll_transmit(&mut self) -> Option<Transmit<'_>> {
-        let Some(priority) = self.outbox.pop_front() else {
+        let Some((priority, destination, ttl)) = self.next_advert() else {
             let address = self.announcer.poll()?;
             self.counters.announced += 1;
             return Some(Transmit::Announce { address });
         };
-        self.counters.sent += 1;
-        self.counters.sent_zero += u64::from(priority == 0);
-        let (source, destination) = (self.source, self.settings.group);
+        let source = self.source;
         let advert = Repr {
             vrid: self.settings.vrid,
             priority,
-            form: form(&self.settings),
+            form: self.settings.form(),
             addresses: self.octets.as_addresses(),
         };
         advert.emit(source, destination, &mut self.message);
         Some(Transmit::Advert {
             source,
             destination,
+            ttl,
             payload: &self.message,
         })
+    }
+
+    /// Priority, destination and time to live of the next advert: one to the group, or the same to each peer.
+    fn next_advert(&mut self) -> Option<(u8, IpAddr, u8)> {
+        let priority = *self.outbox.front()?;
+        let (destination, ttl, is_last) = match &self.settings.unicast {
+            None => (self.settings.group, TTL, true),
+            Some(unicast) => {
+                let Some(peer) = unicast.peers.get(self.next_peer) else {
+                    // A reload took the rest of the peers away.
+                    self.next_peer = 0;
+                    self.outbox.pop_front();
+                    return self.next_advert();
+                };
+                let is_last = self.next_peer + 1 >= unicast.peers.len();
+                (peer.address, unicast.ttl, is_last)
+            }
+        };
+        if is_last {
+            self.next_peer = 0;
+            self.outbox.pop_front();
+            self.counters.sent += 1;
+            self.counters.sent_zero += u64::from(priority == 0);
+        } else {
+            self.next_peer += 1;
+        }
+        Some((priority, destination, ttl))
     }
 
     /// The next event. When they are not read, the oldest are lost.
@@ -390,6 +430,7 @@ impl Router {
     pub(super) fn send(&mut self, now: Instant, priority: u8) {
         if self.outbox.is_full() {
             self.outbox.pop_front(); // never read: the newest count
+            self.next_peer = 0;
         }
         let _fits = self.outbox.push_back(priority);
         self.sent_at = Some(now);
@@ -445,20 +486,5 @@ const fn unspecified(settings: &Settings) -> IpAddr {
     match settings.family() {
         Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-    }
-}
-
-/// What only one of the versions says.
-fn form(settings: &Settings) -> Form {
-    let interval = settings.advert_interval;
-    match settings.version {
-        Version::V2 => Form::V2 {
-            interval_s: u8::try_from(interval.as_secs()).unwrap_or(u8::MAX),
-            auth: settings.pass.map_or(Auth::None, Auth::Pass),
-        },
-        Version::V3 => Form::V3 {
-            interval_cs: u16::try_from(interval.as_millis() / 10).unwrap_or(u16::MAX),
-            pseudo_header: !settings.checksum_as_v2,
-        },
     }
 }

@@ -331,6 +331,9 @@ impl Router {
         let late = now.since(advert_at);
         // The last advert went out an interval before `advert_at`.
         let patience = interval * u32::from(self.settings.down_adverts.saturating_sub(1).max(1));
+        if late > patience && self.settings.timer_expired_backup {
+            return self.become_backup(now, Hears::Nobody, Cause::Stalled(late));
+        }
         if late > patience {
             self.tell(Event::Stalled(late));
             self.announcer.restart(now, &self.settings.garp);

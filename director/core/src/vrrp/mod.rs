@@ -59,7 +59,7 @@ pub use event::{Cause, Event};
 pub use group::{Member, Verdict, state as group_state, verdict};
 pub use instance::{Router, Transmit};
 pub use receive::{Counters, Reason, Received};
-pub use settings::{GarpSettings, Settings};
+pub use settings::{GarpSettings, Settings, Unicast, UnicastPeer};
 pub use state::{
     Active, Backup, Fault, Hears, Leaving, Peer, Source, State, StateName, Waits, Why,
 };

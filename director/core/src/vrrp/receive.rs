@@ -28,10 +28,15 @@ pub enum Reason {
     /// It carries our own source address: an echo, or another node with our address. An event only while Backup,
     /// for then we send none.
     Own,
-    /// The time to live is not 255: it came through a router (RFC 9568 section 7.1).
+    /// The time to live is not 255: it came through a router (RFC 9568 section 7.1). Of a unicast peer, that it is
+    /// outside the limits.
     Ttl,
-    /// Sent to another destination than the group.
+    /// Sent to another destination than the group, or than our source address in unicast.
     Destination,
+    /// Not from one of the unicast peers.
+    Peer,
+    /// This router owns the addresses and does not listen. No event.
+    Owner,
     /// Its length does not fit its address count.
     Length,
     /// Not an advert (type 1).
@@ -52,11 +57,13 @@ pub enum Reason {
 
 impl Reason {
     /// All reasons, in the order of [`Counters::dropped`].
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::NotReady,
         Self::Own,
         Self::Ttl,
         Self::Destination,
+        Self::Peer,
+        Self::Owner,
         Self::Length,
         Self::Type,
         Self::Checksum,
@@ -75,6 +82,8 @@ impl Reason {
             Self::Own => "own",
             Self::Ttl => "ttl",
             Self::Destination => "destination",
+            Self::Peer => "peer",
+            Self::Owner => "owner",
             Self::Length => "length",
             Self::Type => "type",
             Self::Checksum => "checksum",
@@ -115,8 +124,10 @@ impl fmt::Display for Reason {
         f.write_str(match self {
             Self::NotReady => "not ready",
             Self::Own => "they come from our own address, which another node must have",
-            Self::Ttl => "TTL is not 255",
-            Self::Destination => "not sent to the group",
+            Self::Ttl => "TTL is not 255, or outside the limits of the peer",
+            Self::Destination => "not sent to the group, or not to our source address",
+            Self::Peer => "not one of the unicast peers",
+            Self::Owner => "this router owns the addresses and does not listen",
             Self::Length => "wrong length",
             Self::Type => "not an advert",
             Self::Checksum => "wrong checksum",
@@ -168,25 +179,24 @@ pub(super) enum Refusal {
     Interval(Duration),
 }
 
-/// Judges a packet. `ours` are the advertised addresses.
+/// Judges a packet that came to a router whose adverts come from `own`. `ours` are the advertised addresses.
 ///
 /// The order is that of section 7.1 of RFC 9568 and RFC 3768; it decides only which counter is raised when several
 /// things are wrong. An address list that differs never drops an advert, nor does an empty one, which keepalived can
 /// be told to send: two Active routers are worse.
 pub(super) fn judge(
     settings: &Settings,
+    own: IpAddr,
     ours: Addresses<'_>,
     received: &Received<'_>,
 ) -> Result<Advert, Refusal> {
     let &Received {
         source,
         destination,
-        ttl,
         payload,
+        ..
     } = received;
-    if ttl != vrrp::TTL {
-        return Err(Refusal::Reason(Reason::Ttl));
-    }
+    route(settings, own, received).map_err(Refusal::Reason)?;
     let repr =
         Repr::parse(payload, source, destination).map_err(|error| Refusal::Reason(error.into()))?;
     if repr.version() != settings.version {
@@ -194,9 +204,6 @@ pub(super) fn judge(
     }
     if repr.vrid != settings.vrid {
         return Err(Refusal::Reason(Reason::Vrid));
-    }
-    if destination != settings.group {
-        return Err(Refusal::Reason(Reason::Destination));
     }
     let interval = match repr.form {
         Form::V2 { interval_s, auth } => {
@@ -222,6 +229,28 @@ pub(super) fn judge(
         ),
         other_addresses: (!repr.addresses.same(&ours)).then_some(repr.addresses.len()),
     })
+}
+
+/// Whether an advert took the way that adverts of this router take: on the link and to the group, or from a peer.
+fn route(settings: &Settings, own: IpAddr, received: &Received<'_>) -> Result<(), Reason> {
+    let Some(unicast) = &settings.unicast else {
+        return match received {
+            Received { ttl, .. } if *ttl != vrrp::TTL => Err(Reason::Ttl),
+            Received { destination, .. } if *destination != settings.group => {
+                Err(Reason::Destination)
+            }
+            _ => Ok(()),
+        };
+    };
+    if received.destination != own {
+        return Err(Reason::Destination);
+    }
+    let mut peers = unicast.peers.iter();
+    match peers.find(|peer| peer.address == received.source) {
+        Some(peer) if !(peer.ttl_min..=peer.ttl_max).contains(&received.ttl) => Err(Reason::Ttl),
+        None if unicast.check_source => Err(Reason::Peer),
+        _ => Ok(()),
+    }
 }
 
 impl From<vrrp::Error> for Reason {

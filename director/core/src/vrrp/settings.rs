@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use crate::limits;
 use crate::net::Family;
 use crate::time::Duration;
-use crate::wire::vrrp::{Addresses, Version};
+use crate::wire::vrrp::{Addresses, Auth, Form, Version};
 
 /// One virtual router, resolved and valid: defaults filled in, bounds held.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +33,12 @@ pub struct Settings {
     pub announced: Vec<IpAddr>,
     /// Multicast group of the adverts, 224.0.0.18 or ff02::12: it decides the family.
     pub group: IpAddr,
+    /// Adverts go to these peers instead of the group, and come from them.
+    pub unicast: Option<Unicast>,
+    /// An owner does not listen to adverts.
+    pub owner_ignores_adverts: bool,
+    /// Active and woken so late that the others have taken over: steps back instead of announcing itself again.
+    pub timer_expired_backup: bool,
     /// Adverts missed before a takeover, 3.
     pub down_adverts: u8,
     /// Send v3 adverts with a checksum without the IPv4 pseudo header.
@@ -43,10 +49,42 @@ pub struct Settings {
     pub higher_prio_send_advert: bool,
     /// Hold everything for this long after the start.
     pub startup_delay: Duration,
+    /// Hold everything until the machine has run for this long.
+    pub delay_after_boot: Duration,
     /// Member of a sync group: takes over when the group says so ([`super::verdict`]).
     pub grouped: bool,
     /// Announcements.
     pub garp: GarpSettings,
+}
+
+/// Adverts from and to single addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unicast {
+    /// To whom they go; at most [`limits::UNICAST_PEERS_MAX`]. Without any the router is in Fault.
+    pub peers: Vec<UnicastPeer>,
+    /// The time to live, or hop limit, that ours have.
+    pub ttl: u8,
+    /// Believe the peers alone.
+    pub check_source: bool,
+}
+
+/// One of the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnicastPeer {
+    /// Its address.
+    pub address: IpAddr,
+    /// The least time to live of its adverts.
+    pub ttl_min: u8,
+    /// The greatest.
+    pub ttl_max: u8,
+}
+
+impl UnicastPeer {
+    /// Whether not every time to live is taken.
+    #[must_use]
+    pub const fn is_limited(&self) -> bool {
+        self.ttl_min > 0 || self.ttl_max < u8::MAX
+    }
 }
 
 /// Schedule of the announcements: gratuitous ARP for IPv4, unsolicited neighbour advertisements for IPv6.
@@ -83,6 +121,21 @@ impl Settings {
         self.priority == 255
     }
 
+    /// What only one of the versions says in an advert.
+    pub(super) fn form(&self) -> Form {
+        let interval = self.advert_interval;
+        match self.version {
+            Version::V2 => Form::V2 {
+                interval_s: u8::try_from(interval.as_secs()).unwrap_or(u8::MAX),
+                auth: self.pass.map_or(Auth::None, Auth::Pass),
+            },
+            Version::V3 => Form::V3 {
+                interval_cs: u16::try_from(interval.as_millis() / 10).unwrap_or(u16::MAX),
+                pseudo_header: !self.checksum_as_v2,
+            },
+        }
+    }
+
     /// Whether the adverts of both are the same, sent as often to the same group.
     pub(super) fn advertises_like(&self, other: &Self) -> bool {
         let said = |of: &Self| {
@@ -92,6 +145,7 @@ impl Settings {
                 of.advert_interval,
                 of.pass,
                 of.group,
+                of.unicast.clone(),
                 of.checksum_as_v2,
             )
         };

@@ -66,6 +66,10 @@ pub enum Fault {
     LinkDown,
     /// It has no address to send adverts from; over IPv6 that is a link-local one.
     NoAddress(Family),
+    /// It is to speak to peers, and has none.
+    NoPeer,
+    /// Its configured source is not an address of the interface.
+    NoSource(IpAddr),
     /// A tracked interface has no link.
     TrackedDown(IfName),
     /// This member of its sync group is in Fault.
@@ -230,6 +234,10 @@ impl fmt::Display for Fault {
         match self {
             Self::NoInterface => f.write_str("no such interface"),
             Self::LinkDown => f.write_str("link down"),
+            Self::NoPeer => f.write_str("no unicast peer is configured"),
+            Self::NoSource(address) => {
+                write!(f, "its source {address} is not an address of the interface")
+            }
             Self::NoAddress(Family::V4) => f.write_str("no IPv4 address on the interface"),
             Self::NoAddress(Family::V6) => {
                 f.write_str("no link-local IPv6 address on the interface")

@@ -92,11 +92,7 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
         vrrp_lower_prio_no_advert vrrp_higher_prio_send_advert vrrp_skip_check_adv_addr \
         v3_checksum_as_v2 vrrp_startup_delay",
     ),
-    (
-        GlobalDefs,
-        NotYet,
-        "vrrp_strict vrrp_owner_ignore_adverts vrrp_delay_after_boot",
-    ),
+    (GlobalDefs, NotYet, "vrrp_strict"),
     (GlobalDefs, NotYet, "vrrp_garp_extra_if"),
     (
         GlobalDefs,
@@ -134,8 +130,8 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
     ),
     (
         GlobalDefs,
-        Accepted("it is for unicast peers, which are not yet supported"),
-        "vrrp_check_unicast_src",
+        Acts,
+        "vrrp_check_unicast_src vrrp_owner_ignore_adverts vrrp_delay_after_boot",
     ),
     (
         GlobalDefs,
@@ -212,17 +208,18 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
         garp_lower_prio_repeat lower_prio_no_advert higher_prio_send_advert down_timer_adverts \
         v3_checksum_as_v2 skip_check_adv_addr accept lvs_sync_daemon_interface",
     ),
-    (
-        VrrpInstance,
-        NotYet,
-        "no_virtual_ipaddress owner_ignore_adverts strict_mode timer_expired_backup \
-        thread_timer_expired=timer_expired_backup",
-    ),
+    (VrrpInstance, NotYet, "strict_mode"),
     (VrrpInstance, NotYet, "auth_hmac{}"),
     (
         VrrpInstance,
-        NotYet,
-        "unicast_src_ip unicast_peer{} unicast_fault_no_peer check_unicast_src unicast_ttl mcast_dst_ip track_src_ip",
+        Acts,
+        "unicast_src_ip unicast_peer{}* unicast_fault_no_peer check_unicast_src unicast_ttl mcast_dst_ip track_src_ip",
+    ),
+    (
+        VrrpInstance,
+        Acts,
+        "no_virtual_ipaddress owner_ignore_adverts timer_expired_backup \
+        thread_timer_expired=timer_expired_backup",
     ),
     (
         VrrpInstance,

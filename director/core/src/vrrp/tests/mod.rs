@@ -10,6 +10,7 @@ mod receiving;
 mod reload;
 mod stall;
 mod table;
+mod unicast;
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::collections::VecDeque;
@@ -45,6 +46,10 @@ fn settings(priority: u8) -> Settings {
         addresses: vec![VIP],
         announced: vec![VIP],
         group: GROUP,
+        unicast: None,
+        owner_ignores_adverts: false,
+        timer_expired_backup: false,
+        delay_after_boot: Duration::ZERO,
         down_adverts: 3,
         checksum_as_v2: false,
         lower_prio_no_advert: false,
@@ -213,13 +218,14 @@ impl Lab {
                         Transmit::Advert {
                             source,
                             destination,
+                            ttl,
                             payload,
                         } => {
                             self.log.push((at, index, Did::Advert(payload[2])));
                             let lost = node.mute || node.lose > 0;
                             node.lose = node.lose.saturating_sub(1);
                             if !lost {
-                                adverts.push((source, destination, payload.to_vec()));
+                                adverts.push((source, destination, ttl, payload.to_vec()));
                             }
                         }
                         Transmit::Announce { address } => {
@@ -239,13 +245,15 @@ impl Lab {
                 assert!(!event.to_string().contains('\n'));
                 self.events.push((at, index, event));
             }
-            for (source, destination, payload) in &adverts {
+            for (source, destination, ttl, payload) in &adverts {
                 for (other, node) in self.nodes.iter_mut().enumerate() {
-                    if other != index && !node.dead {
+                    let hears =
+                        destination.is_multicast() || node.router.source() == Some(*destination);
+                    if other != index && !node.dead && hears {
                         let received = Received {
                             source: *source,
                             destination: *destination,
-                            ttl: TTL,
+                            ttl: *ttl,
                             payload,
                         };
                         node.router.handle_advert(self.now, &received);
