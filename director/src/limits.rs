@@ -16,6 +16,10 @@ pub const READ_BYTES: usize = 16 << 10;
 /// much more.
 pub const TURN_MAX: Duration = Duration::from_millis(10);
 
+/// Sources that are served between two looks at the clock, which is a system call on machines without a steady counter
+/// in the processor. Serving one takes some ten microseconds.
+pub const SERVED_PER_LOOK: usize = 4;
+
 /// What a reading of the IPVS table may take of one turn.
 pub const TABLE_SLICE_MAX: Duration = Duration::from_millis(4);
 

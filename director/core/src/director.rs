@@ -5,6 +5,7 @@ mod groups;
 #[cfg(test)]
 mod growth;
 mod report;
+mod roster;
 mod routers;
 mod services;
 mod settle;

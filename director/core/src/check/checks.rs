@@ -222,7 +222,9 @@ impl<K: Ord + Clone> Checks<K> {
     /// When [`Self::handle_timeout`] has something to do; never, while this is none.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
-        self.timers.first().map(|(at, _)| *at)
+        let (at, _) = self.timers.first()?;
+        let grid = u64::try_from(limits::CHECK_GRID.as_micros()).unwrap_or(1);
+        Some(Instant::from_micros(at.micros().next_multiple_of(grid)))
     }
 
     /// Whether the server passes this check; none for an unknown key.

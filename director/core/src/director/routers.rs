@@ -4,13 +4,14 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::collections::BTreeSet;
 
 use super::groups::{Group, Groups};
+use super::roster::Roster;
 use super::{AdvertBytes, Output};
 use crate::config::{self, Config, VirtualAddress};
 use crate::event::Event;
 use crate::kernel::{Actual, AddressId, Link};
 use crate::net::{Family, Ifindex, Mac, Name};
 use crate::plan;
-use crate::time::{Instant, earliest};
+use crate::time::Instant;
 use crate::vrrp::{self, Fault, Received, Source, State, Transmit, Waits};
 use crate::wire;
 
@@ -18,10 +19,12 @@ use crate::wire;
 #[derive(Debug, Default)]
 pub(super) struct Routers {
     /// In the order of the configuration; those that a reload gave up stand behind until they have let go.
-    slots: Vec<Slot>,
+    slots: Roster,
     groups: Groups,
     /// Groups that the shell was told to join.
     joined: BTreeSet<(Ifindex, IpAddr)>,
+    /// A router may live where nobody listens yet.
+    moved: bool,
 }
 
 /// One virtual router with its place on the network.
@@ -48,7 +51,8 @@ impl Routers {
     /// Makes these the routers of the node. One of the same name on the same interface with the same VRID and version
     /// keeps its state; one that is gone hands over first.
     pub(super) fn configure(&mut self, now: Instant, config: &Config) {
-        let mut before = core::mem::take(&mut self.slots);
+        let mut before = self.slots.take();
+        self.moved = true;
         for router in &config.routers {
             let grouped = config
                 .groups
@@ -76,15 +80,16 @@ impl Routers {
             }
         }
         self.groups.configure(now, &config.groups, &self.slots);
-        for slot in &mut before {
+        for mut slot in before {
             slot.retired = true;
             slot.machine.stop(now);
+            self.slots.push(slot);
         }
-        self.slots.append(&mut before);
     }
 
     /// Tells each router what its interface is now, and which of its addresses the kernel holds.
     pub(super) fn follow_kernel(&mut self, now: Instant, config: &Config, actual: &Actual) {
+        self.moved = true;
         self.joined
             .retain(|(ifindex, _)| actual.links.contains_key(ifindex));
         let mut words = Vec::with_capacity(self.slots.len());
@@ -116,10 +121,13 @@ impl Routers {
         id: &AddressId,
     ) {
         let mut is_virtual = false;
-        for slot in &mut self.slots {
-            if slot.carriers.iter().any(|carrier| carrier.id == *id) {
+        for index in 0..self.slots.len() {
+            let carries = |slot: &Slot| slot.carriers.iter().any(|carrier| carrier.id == *id);
+            if self.slots.get(index).is_some_and(carries) {
                 is_virtual = true;
-                slot.follow_addresses(now, actual);
+                if let Some(slot) = self.slots.wake(index) {
+                    slot.follow_addresses(now, actual);
+                }
             }
         }
         if !is_virtual {
@@ -151,8 +159,14 @@ impl Routers {
         };
         let (place, router) = (Some(ifindex), (Family::of(received.source), vrid));
         let mut rivalled = None;
-        for (index, slot) in self.slots.iter_mut().enumerate() {
-            if slot.place == place && (slot.config.family(), slot.config.vrid) == router {
+        for index in 0..self.slots.len() {
+            let is_its = |slot: &Slot| {
+                slot.place == place && (slot.config.family(), slot.config.vrid) == router
+            };
+            if !self.slots.get(index).is_some_and(is_its) {
+                continue;
+            }
+            if let Some(slot) = self.slots.wake(index) {
                 slot.machine.handle_advert(now, received);
                 if slot.machine.rival_at() == Some(now) {
                     rivalled = Some(index);
@@ -163,7 +177,7 @@ impl Routers {
             .into_iter()
             .flat_map(|index| self.groups.mates(index))
         {
-            if let Some(slot) = self.slots.get_mut(mate) {
+            if let Some(slot) = self.slots.wake(mate) {
                 slot.machine.announce_over(now);
             }
         }
@@ -171,14 +185,21 @@ impl Routers {
 
     /// Lets the sync groups decide; to be called after everything else that an input does.
     pub(super) fn settle_groups(&mut self, now: Instant) {
-        self.groups.settle(now, &mut self.slots);
+        if self.groups.iter().next().is_some() {
+            self.groups.settle(now, &mut self.slots);
+        }
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
-        for slot in &mut self.slots {
-            if slot.machine.next_timeout().is_some_and(|at| at <= now) {
+        self.slots.wake_due(now);
+        let mut next = self.slots.next_awake(0);
+        while let Some(index) = next {
+            if let Some(slot) = self.slots.wake(index)
+                && slot.machine.next_timeout().is_some_and(|at| at <= now)
+            {
                 slot.machine.handle_timeout(now);
             }
+            next = self.slots.next_awake(index + 1);
         }
     }
 
@@ -231,10 +252,14 @@ impl Routers {
     /// Has every group joined anew.
     pub(super) fn forget_joined(&mut self) {
         self.joined.clear();
+        self.moved = true;
     }
 
     /// The next group to listen to. Adverts are heard in every state, so this comes before anything is sent.
     pub(super) fn poll_join(&mut self) -> Option<Output> {
+        if !self.moved {
+            return None;
+        }
         for slot in &self.slots {
             let Some(ifindex) = slot.place else {
                 continue;
@@ -249,45 +274,45 @@ impl Routers {
                 return Some(Output::Join { ifindex, group });
             }
         }
+        self.moved = false;
         None
     }
 
     /// The next packet: adverts of all routers before announcements of any.
     pub(super) fn poll_transmit(&mut self) -> Option<Output> {
-        let advert = self
-            .slots
-            .iter()
-            .position(|slot| slot.place.is_some() && slot.machine.wants_advert());
-        match advert.and_then(|index| self.slots.get_mut(index)) {
-            Some(slot) => slot.poll_transmit(),
-            None => self.slots.iter_mut().find_map(Slot::poll_transmit),
+        let advertises = |slot: &Slot| slot.place.is_some() && slot.machine.wants_advert();
+        let mut next = self.slots.next_awake(0);
+        while let Some(index) = next {
+            if self.slots.get(index).is_some_and(advertises) {
+                return self.slots.wake(index).and_then(Slot::poll_transmit);
+            }
+            next = self.slots.next_awake(index + 1);
         }
+        let mut next = self.slots.next_awake(0);
+        while let Some(index) = next {
+            let output = self.slots.wake(index).and_then(Slot::poll_transmit);
+            if output.is_some() {
+                return output;
+            }
+            self.slots.rest(index);
+            next = self.slots.next_awake(index + 1);
+        }
+        None
     }
 
     pub(super) fn poll_event(&mut self, now: Instant) -> Option<Event> {
-        for slot in &mut self.slots {
-            if let Some(event) = slot.machine.poll_event() {
-                if let vrrp::Event::StateChanged {
-                    new: vrrp::StateName::Active,
-                    ..
-                } = event
-                {
-                    slot.takeovers += 1;
-                }
-                return Some(Event::Vrrp {
-                    router: slot.config.name.clone(),
-                    event,
-                });
+        let mut next = self.slots.next_awake(0);
+        while let Some(index) = next {
+            if let Some(event) = self.slots.wake(index).and_then(Slot::poll_event) {
+                return Some(event);
             }
+            next = self.slots.next_awake(index + 1);
         }
         self.groups.poll_event(now, &self.slots)
     }
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        self.slots
-            .iter()
-            .map(|slot| slot.machine.next_timeout())
-            .fold(None, earliest)
+        self.slots.next_timeout()
     }
 
     /// All routers with the word whether they hold their addresses.
@@ -316,6 +341,21 @@ impl Routers {
 }
 
 impl Slot {
+    fn poll_event(&mut self) -> Option<Event> {
+        let event = self.machine.poll_event()?;
+        if let vrrp::Event::StateChanged {
+            new: vrrp::StateName::Active,
+            ..
+        } = event
+        {
+            self.takeovers += 1;
+        }
+        Some(Event::Vrrp {
+            router: self.config.name.clone(),
+            event,
+        })
+    }
+
     fn poll_transmit(&mut self) -> Option<Output> {
         let ifindex = self.place?;
         Some(match self.machine.poll_transmit()? {
