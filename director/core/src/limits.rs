@@ -134,6 +134,10 @@ pub const CHECK_STEP_MIN: Duration = Duration::from_millis(10);
 /// hundred times a second and not for each. It is less than the scheduler of a busy machine makes them late.
 pub const CHECK_GRID: Duration = Duration::from_millis(5);
 
+/// Attempts begun between two looks at the sockets: some milliseconds of the kernel's work on a slow machine, so that
+/// thousands of checks at the start can't delay an advert.
+pub const CHECK_STARTS_PER_SLICE: usize = 16;
+
 /// The first run of a check starts within this time: a dead server must not take traffic for a whole warmup.
 pub const CHECK_FIRST_WITHIN: Duration = Duration::from_secs(1);
 

@@ -7,7 +7,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Instant;
 
+use nix::sys::socket::Backlog;
+
 use crate::Figures;
+
+/// Connections that wait to be accepted; the kernel's own bound (net.core.somaxconn).
+const BACKLOG: i32 = 4096;
 
 /// When an address was asked last, and the longest time between two times.
 type Asked = HashMap<SocketAddr, (Instant, u64)>;
@@ -20,7 +25,12 @@ struct Tally {
 
 pub(crate) fn serve(port: u16, control: u16) -> Result<Figures, String> {
     let listen = |port| {
-        TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).map_err(|error| format!("{port}: {error}"))
+        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port));
+        let listener = listener.map_err(|error| format!("{port}: {error}"))?;
+        // std's is 128, which a burst of checks overflows: it would be the listener that loses them.
+        let backlog = Backlog::new(BACKLOG).map_err(|error| error.to_string())?;
+        nix::sys::socket::listen(&listener, backlog).map_err(|error| error.to_string())?;
+        Ok::<_, String>(listener)
     };
     let (servers, control) = (listen(port)?, listen(control)?);
     let tally = Mutex::new(Tally::default());

@@ -23,6 +23,8 @@ pub struct Checks<K> {
     timers: BTreeSet<(Instant, u32)>,
     /// Checks that need a socket, and those that need a program or a file.
     lines: [Line; 2],
+    /// Attempts that may still begin in this slice.
+    starts_left: usize,
     /// Checks that may have an action.
     ready: VecDeque<u32>,
     /// Sockets that removed checks left open.
@@ -50,6 +52,11 @@ impl Line {
             running: 0,
             max,
         }
+    }
+
+    /// Whether one waits, and there is a place for it.
+    fn is_ready(&self) -> bool {
+        self.running < self.max && !self.due.is_empty()
     }
 
     /// The next one in turn, if there is a place.
@@ -89,6 +96,7 @@ impl<K: Ord + Clone> Checks<K> {
                 Line::new(limits::PROBES_OPEN_MAX),
                 Line::new(limits::PROGRAMS_MAX),
             ],
+            starts_left: 0,
             ready: VecDeque::new(),
             orphans: VecDeque::new(),
             events: VecDeque::new(),
@@ -178,6 +186,7 @@ impl<K: Ord + Clone> Checks<K> {
 
     /// Begins what is due and ends what has run out of time. The shell hands over what waits in the sockets first.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.starts_left = limits::CHECK_STARTS_PER_SLICE;
         // Ends: each step moves the check's moment beyond `now`, or takes it away.
         while let Some((_, index)) = self.timers.first().filter(|(at, _)| *at <= now).copied() {
             self.step(index, |check| check.handle_timeout(now));
@@ -219,9 +228,12 @@ impl<K: Ord + Clone> Checks<K> {
         self.events.pop_front()
     }
 
-    /// When [`Self::handle_timeout`] has something to do; never, while this is none.
+    /// When [`Self::handle_timeout`] has something to do; never, while this is none, and at once, while it is past.
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
+        if self.starts_left == 0 && self.lines.iter().any(Line::is_ready) {
+            return Some(Instant::ZERO);
+        }
         let (at, _) = self.timers.first()?;
         let grid = u64::try_from(limits::CHECK_GRID.as_micros()).unwrap_or(1);
         Some(Instant::from_micros(at.micros().next_multiple_of(grid)))
@@ -259,10 +271,14 @@ impl<K: Ord + Clone> Checks<K> {
 
     /// Lets the longest waiting check begin, if there is a place for it.
     fn start_next(&mut self) -> bool {
+        if self.starts_left == 0 {
+            return false;
+        }
         let Some(index) = self.lines.iter_mut().find_map(Line::next) else {
             return false;
         };
         let token = self.random.next();
+        self.starts_left -= 1;
         self.step(index, |check| {
             check.start(token);
             None

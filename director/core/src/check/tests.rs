@@ -848,7 +848,8 @@ impl World {
     /// Goes to the next thing that happens, up to `end`: sockets first, then timers.
     fn step(&mut self, end: Instant) -> bool {
         let arrival = self.pending.keys().next().map(|(at, _)| *at);
-        let timer = self.checks.next_timeout();
+        // What is past is to be done now.
+        let timer = self.checks.next_timeout().map(|at| at.max(self.now));
         let Some(at) = crate::time::earliest(arrival, timer).filter(|at| *at <= end) else {
             return false;
         };
