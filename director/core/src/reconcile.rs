@@ -176,8 +176,11 @@ impl Reconciler {
             Err(error) if !is_gone_already(&op, error) => error,
             _ => {
                 self.applied += 1;
-                self.backoff.remove(&object);
                 record(&mut self.actual, op);
+                if self.backoff.remove(&object).is_some() {
+                    // What waited with it need not wait any more.
+                    self.mark_object(object);
+                }
                 return None;
             }
         };
@@ -384,22 +387,26 @@ impl Reconciler {
             let is_due = backoff.until <= now;
             !(is_due && concerns(key)) || ops.iter().any(|op| object(op) == *key)
         });
-        let all = ops.len();
-        let backoff = &self.backoff;
-        let pauses = |object: &Object| backoff.get(object).is_some_and(|found| found.until > now);
-        let may = |op: &Op| {
+        let until = |object: Object| self.backoff.get(&object).map(|found| found.until);
+        // What belongs to a service waits with it, whatever its own pause.
+        let pause = |op: &Op| {
             let object = object(op);
-            let service = object.service().map(Object::Service);
-            !pauses(&object) && !service.is_some_and(|service| pauses(&service))
+            let service = object.service().and_then(|id| until(Object::Service(id)));
+            until(object).max(service).filter(|until| *until > now)
         };
-        let ops: Vec<Op> = ops.into_iter().filter(may).collect();
-        for op in &ops {
-            if let Some(backoff) = self.backoff.get_mut(&object(op)) {
-                backoff.until = now + backoff.pause;
+        let pauses: Vec<_> = ops.iter().map(pause).collect();
+        let mut may = Vec::with_capacity(ops.len());
+        let all = ops.len();
+        for (op, until) in ops.into_iter().zip(pauses) {
+            if let Some(own) = self.backoff.get_mut(&object(&op)) {
+                own.until = until.unwrap_or(now + own.pause);
+            }
+            if until.is_none() {
+                may.push(op);
             }
         }
-        let waits = ops.len() < all;
-        (ops, waits)
+        let waits = may.len() < all;
+        (may, waits)
     }
 
     fn has_expired(&self, now: Instant, part: Part) -> bool {
