@@ -47,6 +47,12 @@ impl Roster {
         Some(from + found)
     }
 
+    /// The first one that is awake and of that kind.
+    pub(super) fn first_awake(&self, is: impl Fn(&Slot) -> bool) -> Option<usize> {
+        let mut all = self.slots.iter().zip(&self.notes);
+        all.position(|(slot, note)| matches!(note, Note::Awake) && is(slot))
+    }
+
     /// One has nothing to send: it rests until its moment.
     pub(super) fn rest(&mut self, index: usize) {
         if let Some((slot, note)) = self.slots.get(index).zip(self.notes.get_mut(index)) {

@@ -281,12 +281,8 @@ impl Routers {
     /// The next packet: adverts of all routers before announcements of any.
     pub(super) fn poll_transmit(&mut self) -> Option<Output> {
         let advertises = |slot: &Slot| slot.place.is_some() && slot.machine.wants_advert();
-        let mut next = self.slots.next_awake(0);
-        while let Some(index) = next {
-            if self.slots.get(index).is_some_and(advertises) {
-                return self.slots.wake(index).and_then(Slot::poll_transmit);
-            }
-            next = self.slots.next_awake(index + 1);
+        if let Some(index) = self.slots.first_awake(advertises) {
+            return self.slots.wake(index).and_then(Slot::poll_transmit);
         }
         let mut next = self.slots.next_awake(0);
         while let Some(index) = next {
