@@ -189,6 +189,7 @@ impl Shell {
                 process::name_node(config.node.hostname.as_deref());
                 self.kernel.set_timeouts(config.timeouts);
                 self.feed(Input::Config(Box::new(config)));
+                self.configure_monitoring();
             }
             None => {
                 let text = "the new configuration is refused, the one before stays in force";
@@ -198,7 +199,7 @@ impl Shell {
     }
 
     /// The status with counters of now, and the figures of the process.
-    fn status(&mut self) -> Status {
+    pub(crate) fn status(&mut self) -> Status {
         self.refresh_counters();
         let checked = self.loaded.checked();
         let mut status = self.core.status();

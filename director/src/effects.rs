@@ -5,7 +5,6 @@ use std::io;
 
 use director_core::check;
 use director_core::director::{Input, OpId, Output, Part};
-use director_core::event::Level;
 use director_core::kernel::Op;
 use director_core::net::{Family, Ifindex};
 
@@ -192,12 +191,9 @@ impl Shell {
 
     fn log_events(&mut self) {
         while let Some(event) = self.core.poll_event() {
-            let level = match event.level() {
-                Level::Error => log::Level::Error,
-                Level::Warning => log::Level::Warn,
-                Level::Info => log::Level::Info,
-            };
-            log::log!(target: "director", level, "{event}");
+            let registry = self.poll.registry();
+            self.monitoring
+                .tell(registry, self.now, &event, self.core.config());
         }
     }
 }

@@ -11,6 +11,7 @@
 //! | [`sock`] | adverts, announcements, the checks' connections |
 //! | [`exec`] | programs of the operator's |
 //! | `ctl`, [`frame`], [`proto`] | the control socket and what is said there |
+//! | `monitoring`, `scrape`, `syslog`, `fifo`, `throttle` | what leaves the node for monitoring |
 //! | `reading` | the thread that reads configuration files |
 //! | `saved` | operators' words, kept for the next director |
 //! | `files`, [`Host`], `process`, [`signal`], [`clock`] | configuration files, priority and figures, signals, time |
@@ -21,18 +22,23 @@ pub mod clock;
 mod ctl;
 mod effects;
 pub mod exec;
+mod fifo;
 mod files;
 pub mod frame;
 pub mod kernel;
 pub mod limits;
+mod monitoring;
 mod outside;
 mod process;
 pub mod proto;
 mod reading;
 pub mod run;
 mod saved;
+mod scrape;
 pub mod signal;
 pub mod sock;
+mod syslog;
+mod throttle;
 mod token;
 
 pub use crate::outside::Host;

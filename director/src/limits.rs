@@ -52,6 +52,40 @@ pub const COUNTERS_AGE_MAX: Duration = Duration::from_millis(200);
 /// Services up to which that is done: some milliseconds of reading.
 pub const COUNTERS_SERVICES_MAX: usize = 32;
 
+/// Connections for the metrics: a pair of Prometheus servers, and a person.
+pub const SCRAPES_MAX: usize = 4;
+
+/// Longest scrape, from the connection to the last byte: Prometheus gives up after 10 s unless it is told otherwise.
+pub const SCRAPE_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Bytes of a request for the metrics; Prometheus sends about 200.
+pub const SCRAPE_REQUEST_MAX: usize = 4 << 10;
+
+/// Header lines of such a request.
+pub const SCRAPE_HEADERS_MAX: usize = 32;
+
+/// Pieces of an answer that are made in one turn for one connection: less than a millisecond of work.
+pub const SCRAPE_PIECES_PER_TURN: usize = 2;
+
+/// Lines that wait for a machine that is sent the log: about 200 KB, an hour of an unquiet pair.
+pub const SYSLOG_LINES_MAX: usize = 1000;
+
+/// First pause before a machine is tried again that does not take the log; doubled up to [`SYSLOG_BACKOFF_MAX`].
+pub const SYSLOG_BACKOFF_MIN: Duration = Duration::from_secs(1);
+
+/// Slowest such retry.
+pub const SYSLOG_BACKOFF_MAX: Duration = Duration::from_secs(60);
+
+/// A connection on which nothing is acknowledged for so long is given up.
+pub const SYSLOG_STALL_MAX: Duration = Duration::from_secs(30);
+
+/// Lines of the log that are written in one [`LOG_PERIOD`]: all that a person could read of it later, and a fraction of
+/// what the kernel's ring holds.
+pub const LOG_BURST: u32 = 500;
+
+/// See [`LOG_BURST`].
+pub const LOG_PERIOD: Duration = Duration::from_secs(10);
+
 /// Between two beats for PID 1.
 pub const HEARTBEAT: Duration = Duration::from_secs(1);
 

@@ -32,6 +32,7 @@ use crate::exec::Programs;
 use crate::files::{Files, Loaded};
 use crate::kernel::Kernel;
 use crate::kernel::monitor::Monitor;
+use crate::monitoring::Monitoring;
 use crate::process::{self, Process};
 use crate::reading::{Errand, Readings};
 use crate::saved::SavedFile;
@@ -108,6 +109,7 @@ pub(crate) struct Shell {
     pub(crate) announcer: Announcer,
     pub(crate) probes: Probes,
     pub(crate) programs: Programs,
+    pub(crate) monitoring: Monitoring,
     signals: Signals,
     pub(crate) ctl: Ctl,
     pub(crate) files: Files,
@@ -171,6 +173,7 @@ impl Shell {
             announcer: on("packet socket", Announcer::open())?,
             probes: Probes::default(),
             programs,
+            monitoring: Monitoring::new(now),
             signals,
             ctl,
             files,
@@ -185,13 +188,19 @@ impl Shell {
             buffer: vec![0; limits::READ_BYTES],
             poll,
         };
-        let saved = shell.saved.load();
-        shell.feed(Input::Restore(saved));
+        shell.begin(refused);
+        Ok(shell)
+    }
+
+    /// Takes up the first configuration, or tells that there is none.
+    fn begin(&mut self, refused: bool) {
+        self.configure_monitoring();
+        let saved = self.saved.load();
+        self.feed(Input::Restore(saved));
         if refused {
             let text = "the configuration is refused: no virtual router and no service until there is a good one";
-            shell.feed(Input::Note(Level::Error, text.to_string()));
+            self.feed(Input::Note(Level::Error, text.to_string()));
         }
-        Ok(shell)
     }
 
     /// One turn of the loop.
@@ -209,6 +218,8 @@ impl Shell {
         self.serve_ready(started)?;
         // 7: each input above was followed by all that the core wanted, and its events went to the log.
         self.ctl.drop_stalled(self.now);
+        self.monitoring
+            .handle_timeout(self.poll.registry(), self.now);
         self.programs.handle_timeout(self.now);
         self.ended = clock::now();
         self.process.end_turn(started, self.ended); // 8: figures, and the beat for PID 1
@@ -224,6 +235,7 @@ impl Shell {
         let others = [
             self.kernel.next_read(),
             self.ctl.next_timeout(),
+            self.monitoring.next_timeout(),
             self.process.next_beat(),
             self.programs.next_timeout(),
         ];
@@ -338,6 +350,7 @@ impl Shell {
                 self.end_reading();
             }
             Key::Client(number) => return Ok(self.serve_client(number)),
+            Key::Scrapes | Key::Scrape(_) | Key::Syslog(_) => return Ok(self.serve_monitoring(key)),
             Key::Listener => self.ctl.accept(self.poll.registry(), self.now),
             Key::Monitor => self.serve_monitor()?,
             Key::Signals => {

@@ -23,6 +23,12 @@ pub(crate) enum Key {
     Program(check::Id),
     /// The thread that starts programs.
     Worker,
+    /// New readers of the metrics.
+    Scrapes,
+    /// A reader of the metrics.
+    Scrape(u32),
+    /// A machine that is sent the log.
+    Syslog(u32),
 }
 
 const VRRP: usize = 1;
@@ -34,6 +40,9 @@ const PROBE: usize = 6;
 const PROGRAM: usize = 7;
 const WORKER: usize = 8;
 const VRRP_V6: usize = 9;
+const SCRAPES: usize = 12;
+const SCRAPE: usize = 10;
+const SYSLOG: usize = 11;
 
 /// The kind stands in the upper four bits, a check's generation in the 32 below, its index in the rest.
 const KIND_SHIFT: u32 = 60;
@@ -55,6 +64,9 @@ impl Key {
             Self::Probe(id) => (PROBE, number_of(id)),
             Self::Program(id) => (PROGRAM, number_of(id)),
             Self::Worker => (WORKER, 0),
+            Self::Scrapes => (SCRAPES, 0),
+            Self::Scrape(number) => (SCRAPE, number as usize),
+            Self::Syslog(number) => (SYSLOG, number as usize),
         };
         Token(kind << KIND_SHIFT | number)
     }
@@ -71,6 +83,9 @@ impl Key {
             PROBE => Self::Probe(id_of(number)),
             PROGRAM => Self::Program(id_of(number)),
             WORKER => Self::Worker,
+            SCRAPES => Self::Scrapes,
+            SCRAPE => Self::Scrape(number as u32),
+            SYSLOG => Self::Syslog(number as u32),
             _ => return None,
         })
     }
@@ -107,6 +122,9 @@ mod tests {
             Key::Probe(id),
             Key::Program(id),
             Key::Worker,
+            Key::Scrapes,
+            Key::Scrape(u32::MAX),
+            Key::Syslog(3),
         ] {
             assert_eq!(Key::of(key.token()), Some(key));
         }

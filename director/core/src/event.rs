@@ -3,6 +3,7 @@
 use core::fmt;
 
 use crate::check;
+pub use crate::config::Level;
 use crate::ipvs::{DestId, ServiceId};
 use crate::kernel::{Op, OpError};
 use crate::limits;
@@ -11,17 +12,6 @@ use crate::overrides::Change;
 use crate::status::LogLine;
 use crate::time::{Duration, Instant};
 use crate::vrrp;
-
-/// How much an event matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// Service is impaired, or an operation failed.
-    Error,
-    /// Something an operator should look at.
-    Warning,
-    /// A transition.
-    Info,
-}
 
 /// The real server that a check belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

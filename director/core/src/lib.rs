@@ -6,8 +6,8 @@
 //! answered by exactly one `Input::Applied`.
 //!
 //! Imports run one way: `time, limits, net <- record, wire, ipvs, overrides <- {filter, vrrp, check} <- config <-
-//! kernel <- {plan, diff, pool} <- {change, reconcile} <- status <- event <- director <- moving`. Siblings do not
-//! import each other.
+//! kernel <- {plan, diff, pool} <- {change, reconcile} <- status <- event <- director <- {metrics, moving}`.
+//! Siblings do not import each other.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -21,6 +21,7 @@ pub mod filter;
 pub mod ipvs;
 pub mod kernel;
 pub mod limits;
+pub mod metrics;
 pub mod moving;
 pub mod net;
 pub mod overrides;

@@ -82,6 +82,9 @@ pub const EXPANSION_WORK_MAX: usize = CONFIG_BYTES_MAX;
 /// Diagnostics kept of one parse; a file that is no configuration at all must not fill the memory.
 pub const DIAGNOSTICS_MAX: usize = 1000;
 
+/// Machines that are sent the log: each has a queue of its own.
+pub const SYSLOG_RECEIVERS_MAX: usize = 4;
+
 /// Events kept for `log`; about 100 KB.
 pub const EVENTS_MAX: usize = 512;
 

@@ -132,6 +132,11 @@ fn around(block: Block, word: &str) -> (String, String) {
         }
         Block::System => ("system {\n".to_owned(), "}\n"),
         Block::Console => ("system {\nconsole {\n".to_owned(), "}\n}\n"),
+        Block::Syslog => {
+            let server = without("server 10.0.0.9\n");
+            (format!("system {{\nsyslog {{\n{server}"), "}\n}\n")
+        }
+        Block::Metrics => ("metrics {\n".to_owned(), "}\n"),
         Block::Interface => ("interface lan {\n".to_owned(), "}\n"),
         Block::Match => ("interface lan {\nmatch {\n".to_owned(), "}\n}\n"),
         Block::Route => {
@@ -175,6 +180,8 @@ fn statement(keyword: &Keyword) -> String {
         (_, "url") => " {\npath /\n}",
         (_, "real_server") => " 10.0.0.3 80 {\n}",
         (Block::RouterConf, "interface") => " lan {\n}",
+        (_, "syslog") => " {\nserver 10.0.0.9\n}",
+        (_, "metrics") => " {\nlisten 10.0.0.9:9475\n}",
         (_, "route") => " default via 10.0.0.1",
         _ if keyword.braces != Braces::No => " {\n}",
         _ => "",
@@ -182,6 +189,11 @@ fn statement(keyword: &Keyword) -> String {
     let value = match keyword.word {
         _ if !block.is_empty() => "",
         "state" => "BACKUP",
+        "protocol" if keyword.block == Block::Syslog => "tcp",
+        "server" => "10.0.0.9:514",
+        "level" | "log_level" => "warning",
+        "listen" => "10.0.0.9:9475",
+        "notify_fifo" | "vrrp_notify_fifo" | "lvs_notify_fifo" => "/run/fifo",
         "router_id" | "hostname" | "secret" | "virtualhost" => "name",
         "interface"
         | "default_interface"

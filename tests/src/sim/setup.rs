@@ -137,8 +137,6 @@ fn node_config(node: u8) -> Config {
     Config {
         node: Node {
             hostname: Some(format!("node{node}")),
-            secret: None,
-            lenient: false,
             interfaces: vec![Interface {
                 name: "eth0".parse().expect("a short name"),
                 mac: None,
@@ -152,6 +150,7 @@ fn node_config(node: u8) -> Config {
                 source: None,
                 metric: 0,
             }],
+            ..Node::default()
         },
         ..Config::default()
     }

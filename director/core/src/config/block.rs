@@ -51,6 +51,10 @@ pub enum Block {
     System,
     /// `console`
     Console,
+    /// `syslog`
+    Syslog,
+    /// `metrics`
+    Metrics,
     /// `interface NAME`
     Interface,
     /// `match`
@@ -61,7 +65,7 @@ pub enum Block {
 
 impl Block {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::Keepalived,
         Self::GlobalDefs,
         Self::VrrpInstance,
@@ -86,6 +90,8 @@ impl Block {
         Self::RouterConf,
         Self::System,
         Self::Console,
+        Self::Syslog,
+        Self::Metrics,
         Self::Interface,
         Self::Match,
         Self::Route,
@@ -119,6 +125,8 @@ impl Block {
             Self::RouterConf => "router.conf",
             Self::System => "system",
             Self::Console => "console",
+            Self::Syslog => "syslog",
+            Self::Metrics => "metrics",
             Self::Interface => "interface",
             Self::Match => "match",
             Self::Route => "route",

@@ -6,7 +6,7 @@ use super::diagnostic::Place;
 use super::keywords::Block;
 use super::read::{Reader, decimal};
 use super::tree::{Statement, Word};
-use super::{Garp, SyncDaemon, Version};
+use super::{Fifo, Garp, SyncDaemon, Version, monitoring};
 use crate::net::{Family, IfName, Name, ParseError};
 use crate::time::Duration;
 use crate::wire::vrrp;
@@ -40,6 +40,7 @@ pub(super) struct Global {
     /// `lvs_sync_daemon` and the place of the virtual router's name.
     pub(super) sync_daemon: Option<SyncWords>,
     pub(super) timeouts: [u32; 3],
+    pub(super) fifos: Vec<Fifo>,
 }
 
 /// `lvs_sync_daemon` before its virtual router is looked up.
@@ -145,6 +146,7 @@ impl Default for Global {
             check_unicast_source: true,
             sync_daemon: None,
             timeouts: [0; 3],
+            fifos: Vec::new(),
         }
     }
 }
@@ -168,6 +170,9 @@ impl Global {
                 "include_check" => {}
                 "lvs_sync_daemon" => self.sync_daemon = sync_daemon(reader, statement),
                 "lvs_timeouts" => self.timeouts(reader, statement),
+                "notify_fifo" | "vrrp_notify_fifo" | "lvs_notify_fifo" => {
+                    self.fifos.extend(monitoring::fifo(reader, statement));
+                }
                 "vrrp_version" => self.version = version(reader, statement).unwrap_or(self.version),
                 "vrrp_mcast_group4" => self.read_group(reader, statement, Family::V4),
                 "vrrp_mcast_group6" => self.read_group(reader, statement, Family::V6),

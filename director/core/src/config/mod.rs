@@ -20,6 +20,12 @@
 //!     console {
 //!         secret TEXT                  # asked for before a console changes anything; 1 to 128 bytes
 //!     }
+//!     log_level error|warning|info     # what matters less is not logged on the node; info
+//!     syslog {                         # one for each machine that is sent the log, RFC 5424
+//!         server ADDRESS[:PORT]        # port 514
+//!         protocol udp|tcp             # udp; tcp counts octets (RFC 6587)
+//!         level error|warning|info     # what matters less is not sent; info
+//!     }
 //! }
 //! interface NAME {                     # one for each; NAME is what both files call it
 //!     match {
@@ -27,6 +33,9 @@
 //!     }
 //!     address ADDRESS/PREFIX           # as often as needed
 //!     mtu BYTES                        # 68 to 65535
+//! }
+//! metrics {
+//!     listen ADDRESS:PORT              # HTTP, GET /metrics, for Prometheus
 //! }
 //! route DESTINATION|default {          # `via` or `dev` or both; DESTINATION is ADDRESS[/PREFIX]
 //!     via ADDRESS
@@ -64,6 +73,7 @@ mod group;
 mod instance;
 pub mod keywords;
 mod lex;
+mod monitoring;
 mod node;
 mod outside;
 mod parse;
@@ -77,12 +87,13 @@ mod text;
 mod tree;
 mod unicast;
 
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(crate) use diagnostic::safe;
 pub use diagnostic::{Diagnostic, SHOWN_COLUMNS, Severity};
+pub use monitoring::{Fifo, FifoScope, Level, Syslog, Transport};
 pub use outside::{Nothing, Outside, Reading};
 pub use parse::{Parsed, Source, parse, parse_with};
 
@@ -107,6 +118,8 @@ pub struct Config {
     pub services: Vec<Arc<VirtualServer>>,
     /// The kernel's connection synchronisation (`lvs_sync_daemon`).
     pub sync_daemon: Option<SyncDaemon>,
+    /// FIFOs that get a line for each change, in the order of the file.
+    pub fifos: Vec<Fifo>,
     /// IPVS timeouts for established TCP, TCP after FIN, and UDP, in seconds; 0 keeps the kernel's (`lvs_timeouts`).
     pub timeouts: [u32; 3],
 }
@@ -136,6 +149,12 @@ pub struct Node {
     pub hostname: Option<String>,
     /// What the console asks for before it changes anything.
     pub secret: Option<String>,
+    /// Lines that matter less are not logged on the node.
+    pub log_level: Option<Level>,
+    /// Machines that are sent the log.
+    pub syslog: Vec<Syslog>,
+    /// Where the metrics are served.
+    pub metrics: Option<SocketAddr>,
     /// Interfaces.
     pub interfaces: Vec<Interface>,
     /// Static routes.

@@ -9,7 +9,8 @@ use super::global::{address, required};
 use super::keywords::Block;
 use super::read::Reader;
 use super::tree::{Statement, Statements, Word};
-use super::{Interface, Node, Route};
+use super::{Interface, Node, Route, monitoring};
+use crate::limits;
 use crate::net::{Cidr, Family, IfName, Mac};
 
 /// Reads router.conf; what is wrong is left out.
@@ -26,6 +27,7 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, statements: Statements<'_>) -> N
                 Some(word) => reader.wrong(word, "`config` can only be `lenient`"),
                 None => {}
             },
+            "metrics" => node.metrics = monitoring::metrics(reader, statement),
             "interface" => {
                 if let Some(interface) = interface(reader, statement, &mut seen) {
                     node.interfaces.push(interface);
@@ -82,6 +84,8 @@ fn system(reader: &mut Reader<'_, '_>, block: Statement<'_>, node: &mut Node) {
         block.children(),
         |reader, word, statement| match word {
             "hostname" => node.hostname = hostname(reader, statement),
+            "log_level" => node.log_level = monitoring::level(reader, statement),
+            "syslog" => syslog(reader, statement, node),
             _ => {
                 reader.no_more(statement.arguments());
                 reader.each(
@@ -94,6 +98,18 @@ fn system(reader: &mut Reader<'_, '_>, block: Statement<'_>, node: &mut Node) {
             }
         },
     );
+}
+
+fn syslog(reader: &mut Reader<'_, '_>, block: Statement<'_>, node: &mut Node) {
+    if node.syslog.len() == limits::SYSLOG_RECEIVERS_MAX {
+        let message = format!(
+            "more than {} machines are sent the log",
+            limits::SYSLOG_RECEIVERS_MAX
+        );
+        reader.sink.error(block.keyword().at, message);
+    } else {
+        node.syslog.extend(monitoring::syslog(reader, block));
+    }
 }
 
 /// RFC 1123 section 2.1: letters, digits and hyphens in labels of at most 63, together at most 64 (HOST_NAME_MAX).

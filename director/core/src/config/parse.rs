@@ -196,6 +196,7 @@ impl Assembly {
             services: self.services,
             sync_daemon,
             timeouts: self.global.timeouts,
+            fifos: self.global.fifos,
         }
     }
 

@@ -3,9 +3,9 @@
 use super::{Block, Mark};
 
 use Block::{
-    Authentication, Console, DnsCheck, GlobalDefs, HttpGet, Interface, Keepalived, Match,
-    MiscCheck, PingCheck, RealServer, Route, RouterConf, SmtpCheck, System, TcpCheck, UdpCheck,
-    Url, VirtualServer, VrrpInstance, VrrpSyncGroup,
+    Authentication, Console, DnsCheck, GlobalDefs, HttpGet, Interface, Keepalived, Match, Metrics,
+    MiscCheck, PingCheck, RealServer, Route, RouterConf, SmtpCheck, Syslog, System, TcpCheck,
+    UdpCheck, Url, VirtualServer, VrrpInstance, VrrpSyncGroup,
 };
 use Mark::{Accepted, Acts, Dead, NotYet, Refused};
 
@@ -25,6 +25,8 @@ const FIREWALL: &str = "it only matters with no_accept or use_vmac";
 const SCRIPTS: &str = "no scripts are run";
 const LINK: &str = "the kernel's link state is used";
 const PROGRAM: &str = "the node has no shell and no programs to run";
+const FIFO_READER: &str =
+    "no program is started to read it; `syslog` in router.conf sends changes away";
 const ONLY_TLS: &str = "it only matters with TLS";
 
 /// The table, a row for each matter. Words carry marks: `{}` opens a block, `{?}` may open one, `=x` is another name
@@ -101,9 +103,13 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
     ),
     (
         GlobalDefs,
-        NotYet,
-        "notify_fifo vrrp_notify_fifo lvs_notify_fifo notify_fifo_script \
-        vrrp_notify_fifo_script lvs_notify_fifo_script",
+        Acts,
+        "notify_fifo vrrp_notify_fifo lvs_notify_fifo",
+    ),
+    (
+        GlobalDefs,
+        Refused(FIFO_READER),
+        "notify_fifo_script vrrp_notify_fifo_script lvs_notify_fifo_script",
     ),
     (GlobalDefs, Acts, "include_check*"),
     (
@@ -402,10 +408,11 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
     (MiscCheck, Accepted(LOG), "log_all_failures"),
     (RouterConf, Acts, "system{} interface{}* route{?}*"),
     (RouterConf, NotYet, "control{}"),
-    (RouterConf, NotYet, "metrics{}"),
-    (RouterConf, Acts, "config"),
+    (RouterConf, Acts, "metrics{} config"),
+    (Metrics, Acts, "listen"),
     (System, Acts, "hostname console{}"),
-    (System, NotYet, "syslog"),
+    (System, Acts, "syslog{}* log_level"),
+    (Syslog, Acts, "server protocol level"),
     (System, NotYet, "ntp watchdog"),
     (Console, Acts, "secret"),
     (Interface, Acts, "match{} address* mtu"),
