@@ -202,6 +202,18 @@ pub fn workbenches(name: &str, files: Vec<(String, String)>) -> Topology {
     }
 }
 
+/// The same machines for FULLNAT: the servers know their own network and no way out of it.
+pub fn fullnat(keepalived: &str) -> Topology {
+    let mut topology = nat(keepalived);
+    topology.name = "fullnat".to_owned();
+    for node in &mut topology.nodes {
+        if let Role::Server { gateway, .. } = &mut node.role {
+            *gateway = None;
+        }
+    }
+    topology
+}
+
 impl Topology {
     /// The node of that name.
     pub fn node(&self, name: &str) -> Option<&Node> {

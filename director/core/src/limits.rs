@@ -79,6 +79,9 @@ pub const EXPANSION_DEPTH_MAX: usize = 32;
 /// whose variables double each other must not keep the director busy for seconds.
 pub const EXPANSION_WORK_MAX: usize = CONFIG_BYTES_MAX;
 
+/// Local addresses of one service by FULLNAT: each has 28,000 connections to one port of a real server.
+pub const LOCALS_MAX: usize = 64;
+
 /// Diagnostics kept of one parse; a file that is no configuration at all must not fill the memory.
 pub const DIAGNOSTICS_MAX: usize = 1000;
 

@@ -137,7 +137,7 @@ fn routes(config: &Config, situation: &Situation<'_>, desired: &mut Desired) {
 }
 
 /// Virtual addresses are there exactly while their router is Active; otherwise this node must not hold them,
-/// whoever put them there.
+/// whoever put them there. Local addresses that no router has are always there.
 fn virtual_addresses(config: &Config, situation: &Situation<'_>, desired: &mut Desired) {
     for (router, active) in situation.routers {
         for VirtualAddress { cidr, interface } in router.virtual_addresses() {
@@ -147,6 +147,12 @@ fn virtual_addresses(config: &Config, situation: &Situation<'_>, desired: &mut D
                 let (ifindex, cidr) = (link.ifindex, *cidr);
                 desired.addresses.insert(AddressId { ifindex, cidr });
             }
+        }
+    }
+    for VirtualAddress { cidr, interface } in &config.local_addresses {
+        if let Some(link) = link(config, situation.links, interface) {
+            let (ifindex, cidr) = (link.ifindex, *cidr);
+            desired.addresses.insert(AddressId { ifindex, cidr });
         }
     }
 }

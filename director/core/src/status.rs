@@ -137,6 +137,8 @@ pub struct ServiceStatus {
     pub scheduler: String,
     /// Persistence in seconds; 0 without.
     pub persistence_s: u32,
+    /// FULLNAT: the local addresses that the real servers see as clients; empty otherwise.
+    pub local_addresses: Vec<String>,
     /// Whether the kernel has the service, all members of a group.
     pub in_kernel: bool,
     /// Whether the pool has its quorum; without it the sorry server serves.

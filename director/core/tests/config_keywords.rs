@@ -145,6 +145,7 @@ fn around(block: Block, word: &str) -> (String, String) {
         }
         Block::VirtualIpaddress
         | Block::VirtualIpaddressExcluded
+        | Block::LocalAddress
         | Block::TrackInterface
         | Block::UnicastPeer
         | Block::VirtualServerGroup

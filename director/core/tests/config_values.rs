@@ -723,3 +723,49 @@ fn unicast_keywords_are_resolved_together() {
         !instance("vrrp_owner_ignore_adverts", "owner_ignore_adverts off").owner_ignores_adverts
     );
 }
+
+#[test]
+fn local_addresses_float_with_the_router_of_their_service_or_stay() {
+    let text = "vrrp_instance V {\ninterface lan\nvirtual_router_id 1\nvirtual_ipaddress {\n10.0.0.100\n}\n}\n\
+        global_defs {\nlocal_address {\n10.0.1.101-102 dev inside\n2001:db8::1 dev inside\n}\n}\n\
+        virtual_server 10.0.0.100 80 {\nlb_algo rr\nlb_kind FNAT\nprotocol TCP\n\
+        real_server 10.0.1.1 80 {\n}\n}\n\
+        virtual_server 10.0.0.200 80 {\nlb_algo rr\nlb_kind FNAT\nprotocol UDP\n\
+        local_address {\n10.0.1.120/24 dev inside\n}\nreal_server 10.0.1.1 80 {\n}\n}\n";
+    let parsed = parse(Some(source("k", text)), None);
+    let config = parsed.config.unwrap();
+    let router = &config.routers[0];
+    let address = |last: u8| core::net::IpAddr::from([10, 0, 1, last]);
+    assert_eq!(router.locals, [address(101), address(102)]);
+    let floating: Vec<_> = router
+        .excluded
+        .iter()
+        .map(|local| local.cidr.to_string())
+        .collect();
+    assert_eq!(floating, ["10.0.1.101/32", "10.0.1.102/32"]);
+    assert_eq!(router.tracked, ["inside".parse().unwrap()]);
+    assert_eq!(config.services[0].locals, [address(101), address(102)]);
+    assert_eq!(config.services[1].locals, [address(120)]);
+    let staying: Vec<_> = config
+        .local_addresses
+        .iter()
+        .map(|local| local.cidr.to_string())
+        .collect();
+    assert_eq!(staying, ["10.0.1.120/24"]);
+    assert!(
+        config
+            .services
+            .iter()
+            .flat_map(|server| &server.real_servers)
+            .all(|real| { real.dest.forwarding == director_core::ipvs::Forwarding::Nat })
+    );
+
+    let filter = director_core::plan::filter(&config);
+    let mut translated = filter.translated.iter();
+    let (locals, services) = translated.next().unwrap();
+    assert_eq!(*locals, [address(101), address(102)]);
+    let target = "10.0.0.100:80".parse().unwrap();
+    assert!(services.contains(&(director_core::ipvs::Protocol::Tcp, target)));
+    assert_eq!(translated.next().unwrap().0, &[address(120)]);
+    assert_eq!(filter.closed, [101, 102, 120].map(address).into());
+}

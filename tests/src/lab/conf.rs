@@ -75,6 +75,32 @@ pub fn translating() -> String {
     .join("\n")
 }
 
+/// A keepalived.conf for the same two segments by FULLNAT: two local addresses inside float with the virtual router.
+pub fn fullnat() -> String {
+    let router = "global_defs {
+    lvs_sync_daemon lan0 outside
+    local_address {
+        10.77.1.100-101 dev inside0
+    }
+}
+vrrp_instance outside {
+    interface lan0
+    virtual_router_id 51
+    @director1 priority 150
+    @director2 priority 100
+    advert_int 1
+    virtual_ipaddress {
+        10.77.0.100/24
+    }
+}
+";
+    [
+        router.to_owned(),
+        service("FNAT", &["10.77.1.21", "10.77.1.22"]),
+    ]
+    .join("\n")
+}
+
 /// The pair's service with these real servers.
 pub fn service(kind: &str, servers: &[&str]) -> String {
     let servers: String = servers

@@ -170,6 +170,7 @@ fn router(vrid: u8, version: Version, advert_interval: Duration) -> Router {
         pass: (version == Version::V2).then_some(*b"secret\0\0"),
         addresses: vec![virtual_address(vrid, 0)],
         excluded: Vec::new(),
+        locals: Vec::new(),
         source: None,
         group: IpAddr::V4(vrrp::GROUP),
         track_source: false,

@@ -15,6 +15,8 @@ pub enum Block {
     VirtualIpaddress,
     /// `virtual_ipaddress_excluded`: one address a line.
     VirtualIpaddressExcluded,
+    /// `local_address`: one address, or several in a row, a line.
+    LocalAddress,
     /// `track_interface`: one interface a line.
     TrackInterface,
     /// `unicast_peer`: one peer a line.
@@ -65,13 +67,14 @@ pub enum Block {
 
 impl Block {
     /// All of them.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::Keepalived,
         Self::GlobalDefs,
         Self::VrrpInstance,
         Self::Authentication,
         Self::VirtualIpaddress,
         Self::VirtualIpaddressExcluded,
+        Self::LocalAddress,
         Self::TrackInterface,
         Self::UnicastPeer,
         Self::VirtualServerGroup,
@@ -107,6 +110,7 @@ impl Block {
             Self::Authentication => "authentication",
             Self::VirtualIpaddress => "virtual_ipaddress",
             Self::VirtualIpaddressExcluded => "virtual_ipaddress_excluded",
+            Self::LocalAddress => "local_address",
             Self::TrackInterface => "track_interface",
             Self::UnicastPeer => "unicast_peer",
             Self::VirtualServerGroup => "virtual_server_group",

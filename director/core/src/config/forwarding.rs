@@ -6,7 +6,7 @@ use super::service::port;
 use super::tree::{Statement, Word};
 use crate::ipvs::{Checksum, Forwarding, Tunnel};
 
-/// `NAT`, `DR` or `TUN [type ipip|gue|gre] [port N] [nocsum|csum|remcsum]`
+/// `NAT`, `FNAT`, `DR` or `TUN [type ipip|gue|gre] [port N] [nocsum|csum|remcsum]`
 pub(super) fn forwarding(
     reader: &mut Reader<'_, '_>,
     statement: Statement<'_>,
@@ -17,11 +17,12 @@ pub(super) fn forwarding(
         return None;
     };
     let forwarding = match word.bytes {
-        b"NAT" => Forwarding::Nat,
+        // FULLNAT is NAT to IPVS; the packet filter does the rest.
+        b"NAT" | b"FNAT" => Forwarding::Nat,
         b"DR" => Forwarding::Dr,
         b"TUN" => return tunnel(reader, word, words).map(Forwarding::Tun),
         _ => {
-            reader.wrong(word, "the forwarding method is NAT, DR or TUN");
+            reader.wrong(word, "the forwarding method is NAT, DR, TUN or FNAT");
             return None;
         }
     };

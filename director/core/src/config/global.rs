@@ -3,6 +3,7 @@
 use core::net::IpAddr;
 
 use super::diagnostic::Place;
+use super::fullnat;
 use super::keywords::Block;
 use super::read::{Reader, decimal};
 use super::tree::{Statement, Word};
@@ -41,6 +42,8 @@ pub(super) struct Global {
     pub(super) sync_daemon: Option<SyncWords>,
     pub(super) timeouts: [u32; 3],
     pub(super) fifos: Vec<Fifo>,
+    /// `local_address`: for FULLNAT services without their own.
+    pub(super) locals: Vec<fullnat::Entry>,
 }
 
 /// `lvs_sync_daemon` before its virtual router is looked up.
@@ -147,6 +150,7 @@ impl Default for Global {
             sync_daemon: None,
             timeouts: [0; 3],
             fifos: Vec::new(),
+            locals: Vec::new(),
         }
     }
 }
@@ -173,6 +177,7 @@ impl Global {
                 "notify_fifo" | "vrrp_notify_fifo" | "lvs_notify_fifo" => {
                     self.fifos.extend(monitoring::fifo(reader, statement));
                 }
+                "local_address" => self.locals = fullnat::entries(reader, statement),
                 "vrrp_version" => self.version = version(reader, statement).unwrap_or(self.version),
                 "vrrp_mcast_group4" => self.read_group(reader, statement, Family::V4),
                 "vrrp_mcast_group6" => self.read_group(reader, statement, Family::V6),

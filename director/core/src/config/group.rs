@@ -94,7 +94,7 @@ fn member(
 }
 
 /// All addresses from one to the other, both included; no more than tell that there are too many.
-fn addresses(from: IpAddr, to: IpAddr) -> impl Iterator<Item = IpAddr> {
+pub(super) fn addresses(from: IpAddr, to: IpAddr) -> impl Iterator<Item = IpAddr> {
     let back = move |number: u128| match (from, u32::try_from(number)) {
         (IpAddr::V4(_), Ok(number)) => Ipv4Addr::from_bits(number).into(),
         _ => IpAddr::from(Ipv6Addr::from_bits(number)),
@@ -126,7 +126,8 @@ fn range(reader: &mut Reader<'_, '_>, word: Word<'_>) -> Option<(IpAddr, IpAddr)
     found.map_err(|reason| reader.wrong(word, reason)).ok()
 }
 
-fn between(from: &str, to: &str) -> Result<(IpAddr, IpAddr), &'static str> {
+/// The first and the last address of a range: two addresses, or one and the last part of the other.
+pub(super) fn between(from: &str, to: &str) -> Result<(IpAddr, IpAddr), &'static str> {
     let from: IpAddr = from.parse().map_err(|_| "the range has no first address")?;
     let last =
         "the range has no last address: it is an address, or what takes the place of its last part";

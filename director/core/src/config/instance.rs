@@ -378,6 +378,7 @@ impl<'t> Draft<'t> {
             pass: self.pass.and_then(|(pass, _)| pass),
             addresses,
             excluded,
+            locals: Vec::new(),
             source: self.addressing.source(),
             track_source: self.addressing.tracks_source(),
             group: self.addressing.group(self.family(), global),

@@ -68,6 +68,7 @@ mod check;
 mod diagnostic;
 mod expand;
 mod forwarding;
+mod fullnat;
 mod global;
 mod group;
 mod instance;
@@ -120,6 +121,8 @@ pub struct Config {
     pub sync_daemon: Option<SyncDaemon>,
     /// FIFOs that get a line for each change, in the order of the file.
     pub fifos: Vec<Fifo>,
+    /// Local addresses of FULLNAT services whose own addresses belong to no virtual router: they are always there.
+    pub local_addresses: Vec<VirtualAddress>,
     /// IPVS timeouts for established TCP, TCP after FIN, and UDP, in seconds; 0 keeps the kernel's (`lvs_timeouts`).
     pub timeouts: [u32; 3],
 }
@@ -225,8 +228,11 @@ pub struct Router {
     pub pass: Option<[u8; 8]>,
     /// Virtual addresses that the adverts carry, all of one family.
     pub addresses: Vec<VirtualAddress>,
-    /// Virtual addresses of either family that the adverts do not carry (`virtual_ipaddress_excluded`).
+    /// Virtual addresses of either family that the adverts do not carry (`virtual_ipaddress_excluded`), and
+    /// local addresses of FULLNAT services (`local_address`).
     pub excluded: Vec<VirtualAddress>,
+    /// Which of them are local ones.
+    pub locals: Vec<IpAddr>,
     /// Source address of the adverts instead of the interface's own (`mcast_src_ip`).
     pub source: Option<IpAddr>,
     /// Fault while the interface does not have that address (`track_src_ip`).

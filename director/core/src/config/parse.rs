@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::diagnostic::{Diagnostic, Place, Severity, Sink};
 use super::expand::expand;
+use super::fullnat::{Places, Wish};
 use super::global::{Global, SyncWords};
 use super::instance::{self, Instance};
 use super::keywords::{Block, nearest};
@@ -15,7 +16,9 @@ use super::service::{self, Groups};
 use super::sync_group::{self, GroupWords};
 use super::text::Text;
 use super::tree::{Statement, Tree};
-use super::{Config, Node, Router, SyncDaemon, SyncGroup, VirtualServer, group, node};
+use super::{
+    Config, Node, Router, SyncDaemon, SyncGroup, VirtualAddress, VirtualServer, group, node,
+};
 use crate::limits;
 use crate::net::Name;
 
@@ -158,6 +161,8 @@ struct Assembly {
     addresses: BTreeMap<(core::net::IpAddr, Option<crate::net::IfName>), Place>,
     groups: Groups,
     ids: BTreeMap<crate::ipvs::ServiceId, Place>,
+    /// Of each service, what it says of FULLNAT.
+    wishes: Vec<Wish>,
     kernel_services: usize,
     dests: usize,
     /// The first service with a real server of another address family.
@@ -188,12 +193,14 @@ impl Assembly {
         for statement in servers {
             self.server(reader, statement);
         }
+        let local_addresses = self.fullnat(reader, node);
         let sync_daemon = self.sync_daemon(reader);
         Config {
             node: Node::default(),
             routers: self.routers,
             groups,
             services: self.services,
+            local_addresses,
             sync_daemon,
             timeouts: self.global.timeouts,
             fifos: self.global.fifos,
@@ -401,7 +408,17 @@ impl Assembly {
         }
         if self.kernel_services <= limits::SERVICES_MAX {
             self.services.push(server.into());
+            self.wishes.push(found.fullnat);
         }
+    }
+
+    /// Gives FULLNAT services their local addresses; those that belong to no virtual router.
+    fn fullnat(&mut self, reader: &mut Reader<'_, '_>, node: Option<&Node>) -> Vec<VirtualAddress> {
+        let mut places = Places::new(&mut self.routers, &self.global.locals, node);
+        for (server, wish) in self.services.iter_mut().zip(&self.wishes) {
+            places.settle(reader, Arc::make_mut(server), wish);
+        }
+        places.fixed
     }
 
     fn group(&mut self, reader: &mut Reader<'_, '_>, statement: Statement<'_>) {

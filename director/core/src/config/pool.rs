@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::RealServer;
 use super::check::{self, Timers};
 use super::diagnostic::Place;
-use super::forwarding::forwarding;
+use super::fullnat::{self, Wish};
 use super::global::address;
 use super::keywords::Block;
 use super::read::Reader;
@@ -23,6 +23,7 @@ pub(super) struct Pool<'v> {
     pub(super) ids: &'v [ServiceId],
     pub(super) is_group: bool,
     pub(super) forwarding: Forwarding,
+    pub(super) fullnat: &'v Wish,
     pub(super) weight: Option<u32>,
     pub(super) inhibit_on_failure: bool,
     pub(super) alpha: bool,
@@ -81,7 +82,9 @@ impl Pool<'_> {
                     inhibit_on_failure = reader.flag(statement).unwrap_or_default();
                 }
                 "alpha" => alpha = reader.flag(statement).unwrap_or_default(),
-                "lvs_method" => forwarding_here = forwarding(reader, statement),
+                "lvs_method" => {
+                    forwarding_here = fullnat::method(reader, statement, self.fullnat);
+                }
                 "slow_start" => slow_start = span(reader, statement),
                 "virtualhost" => virtualhost = check::virtualhost(reader, statement),
                 word if word.ends_with("_CHECK") || word == "HTTP_GET" => checks.push(statement),

@@ -12,6 +12,7 @@ use super::VirtualServer;
 use super::check::{self, Timers};
 use super::diagnostic::Place;
 use super::forwarding::forwarding;
+use super::fullnat::{self, Wish};
 use super::global::{DAY, LVS_TIMEOUT_MAX, address, required};
 use super::group::{Group, Member};
 use super::keywords::{Block, nearest};
@@ -31,6 +32,8 @@ pub(super) struct Found {
     pub(super) at: Place,
     /// The whole; none when something is missing, or when it has no real server.
     pub(super) server: Option<VirtualServer>,
+    /// What it says of FULLNAT, for which its local addresses are still to be found.
+    pub(super) fullnat: Wish,
 }
 
 /// All groups of the file.
@@ -64,7 +67,8 @@ struct Draft<'t> {
     inhibit_on_failure: bool,
     sorry: Option<Statement<'t>>,
     sorry_inhibit: bool,
-    sorry_forwarding: Option<Forwarding>,
+    sorry_method: Option<Statement<'t>>,
+    fullnat: Wish,
     virtualhost: Option<String>,
     drain_timeout: Duration,
     slow_start: Duration,
@@ -90,6 +94,7 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>, groups: &G
         ids: &ids,
         is_group: group.is_some(),
         forwarding,
+        fullnat: &draft.fullnat,
         weight: draft.weight,
         inhibit_on_failure: draft.inhibit_on_failure,
         alpha: draft.alpha,
@@ -99,8 +104,10 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>, groups: &G
     };
     let real_servers = pool.real_servers(reader, &draft.real_servers);
     let sorry = draft.sorry.and_then(|statement| {
-        let forwarding = draft.sorry_forwarding.unwrap_or(forwarding);
-        pool.sorry(reader, statement, forwarding)
+        let method = draft.sorry_method;
+        let method =
+            method.and_then(|statement| fullnat::method(reader, statement, &draft.fullnat));
+        pool.sorry(reader, statement, method.unwrap_or(forwarding))
     });
     let sum = real_servers
         .iter()
@@ -134,6 +141,7 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>, groups: &G
         ids,
         at: block.keyword().at,
         server,
+        fullnat: draft.fullnat,
     }
 }
 
@@ -198,7 +206,11 @@ impl<'t> Draft<'t> {
         match word {
             "protocol" => self.protocol = protocol(reader, statement),
             "lb_algo" => self.scheduler = scheduler(reader, statement),
-            "lb_kind" => self.forwarding = forwarding(reader, statement),
+            "lb_kind" => {
+                self.forwarding = forwarding(reader, statement);
+                self.fullnat.at = fullnat::asks(statement).then_some(keyword.at);
+            }
+            "local_address" => self.fullnat.entries = Some(fullnat::entries(reader, statement)),
             "sh-port" | "mh-port" | "sh-fallback" | "mh-fallback" | "flag-1" | "flag-2"
             | "flag-3" => {
                 reader.bare(statement);
@@ -233,7 +245,7 @@ impl<'t> Draft<'t> {
                 reader.bare(statement);
                 self.sorry_inhibit = true;
             }
-            "sorry_server_lvs_method" => self.sorry_forwarding = forwarding(reader, statement),
+            "sorry_server_lvs_method" => self.sorry_method = Some(statement),
             "virtualhost" => self.virtualhost = check::virtualhost(reader, statement),
             "drain_timeout" => self.drain_timeout = span(reader, statement),
             "slow_start" => self.slow_start = span(reader, statement),

@@ -158,7 +158,7 @@ fn service(server: &VirtualServer, state: &State, director: &Director) -> Servic
         dests.push(DestStatus {
             address: id.address.to_string(),
             port: id.port,
-            forwarding: to.forwarding.to_string(),
+            forwarding: forwarding(server, to.forwarding),
             weight: to.weight,
             kernel_weight: had.weight,
             state: "sorry".to_string(),
@@ -193,6 +193,7 @@ fn service(server: &VirtualServer, state: &State, director: &Director) -> Servic
         mark,
         scheduler: server.service.scheduler.to_string(),
         persistence_s: server.service.timeout_s,
+        local_addresses: server.locals.iter().map(ToString::to_string).collect(),
         in_kernel: pools.iter().all(|(_, pool)| pool.is_some()),
         quorum: state.quorum.held(),
         totals: dests.iter().fold(Totals::default(), sum),
@@ -232,6 +233,15 @@ fn in_kernel(
     all
 }
 
+/// The method in words: FULLNAT is NAT to the kernel's table.
+fn forwarding(server: &VirtualServer, of: Forwarding) -> String {
+    if server.locals.is_empty() {
+        of.to_string()
+    } else {
+        "FNAT".to_string()
+    }
+}
+
 fn dest(
     server: &VirtualServer,
     real: &RealServer,
@@ -263,7 +273,7 @@ fn dest(
     DestStatus {
         address: real.id.address.to_string(),
         port: real.id.port,
-        forwarding: real.dest.forwarding.to_string(),
+        forwarding: forwarding(server, real.dest.forwarding),
         weight: real.dest.weight,
         kernel_weight: had.weight,
         state: standing.health.to_string(),

@@ -109,6 +109,12 @@ fn service_text(service: &ServiceStatus, now_us: u64) -> String {
     if service.persistence_s > 0 {
         facts.push(format!("persistent {} s", service.persistence_s));
     }
+    if !service.local_addresses.is_empty() {
+        facts.push(format!(
+            "local addresses {}",
+            service.local_addresses.join(" ")
+        ));
+    }
     if !service.in_kernel {
         facts.push("NOT IN THE KERNEL".to_owned());
     }
@@ -119,7 +125,7 @@ fn service_text(service: &ServiceStatus, now_us: u64) -> String {
     text += &wrap("  ", 4, &traffic(&service.totals));
     let mut table = Table::new(
         2,
-        &[21, 3, -8, 5, -7, -6, -6, -6],
+        &[21, 4, -8, 5, -7, -6, -6, -6],
         &[
             "DEST", "FWD", "WEIGHT", "STATE", "SINCE", "ACTIVE", "INACT", "TOTAL",
         ],

@@ -194,6 +194,7 @@ fn stretched(status: &Status, word: &str) -> Status {
             service.group.clone_from(&word);
         }
         service.scheduler.clone_from(&word);
+        service.local_addresses = vec![word.clone(); 20];
         for dest in &mut service.dests {
             *dest = DestStatus {
                 address: word.clone(),

@@ -86,7 +86,7 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
     (
         GlobalDefs,
         Acts,
-        "router_id default_interface dynamic_interfaces lvs_sync_daemon lvs_timeouts \
+        "router_id default_interface dynamic_interfaces lvs_sync_daemon lvs_timeouts local_address{} \
         vrrp_mcast_group4 vrrp_version vrrp_garp_master_delay vrrp_garp_master_repeat \
         vrrp_garp_master_refresh vrrp_garp_master_refresh_repeat vrrp_garp_lower_prio_delay \
         vrrp_garp_lower_prio_repeat vrrp_garp_interval vrrp_gna_interval vrrp_min_garp \
@@ -303,7 +303,7 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
     (
         VirtualServer,
         Acts,
-        "protocol lb_algo lvs_sched=lb_algo lb_kind lvs_method=lb_kind sh-port \
+        "protocol lb_algo lvs_sched=lb_algo lb_kind lvs_method=lb_kind local_address{} sh-port \
         sh-fallback mh-port mh-fallback flag-1 flag-2 flag-3 ops persistence_timeout \
         persistence_granularity delay_loop rise fall retry delay_before_retry warmup connect_timeout weight \
         quorum hysteresis alpha inhibit_on_failure sorry_server sorry_server_inhibit \
