@@ -99,7 +99,7 @@ pub use outside::{Nothing, Outside, Reading};
 pub use parse::{Parsed, Source, parse, parse_with};
 
 pub use crate::check::{Kind as CheckKind, Settings as Check, Url};
-use crate::ipvs::{Dest, DestId, Service, ServiceId};
+use crate::ipvs::{Dest, DestId, Forwarding, Service, ServiceId};
 use crate::net::{Cidr, Family, IfName, Mac, Name};
 use crate::time::Duration;
 pub use crate::vrrp::{GarpSettings as Garp, Unicast, UnicastPeer};
@@ -335,6 +335,16 @@ pub struct VirtualServer {
 }
 
 impl VirtualServer {
+    /// The forwarding method in words: FULLNAT is NAT to the kernel's table.
+    #[must_use]
+    pub fn method(&self, forwarding: Forwarding) -> String {
+        if self.locals.is_empty() {
+            forwarding.to_string()
+        } else {
+            "FNAT".to_string()
+        }
+    }
+
     /// The kernel's services.
     pub fn ids(&self) -> impl Iterator<Item = ServiceId> {
         core::iter::once(self.id).chain(self.others.iter().copied())

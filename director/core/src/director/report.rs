@@ -158,7 +158,7 @@ fn service(server: &VirtualServer, state: &State, director: &Director) -> Servic
         dests.push(DestStatus {
             address: id.address.to_string(),
             port: id.port,
-            forwarding: forwarding(server, to.forwarding),
+            forwarding: server.method(to.forwarding),
             weight: to.weight,
             kernel_weight: had.weight,
             state: "sorry".to_string(),
@@ -233,15 +233,6 @@ fn in_kernel(
     all
 }
 
-/// The method in words: FULLNAT is NAT to the kernel's table.
-fn forwarding(server: &VirtualServer, of: Forwarding) -> String {
-    if server.locals.is_empty() {
-        of.to_string()
-    } else {
-        "FNAT".to_string()
-    }
-}
-
 fn dest(
     server: &VirtualServer,
     real: &RealServer,
@@ -273,7 +264,7 @@ fn dest(
     DestStatus {
         address: real.id.address.to_string(),
         port: real.id.port,
-        forwarding: forwarding(server, real.dest.forwarding),
+        forwarding: server.method(real.dest.forwarding),
         weight: real.dest.weight,
         kernel_weight: had.weight,
         state: standing.health.to_string(),

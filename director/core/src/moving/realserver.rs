@@ -78,9 +78,11 @@ impl Settings {
     fn add(&mut self, server: &VirtualServer, id: DestId, dest: Dest) {
         let method = dest.forwarding;
         for service in server.ids() {
-            self.services.insert(format!("{service} {method}"));
+            self.services
+                .insert(format!("{service} {}", server.method(method)));
             if method == Forwarding::Nat {
-                self.is_translated = true;
+                // By FULLNAT the answers go to a local address of the director, by themselves.
+                self.is_translated |= server.locals.is_empty();
                 continue;
             }
             self.takes_virtual = true;
