@@ -314,8 +314,8 @@ impl Laws {
     pub fn woken(&mut self, now: Instant, index: usize, nodes: &[Node]) -> Result<(), Violation> {
         let director = nodes[index].director.as_ref();
         match director.and_then(director_core::director::Director::next_timeout) {
-            // The next slice of operations follows at once.
-            Some((_, Reason::Kernel)) | None => Ok(()),
+            // The next slice of operations, or of checks that begin, follows at once.
+            Some((_, Reason::Kernel) | (Instant::ZERO, Reason::Check)) | None => Ok(()),
             Some((at, _)) if at > now => Ok(()),
             Some((at, reason)) => Err(Violation(format!(
                 "{index}: {reason:?} due at {at} was done"

@@ -18,6 +18,10 @@ impl Director {
             }
             self.dirty = true;
         }
+        // A slow start that begins now has its first step now.
+        if self.services.wake_at.is_some_and(|at| at <= now) {
+            self.advance_drains(false);
+        }
         self.routers.settle_groups(now);
         while let Some(event) = self.routers.poll_event(now) {
             self.dirty = true;
