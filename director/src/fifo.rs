@@ -203,3 +203,106 @@ fn open(path: &str) -> io::Result<File> {
     }
     Ok(file)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use director_core::check;
+    use director_core::config::{Source, parse};
+    use director_core::event::CheckKey;
+    use director_core::time::Duration;
+    use director_core::vrrp::Cause;
+
+    use super::*;
+
+    #[test]
+    fn each_fifo_gets_its_lines_in_keepaliveds_words_and_lost_ones_are_counted() {
+        let folder = std::env::temp_dir().join(format!("keelson-fifo-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let place = |name: &str| folder.join(name).display().to_string();
+        let (all, vrrp) = (place("all"), place("vrrp"));
+        let text = format!(
+            "global_defs {{\nnotify_fifo {all}\nvrrp_notify_fifo {vrrp}\n}}\n\
+             vrrp_instance web {{\ninterface eth0\nvirtual_router_id 7\npriority 150\n\
+             virtual_ipaddress {{\n10.0.0.100\n}}\n}}\n"
+        );
+        let source = Source {
+            name: "keepalived.conf",
+            bytes: text.as_bytes(),
+        };
+        let config = parse(Some(source), None).config.unwrap();
+        let mut fifos = Fifos::default();
+        fifos.configure(&config);
+        let service = ServiceId::Address {
+            protocol: Protocol::Tcp,
+            address: [10, 0, 0, 100].into(),
+            port: 80,
+        };
+        for event in [
+            became(StateName::Active),
+            check_event(service, Health::Down),
+            check_event(service, Health::Up),
+            Event::Quorum {
+                service,
+                held: false,
+                weight: 0,
+                quorum: 1,
+            },
+            Event::Overrun,
+        ] {
+            fifos.tell(&event, &config);
+        }
+        let mut read = |index: usize| {
+            let mut bytes = [0; 4096];
+            let file = fifos.open[index].file.as_mut().unwrap();
+            let length = file.read(&mut bytes).unwrap();
+            String::from_utf8_lossy(&bytes[..length]).into_owned()
+        };
+        let instance = "INSTANCE \"web\" MASTER 150\n";
+        let expected = format!(
+            "{instance}RS [10.0.0.21]:tcp:80 [10.0.0.100]:tcp:80 DOWN\n\
+             RS [10.0.0.21]:tcp:80 [10.0.0.100]:tcp:80 UP\nVS [10.0.0.100]:tcp:80 DOWN\n"
+        );
+        assert_eq!((read(0), read(1).as_str()), (expected, instance));
+        // Nobody reads: the pipe is full after a while, and nothing waits.
+        while fifos.open[1].lost < 3 {
+            fifos.tell(&became(StateName::Backup), &config);
+        }
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    fn became(new: StateName) -> Event {
+        let event = vrrp::Event::StateChanged {
+            old: StateName::Initialize,
+            new,
+            cause: Cause::Owner,
+            lasted: Duration::ZERO,
+        };
+        Event::Vrrp {
+            router: "web".parse().unwrap(),
+            event,
+        }
+    }
+
+    fn check_event(service: ServiceId, new: Health) -> Event {
+        let dest = DestId {
+            address: [10, 0, 0, 21].into(),
+            port: 80,
+        };
+        Event::Check(check::Event {
+            key: CheckKey {
+                service,
+                dest,
+                ordinal: 0,
+            },
+            kind: "TCP",
+            target: ([10, 0, 0, 21], 80).into(),
+            old: Health::Up,
+            new,
+            cause: None,
+            value: None,
+            took: Duration::ZERO,
+        })
+    }
+}
