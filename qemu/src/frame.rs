@@ -3,13 +3,15 @@
 //! This reads the wire on its own account, not with the director's parsers: the lab is to notice when those and the
 //! director's writers are wrong in the same way.
 use std::fmt;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const ETHERTYPE_IPV4: u16 = 0x0800;
+const ETHERTYPE_IPV6: u16 = 0x86dd;
 const ETHERTYPE_ARP: u16 = 0x0806;
 const IP_PROTOCOL_VRRP: u8 = 112;
+const IPV6_HEADER_BYTES: usize = 40;
 
 /// An Ethernet address.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -60,9 +62,9 @@ pub struct Advert {
     /// How often it promises to come.
     pub interval: Duration,
     /// IP source address.
-    pub source: Ipv4Addr,
+    pub source: IpAddr,
     /// The first virtual address it names.
-    pub first_address: Option<Ipv4Addr>,
+    pub first_address: Option<IpAddr>,
 }
 
 impl Frame {
@@ -91,13 +93,9 @@ impl Frame {
         array_at::<4>(self.payload_of(ETHERTYPE_IPV4)?, 16).map(Ipv4Addr::from)
     }
 
-    /// The VRRP advert in it, if it is one over IPv4. Nothing is verified but the lengths.
+    /// The VRRP advert in it, if it is one. Nothing is verified but the lengths.
     pub fn advert(&self) -> Option<Advert> {
-        let packet = self.payload_of(ETHERTYPE_IPV4)?;
-        if *packet.get(9)? != IP_PROTOCOL_VRRP {
-            return None;
-        }
-        let vrrp = packet.get(usize::from(packet.first()? & 0x0f) * 4..)?;
+        let (source, vrrp) = self.vrrp_over_ipv4().or_else(|| self.vrrp_over_ipv6())?;
         let first = *vrrp.first()?;
         if first & 0x0f != 1 {
             return None;
@@ -112,11 +110,27 @@ impl Frame {
             interval,
             vrid: *vrrp.get(1)?,
             priority: *vrrp.get(2)?,
-            source: Ipv4Addr::from(array_at::<4>(packet, 12)?),
-            first_address: array_at::<4>(vrrp, 8)
-                .filter(|_| vrrp.get(3).is_some_and(|n| *n > 0))
-                .map(Ipv4Addr::from),
+            source,
+            first_address: match source {
+                IpAddr::V4(_) => array_at::<4>(vrrp, 8).map(IpAddr::from),
+                IpAddr::V6(_) => array_at::<16>(vrrp, 8).map(IpAddr::from),
+            }
+            .filter(|_| vrrp.get(3).is_some_and(|n| *n > 0)),
         })
+    }
+
+    fn vrrp_over_ipv4(&self) -> Option<(IpAddr, &[u8])> {
+        let packet = self.payload_of(ETHERTYPE_IPV4)?;
+        let vrrp = packet.get(usize::from(packet.first()? & 0x0f) * 4..)?;
+        let source = Ipv4Addr::from(array_at::<4>(packet, 12)?);
+        (*packet.get(9)? == IP_PROTOCOL_VRRP).then_some((source.into(), vrrp))
+    }
+
+    fn vrrp_over_ipv6(&self) -> Option<(IpAddr, &[u8])> {
+        let packet = self.payload_of(ETHERTYPE_IPV6)?;
+        let vrrp = packet.get(IPV6_HEADER_BYTES..)?;
+        let source = Ipv6Addr::from(array_at::<16>(packet, 8)?);
+        (*packet.get(6)? == IP_PROTOCOL_VRRP).then_some((source.into(), vrrp))
     }
 
     fn payload_of(&self, ethertype: u16) -> Option<&[u8]> {
@@ -170,10 +184,10 @@ mod tests {
     fn an_advert_is_read_and_a_short_one_is_not() {
         let advert = frame(ADVERT).advert().unwrap();
         assert_eq!((advert.version, advert.vrid, advert.priority), (3, 51, 100));
-        assert_eq!(advert.source, Ipv4Addr::new(10, 77, 0, 11));
+        assert_eq!(advert.source, IpAddr::from([10, 77, 0, 11]));
         let group = Ipv4Addr::new(224, 0, 0, 18);
         assert_eq!(frame(ADVERT).ipv4_destination(), Some(group));
-        assert_eq!(advert.first_address, Some(Ipv4Addr::new(10, 77, 0, 100)));
+        assert_eq!(advert.first_address, Some(IpAddr::from([10, 77, 0, 100])));
         for length in 0..36 {
             assert_eq!(frame(&ADVERT[..length]).advert(), None, "{length} bytes");
         }

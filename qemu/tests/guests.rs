@@ -65,7 +65,7 @@ fn guests_balance_requests_and_take_over_and_faults_of_links_are_seen() -> Resul
         .expect("an advert of p1");
     assert_eq!(
         (advert.vrid, advert.priority, advert.source),
-        (51, 150, Ipv4Addr::new(10, 77, 0, 11))
+        (51, 150, [10, 77, 0, 11].into())
     );
 
     // Both servers answer through the director once its checks have found them.

@@ -7,6 +7,10 @@ pub enum Protocol {
     V2WithPassword,
     /// VRRPv3.
     V3,
+    /// VRRPv3 between the two nodes alone.
+    V3Unicast,
+    /// VRRPv3 over IPv6; the service's address of IPv4 is one of those that the adverts do not carry.
+    V3OverIpv6,
 }
 
 impl Protocol {
@@ -14,7 +18,7 @@ impl Protocol {
     pub fn version(self) -> u8 {
         match self {
             Self::V2WithPassword => 2,
-            Self::V3 => 3,
+            Self::V3 | Self::V3Unicast | Self::V3OverIpv6 => 3,
         }
     }
 
@@ -27,15 +31,52 @@ impl Protocol {
             Self::V2WithPassword => {
                 "    authentication {\n        auth_type PASS\n        auth_pass keelson\n    }\n"
             }
-            Self::V3 => "",
+            Self::V3 | Self::V3Unicast | Self::V3OverIpv6 => "",
+        }
+    }
+
+    /// To whom the node of this address speaks, if to one alone.
+    fn peer(self, own: &str, other: &str) -> String {
+        match self {
+            Self::V3Unicast => {
+                format!("    unicast_src_ip {own}\n    unicast_peer {{\n        {other}\n    }}\n")
+            }
+            Self::V2WithPassword | Self::V3 | Self::V3OverIpv6 => String::new(),
+        }
+    }
+
+    /// The virtual addresses.
+    fn addresses(self) -> &'static str {
+        match self {
+            Self::V3OverIpv6 => {
+                "    virtual_ipaddress {
+        fe80::77:100
+        2001:db8:77::100
+    }
+    virtual_ipaddress_excluded {
+        10.77.0.100/24
+    }
+"
+            }
+            Self::V2WithPassword | Self::V3 | Self::V3Unicast => {
+                "    virtual_ipaddress {
+        10.77.0.100/24
+    }
+"
+            }
         }
     }
 }
 
 /// A keepalived.conf for one of two routers that share the pair's virtual address, with one real server. keepalived and
-/// the product read the same file, but for the name of the interface.
+/// the product read the same file, but for the name of the interface and the peer.
 pub fn sharing(protocol: Protocol, interface: &str, priority: u8) -> String {
     let (globals, authentication) = (protocol.globals(), protocol.authentication());
+    let (own, other) = match interface {
+        "lan0" => ("10.77.0.11", "10.77.0.12"),
+        _ => ("10.77.0.12", "10.77.0.11"),
+    };
+    let (peer, addresses) = (protocol.peer(own, other), protocol.addresses());
     format!(
         "{globals}
 vrrp_instance web {{
@@ -43,10 +84,7 @@ vrrp_instance web {{
     virtual_router_id 51
     priority {priority}
     advert_int 1
-{authentication}    virtual_ipaddress {{
-        10.77.0.100/24
-    }}
-}}
+{authentication}{peer}{addresses}}}
 
 {}",
         service("DR", &["10.77.0.21"])

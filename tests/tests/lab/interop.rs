@@ -1,6 +1,6 @@
 //! With Debian's keepalived as the peer: in both roles, in both versions, takeover in both directions.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use qemu::lab::{Lab, LabError};
@@ -21,6 +21,16 @@ fn keepalived_and_the_director_follow_and_replace_each_other_by_vrrp_2_with_a_pa
 #[test]
 fn keepalived_and_the_director_follow_and_replace_each_other_by_vrrp_3() {
     follow_and_replace_each_other("interop3", Protocol::V3);
+}
+
+#[test]
+fn keepalived_and_the_director_follow_and_replace_each_other_by_unicast() {
+    follow_and_replace_each_other("interop-unicast", Protocol::V3Unicast);
+}
+
+#[test]
+fn keepalived_and_the_director_follow_and_replace_each_other_over_ipv6() {
+    follow_and_replace_each_other("interop6", Protocol::V3OverIpv6);
 }
 
 fn follow_and_replace_each_other(name: &str, protocol: Protocol) {
@@ -44,7 +54,11 @@ fn the_director_follows(lab: &Lab, protocol: Protocol) -> Result<(), LabError> {
         .director("d1")?
         .wait_until("keepalived is heard", WAIT, |status| {
             let router = &status.routers[0];
-            router.state == "Backup" && router.active.as_deref() == Some("10.77.0.12")
+            let is_it = |active: &str| match protocol {
+                Protocol::V3OverIpv6 => active.starts_with("fe80::"),
+                _ => active == "10.77.0.12",
+            };
+            router.state == "Backup" && router.active.as_deref().is_some_and(is_it)
         })?;
     assert_eq!(status.routers[0].version, protocol.version());
     served_by(lab, "p2")?;
@@ -75,7 +89,10 @@ fn the_director_takes_over_when_keepalived_stops(
         (advert.version, advert.vrid, advert.priority),
         (protocol.version(), 51, PRIORITY)
     );
-    assert_eq!(advert.source, Ipv4Addr::new(10, 77, 0, 11));
+    match protocol {
+        Protocol::V3OverIpv6 => assert!(advert.source.is_ipv6(), "{advert:?}"),
+        _ => assert_eq!(advert.source, IpAddr::from([10, 77, 0, 11])),
+    }
     lab.director("d1")?.wait_for_state("Active", WAIT)?;
     served_by(lab, "d1")
 }
