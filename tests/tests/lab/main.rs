@@ -8,3 +8,4 @@ mod lone;
 mod moving;
 mod nat;
 mod pair;
+mod pools;
