@@ -58,6 +58,7 @@ pub mod lab;
 pub mod limits;
 pub mod measure;
 mod packages;
+pub mod parsing;
 mod pcap;
 mod process;
 mod qmp;

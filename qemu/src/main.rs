@@ -10,7 +10,7 @@ use qemu::guest_image::GuestImages;
 use qemu::images::ImagesError;
 use qemu::lab::LabError;
 use qemu::setup::SetupError;
-use qemu::{attach, bench, demo, setup};
+use qemu::{PackageError, attach, bench, demo, parsing, setup};
 
 /// Directors, real servers and clients in QEMU, without root.
 #[derive(Parser)]
@@ -43,6 +43,12 @@ enum Command {
         #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
         runs: u32,
     },
+    /// Compare how long keepalived and the director take to read a large configuration, on this host
+    Parse {
+        /// How often each; the least counts
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+        runs: u32,
+    },
     /// Connect this terminal to the serial console of a machine of the running lab
     Attach {
         /// The machine: d1, d2, s3, s4, client
@@ -68,6 +74,7 @@ fn main() -> ExitCode {
         Command::Demo { keep } => judge(demo::run(keep)),
         Command::Measure { runs } => judge(demo::measure(runs)),
         Command::Bench { cases, runs } => judge(bench::run(&cases, runs)),
+        Command::Parse { runs } => judge(parsing::run(runs)),
         Command::Attach { node } => judge(attach::attach(&node).map(|()| true)),
         Command::GuestImage => judge(guest_image()),
         Command::Setup => judge(
@@ -105,6 +112,8 @@ trait ExitsAs {
 }
 
 impl ExitsAs for std::io::Error {}
+
+impl ExitsAs for PackageError {}
 
 impl ExitsAs for LabError {
     fn exit_code(&self) -> u8 {
