@@ -1,17 +1,13 @@
 //! What the core wants done, done.
 
 use core::net::IpAddr;
-use std::io;
 
-use director_core::check;
 use director_core::director::{Input, OpId, Output, Part};
 use director_core::kernel::Op;
 use director_core::net::{Family, Ifindex};
 
 use crate::kernel::ipvs::BATCH_MAX;
-use crate::limits;
 use crate::run::Shell;
-use crate::sock::probe::Progress;
 use crate::token::Key;
 
 impl Shell {
@@ -98,95 +94,6 @@ impl Shell {
         if let Err(error) = self.vrrp.join(self.poll.registry(), token, ifindex, group) {
             log::error!("group {group} on link {}: {error}", ifindex.0);
         }
-    }
-
-    fn act_on_probe(&mut self, id: check::Id, action: check::Action) {
-        match action {
-            check::Action::Connect {
-                target,
-                transport,
-                bind,
-            } => {
-                let (registry, token) = (self.poll.registry(), Key::Probe(id).token());
-                let to = (target, transport);
-                let begun = self
-                    .probes
-                    .connect(registry, token, id, to, bind.as_deref());
-                self.note_failure(id, begun);
-            }
-            check::Action::Send { bytes } => self.probes.send(id, bytes),
-            check::Action::Run(program) => {
-                let begun = self.programs.run(id, &program);
-                self.note_failure(id, begun);
-            }
-            check::Action::Read(path) => {
-                let begun = self.programs.read(id, &path);
-                self.note_failure(id, begun);
-            }
-            check::Action::Close => {
-                self.probes.close(id);
-                self.programs.close(self.now, id);
-            }
-        }
-    }
-
-    /// Tells the core of an attempt that this node could not even begin.
-    fn note_failure(&mut self, id: check::Id, begun: io::Result<()>) {
-        if let Err(error) = begun {
-            let io = check::Io::Failed(error.raw_os_error().unwrap_or(libc::EIO));
-            self.core.handle(self.now, Input::Probe { id, io });
-        }
-    }
-
-    /// A program may have ended.
-    pub(crate) fn serve_program(&mut self, id: check::Id) {
-        if let Some(exit) = self.programs.progress(id) {
-            let io = check::Io::Exited(exit);
-            self.feed(Input::Probe { id, io });
-        }
-    }
-
-    /// Programs have been started, or could not be; files have been read.
-    pub(crate) fn collect_programs(&mut self) {
-        let token = |id| Key::Program(id).token();
-        let registry = self.poll.registry();
-        for (id, came) in self.programs.collect(self.now, registry, token) {
-            match came {
-                Err(errno) => {
-                    let io = check::Io::Failed(errno);
-                    self.feed(Input::Probe { id, io });
-                }
-                Ok(text) => {
-                    let text = check::Io::Received(&text);
-                    for io in [check::Io::Connected, text, check::Io::Closed] {
-                        self.feed(Input::Probe { id, io });
-                    }
-                }
-            }
-        }
-    }
-
-    /// Goes on with the socket of a check; true when there may be more.
-    pub(crate) fn serve_probe(&mut self, id: check::Id) -> bool {
-        let mut buffer = core::mem::take(&mut self.buffer);
-        let mut more = true;
-        for _ in 0..limits::READS_PER_TURN {
-            let io = match self.probes.progress(id, &mut buffer) {
-                Progress::Idle => {
-                    more = false;
-                    break;
-                }
-                Progress::Connected => check::Io::Connected,
-                Progress::Received(length) => {
-                    check::Io::Received(buffer.get(..length).unwrap_or_default())
-                }
-                Progress::Closed => check::Io::Closed,
-                Progress::Failed(errno) => check::Io::Failed(errno),
-            };
-            self.feed(Input::Probe { id, io });
-        }
-        self.buffer = buffer;
-        more
     }
 
     fn log_events(&mut self) {

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use director_core::check::{Exit, Id, Program};
+use director_core::config::Needed;
 use director_core::time::{Instant, earliest};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token, Waker};
@@ -340,7 +341,7 @@ const USUAL_FOLDER: &str = "/etc/keepalived";
 
 /// Where a program is that a configuration in `folder` names: a name is that of a file beside keepalived.conf, and so
 /// is a path in keepalived's usual folder, so that a configuration can be tried elsewhere.
-fn place(folder: &Path, path: &str) -> PathBuf {
+pub(crate) fn place(folder: &Path, path: &str) -> PathBuf {
     let path = Path::new(path);
     let full = folder.join(path.strip_prefix(USUAL_FOLDER).unwrap_or(path));
     // The launcher runs elsewhere.
@@ -349,7 +350,7 @@ fn place(folder: &Path, path: &str) -> PathBuf {
 
 /// What is wrong with a program that a configuration in `folder` names; none when it can be run.
 #[must_use]
-pub fn absent(folder: &Path, path: &str) -> Option<String> {
+pub fn absent(folder: &Path, needed: Needed, path: &str) -> Option<String> {
     let full = place(folder, path);
     let wrong = |text: &str| Some(text.to_string());
     let metadata = match std::fs::metadata(&full) {
@@ -362,6 +363,9 @@ pub fn absent(folder: &Path, path: &str) -> Option<String> {
     // What its user may is not known here; that somebody may is the least.
     if !metadata.is_file() {
         return wrong("is not a file");
+    }
+    if needed == Needed::File {
+        return None;
     }
     if metadata.permissions().mode() & 0o111 == 0 {
         return wrong("is not executable");

@@ -193,7 +193,7 @@ impl Files {
             }),
             &reading,
         );
-        parsed.require(|path| exec::absent(self.folder(), path));
+        parsed.require(|needed, path| exec::absent(self.folder(), needed, path));
         Loaded { parsed, unreadable }
     }
 

@@ -6,10 +6,10 @@
 //!
 //! | module | what it owns |
 //! |---|---|
-//! | [`run`](mod@run), `effects`, `answer` | the loop, the core's outputs, the requests of operators |
+//! | [`run`](mod@run), `effects`, `probing`, `answer` | the loop, the core's outputs, the requests of operators |
 //! | [`kernel`] | links, addresses, routes (rtnetlink), services and dests (generic netlink) |
 //! | [`sock`] | adverts, announcements, the checks' connections |
-//! | [`exec`] | programs of the operator's |
+//! | [`exec`], [`tls`] | programs of the operator's, TLS sessions of the checks; each with its thread |
 //! | `ctl`, [`frame`], [`proto`] | the control socket and what is said there |
 //! | `monitoring`, `scrape`, `syslog`, `fifo`, `throttle` | what leaves the node for monitoring |
 //! | `reading` | the thread that reads configuration files |
@@ -29,6 +29,7 @@ pub mod kernel;
 pub mod limits;
 mod monitoring;
 mod outside;
+mod probing;
 mod process;
 pub mod proto;
 mod reading;
@@ -39,6 +40,7 @@ pub mod signal;
 pub mod sock;
 mod syslog;
 mod throttle;
+pub mod tls;
 mod token;
 
 pub use crate::outside::Host;

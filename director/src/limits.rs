@@ -105,3 +105,12 @@ pub const PROGRAM_KILL_AFTER: Duration = Duration::from_secs(2);
 
 /// What the thread that starts programs and reads files has to do at once: all programs, and files with them.
 pub const ORDERS_MAX: usize = PROGRAMS_MAX + 64;
+
+/// Orders for the thread that holds the TLS sessions, each of at most one read: what it is behind, in the worst case.
+pub const TLS_ORDERS_MAX: usize = 512;
+
+/// TLS sessions: one for each check that runs.
+pub const TLS_SESSIONS_MAX: usize = director_core::limits::PROBES_OPEN_MAX;
+
+/// TLS configurations: one for each set of certificate files; beyond that, files are read again.
+pub const TLS_CONFIGS_MAX: usize = 64;

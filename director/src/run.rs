@@ -40,6 +40,7 @@ use crate::signal::{self, Wish};
 use crate::sock::announce::Announcer;
 use crate::sock::probe::Probes;
 use crate::sock::vrrp::{Place, VrrpSockets};
+use crate::tls::Sessions;
 use crate::token::Key;
 use crate::{clock, limits};
 
@@ -110,6 +111,7 @@ pub(crate) struct Shell {
     pub(crate) probes: Probes,
     pub(crate) programs: Programs,
     pub(crate) monitoring: Monitoring,
+    pub(crate) tls: Sessions,
     signals: Signals,
     pub(crate) ctl: Ctl,
     pub(crate) files: Files,
@@ -157,6 +159,7 @@ impl Shell {
             ..Config::default()
         });
         let folder = files.folder().to_path_buf();
+        let tls = Sessions::new(folder.clone(), Arc::clone(&waker));
         let programs = Programs::new(options.launcher.clone(), folder, waker);
         let mut kernel = on("rtnetlink", Kernel::open())?;
         kernel.set_timeouts(config.timeouts);
@@ -174,6 +177,7 @@ impl Shell {
             probes: Probes::default(),
             programs,
             monitoring: Monitoring::new(now),
+            tls,
             signals,
             ctl,
             files,
@@ -347,6 +351,7 @@ impl Shell {
             Key::Program(id) => self.serve_program(id),
             Key::Worker => {
                 self.collect_programs();
+                self.collect_tls();
                 self.end_reading();
             }
             Key::Client(number) => return Ok(self.serve_client(number)),

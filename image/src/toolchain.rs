@@ -27,6 +27,9 @@ pub(crate) enum Toolchain {
     },
 }
 
+/// The variable by which the crate `cc` is told the compiler for the target.
+const C_COMPILER: &str = "CC_x86_64_unknown_linux_musl";
+
 /// The Debian packages that the builder needs beyond apt, dpkg, gcc and a Rust toolchain: none where rustup has the
 /// musl target or can fetch it.
 pub fn required_debian_packages() -> &'static [&'static str] {
@@ -70,6 +73,10 @@ impl Toolchain {
             }
         };
         cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
+        // The cryptography has C and assembly that call no library, so that it needs no compiler for musl.
+        if env::var_os(C_COMPILER).is_none() {
+            cargo.env(C_COMPILER, "cc");
+        }
         cargo
     }
 

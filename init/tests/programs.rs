@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use director::exec::Programs;
 use director_core::check::{Exit, Id, Owner, Program};
+use director_core::config::Needed;
 use director_core::time::{Duration, Instant};
 use mio::{Events, Poll, Token, Waker};
 
@@ -130,7 +131,9 @@ fn a_configuration_that_names_what_is_not_there_is_refused() {
     fs::set_permissions(stage.folder.join("plain"), Permissions::from_mode(0o644)).unwrap();
     fs::write(stage.folder.join("foreign"), "#!/usr/bin/nonesuch -x\n").unwrap();
     fs::set_permissions(stage.folder.join("foreign"), Permissions::from_mode(0o755)).unwrap();
-    let absent = |path: &str| director::exec::absent(&stage.folder, path).unwrap_or_default();
+    let absent = |path: &str| {
+        director::exec::absent(&stage.folder, Needed::Program, path).unwrap_or_default()
+    };
     assert_eq!(absent("good"), "");
     assert_eq!(absent("/etc/keepalived/good"), "", "beside keepalived.conf");
     assert!(absent("/usr/bin/nonesuch").starts_with("is not there"));

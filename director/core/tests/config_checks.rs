@@ -53,6 +53,48 @@ fn each_kind_has_keepaliveds_defaults() {
 }
 
 #[test]
+fn an_ssl_get_tells_the_name_and_verifies_when_it_is_told_to() {
+    let tls = |ssl: &str, words: &str, url: &str| {
+        let check = format!("SSL_GET {{\n{words}\nurl {{\npath /\n{url}\n}}\n}}");
+        let parsed = read_after(ssl, "", "", &check);
+        let config = parsed
+            .config
+            .unwrap_or_else(|| panic!("{:?}", parsed.diagnostics));
+        let check = config.services[0].real_servers[0].checks[0].clone();
+        match check.kind {
+            CheckKind::Http { tls, .. } => *tls.unwrap(),
+            _ => panic!(),
+        }
+    };
+    let plain = tls("", "", "");
+    assert_eq!((plain.name, plain.sni, plain.ca), (None, true, None));
+    assert_eq!((plain.identity, plain.compliant), (None, false));
+    let name = |words, url| tls("", words, url).name.unwrap_or_default();
+    assert_eq!(name("", "virtualhost a.example:8443"), "a.example");
+    assert_eq!(
+        name("virtualhost b.example", "virtualhost a.example"),
+        "b.example"
+    );
+    assert_eq!(
+        name("sni_name c.example", "virtualhost a.example"),
+        "c.example"
+    );
+    let ssl = "SSL {\nca roots.pem\ncertificate me.pem\n}\n";
+    assert_eq!(tls(ssl, "", "").ca, None, "as keepalived");
+    let all = tls(ssl, "verify\nenable_sni off", "tls_compliant");
+    assert_eq!((all.ca.as_deref(), all.sni), (Some("roots.pem"), false));
+    assert_eq!(
+        all.identity,
+        Some(("me.pem".to_string(), "me.pem".to_string()))
+    );
+    assert!(all.compliant);
+    let check = "SSL_GET {\nverify\nurl {\npath /\n}\n}";
+    assert!(problems(&read("", "", check))[0].contains("needs the block `SSL`"));
+    let parsed = read_after("SSL {\npassword x\nkey k\n}\n", "", "", "");
+    assert!(problems(&parsed)[0].contains("has a `key` and no"));
+}
+
+#[test]
 fn a_datagram_and_its_answer_are_written_in_hexadecimal() {
     let words = "UDP_CHECK {\npayload 00ff \"0A b\" 1\nrequire_reply 1x xX\nmin_reply_length 2\n}";
     let CheckKind::Udp(udp) = check("", "", words).kind else {
@@ -134,7 +176,7 @@ fn a_program_that_can_not_be_one_is_an_error() {
 fn a_program_that_is_not_there_refuses_the_configuration_at_its_place() {
     let words = "MISC_CHECK {\nmisc_path \"/usr/bin/curl -f http://10.0.0.2/\"\n}\nMISC_CHECK {\nmisc_path good\n}";
     let mut parsed = read("lb_algo nonesuch", "", words);
-    parsed.require(|path| (path != "good").then(|| "is not there".to_string()));
+    parsed.require(|_, path| (path != "good").then(|| "is not there".to_string()));
     assert!(parsed.config.is_none());
     let found = &parsed.diagnostics[1];
     assert_eq!(found.message, "the program `/usr/bin/curl` is not there");
@@ -144,7 +186,7 @@ fn a_program_that_is_not_there_refuses_the_configuration_at_its_place() {
 
     let mut parsed = read("", "", words);
     assert!(parsed.config.is_some());
-    parsed.require(|_| None);
+    parsed.require(|_, _| None);
     assert!(parsed.config.is_some());
 }
 
@@ -157,13 +199,17 @@ fn check(service: &str, server: &str, check: &str) -> Check {
 }
 
 fn read(service: &str, server: &str, check: &str) -> Parsed {
+    read_after("", service, server, check)
+}
+
+fn read_after(before: &str, service: &str, server: &str, check: &str) -> Parsed {
     let scheduler = if service.contains("lb_algo") {
         ""
     } else {
         "lb_algo rr"
     };
     let text = format!(
-        "virtual_server 10.0.0.1 80 {{\nlb_kind NAT\nprotocol TCP\n{scheduler}\n{service}\n\
+        "{before}virtual_server 10.0.0.1 80 {{\nlb_kind NAT\nprotocol TCP\n{scheduler}\n{service}\n\
          real_server 10.0.0.2 8080 {{\n{server}\n{check}\n}}\n}}\n"
     );
     let source = Source {

@@ -98,13 +98,28 @@ fn around(block: Block, word: &str) -> (String, String) {
         }
         Block::RealServer => (server.to_owned(), "}\n}\n"),
         Block::TcpCheck => (format!("{server}TCP_CHECK {{\n"), "}\n}\n}\n"),
-        Block::HttpGet => {
+        Block::Ssl => {
+            let certificate = if word == "key" {
+                "certificate /c\n"
+            } else {
+                ""
+            };
+            (format!("SSL {{\n{certificate}"), "}\n")
+        }
+        Block::HttpGet | Block::SslGet => {
             let url = if word == "url" {
                 ""
             } else {
                 "url {\npath /\n}\n"
             };
-            (format!("{server}HTTP_GET {{\n{url}"), "}\n}\n}\n")
+            // What is to be verified needs whom to trust.
+            let ssl = if word == "verify" {
+                "SSL {\nca /c\n}\n"
+            } else {
+                ""
+            };
+            let check = block.word();
+            (format!("{ssl}{server}{check} {{\n{url}"), "}\n}\n}\n")
         }
         Block::SmtpCheck | Block::DnsCheck | Block::UdpCheck | Block::PingCheck => {
             let check = block.word();
@@ -175,8 +190,18 @@ fn statement(keyword: &Keyword) -> String {
         (_, "group") => " {\nV\nW\n}",
         (_, "authentication") => " {\nauth_type PASS\nauth_pass x\n}",
         (_, "track_interface") => " {\neth1\n}",
-        (_, "unicast_peer") => " {\n10.0.0.8\n}",
-        (_, "HTTP_GET") => " {\nurl {\npath /\n}\n}",
+        (_, "unicast_peer") => {
+            " {
+10.0.0.8
+}"
+        }
+        (_, "HTTP_GET" | "SSL_GET") => {
+            " {
+url {
+path /
+}
+}"
+        }
         (_, "MISC_CHECK") => " {\nmisc_path look\n}",
         (_, "url") => " {\npath /\n}",
         (_, "real_server") => " 10.0.0.3 80 {\n}",
@@ -219,7 +244,8 @@ fn statement(keyword: &Keyword) -> String {
         "misc_path" => "/bin/true",
         "bind_if" => "eth0",
         "bindto" => "10.0.0.7",
-        "helo_name" | "name" => "name",
+        "helo_name" | "name" | "sni_name" => "name",
+        "ca" | "certificate" | "key" => "/c",
         "type" => "AAAA",
         "payload" => "00ff",
         "require_reply" => "0x",
@@ -247,6 +273,9 @@ fn statement(keyword: &Keyword) -> String {
         | "sorry_server_inhibit"
         | "fast_recovery"
         | "misc_dynamic"
+        | "enable_sni"
+        | "tls_compliant"
+        | "verify"
         | "vrrp_min_garp"
         | "unicast_fault_no_peer"
         | "track_src_ip"

@@ -577,7 +577,7 @@ fn the_words_of_a_url_come_to_their_values() {
         status_code 200 301-303\nstatus_code 404\ndigest 640205B7b0fc66c1ea91c463fac6334d\n}\nurl {\npath /\n}\n}";
     let check = check("", "", words);
     assert_eq!(check.retry, 4);
-    let CheckKind::Http { urls, http11 } = check.kind else {
+    let CheckKind::Http { urls, http11, .. } = check.kind else {
         panic!()
     };
     assert!(http11);

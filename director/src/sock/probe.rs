@@ -92,7 +92,7 @@ impl Probes {
             return;
         };
         if probe.transport == Transport::Tcp {
-            probe.unsent = bytes;
+            probe.unsent.extend(bytes);
             let _ = probe.flush();
         } else {
             // A datagram is taken whole or not at all; an answer that is missing then says so.

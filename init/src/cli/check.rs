@@ -81,7 +81,7 @@ impl Check {
             let folder = Path::new(&text.name)
                 .parent()
                 .unwrap_or_else(|| Path::new("/"));
-            parsed.require(|path| director::exec::absent(folder, path));
+            parsed.require(|needed, path| director::exec::absent(folder, needed, path));
         }
         let of = |severity| {
             parsed

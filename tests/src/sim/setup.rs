@@ -465,6 +465,7 @@ fn real(number: u8, http: bool) -> RealServer {
         CheckKind::Http {
             urls: vec![url],
             http11: true,
+            tls: None,
         }
     } else {
         CheckKind::Tcp

@@ -129,6 +129,10 @@ impl Attempt {
                 self.step = Step::Dial;
                 Some(Err(failed(errno)))
             }
+            Io::Insecure(error) => {
+                self.step = Step::Dial;
+                Some(Err(Failure::Tls(error)))
+            }
             Io::Exited(exit) => {
                 self.step = Step::Dial;
                 Some(ended(exit, &settings.kind))
@@ -198,6 +202,10 @@ fn begin(settings: &Settings) -> Action {
             target: settings.target,
             transport: kind.transport(),
             bind: settings.bind.clone(),
+            tls: match kind {
+                Kind::Http { tls, .. } => tls.clone(),
+                _ => None,
+            },
         },
     }
 }

@@ -15,6 +15,8 @@ pub enum Failure {
     Network(i32),
     /// This node could not even try: errno. It does not count against the server.
     Local(i32),
+    /// The connection could not be secured.
+    Tls(TlsError),
     /// Not an answer that can be read.
     Http(http::Error),
     /// A status outside the set.
@@ -41,6 +43,45 @@ pub enum Failure {
     RunTimeout,
 }
 
+/// Why a connection could not be secured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsError {
+    /// The certificate does not descend from those that are trusted.
+    Untrusted,
+    /// The certificate's time is over.
+    Expired,
+    /// The certificate is for another name.
+    WrongName,
+    /// The certificate is none, or broken, or not for this use.
+    Certificate,
+    /// The server refused, by an alert.
+    Alert,
+    /// No version or cipher is common.
+    Incompatible,
+    /// What the server sends is not TLS.
+    Protocol,
+    /// The connection ended before the session did.
+    Cut,
+    /// This node's own certificates can't be read.
+    Files,
+}
+
+impl fmt::Display for TlsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Untrusted => "certificate of an unknown issuer",
+            Self::Expired => "certificate has expired",
+            Self::WrongName => "certificate for another name",
+            Self::Certificate => "certificate is not good",
+            Self::Alert => "refused by the server",
+            Self::Incompatible => "no common version or cipher",
+            Self::Protocol => "not understood",
+            Self::Cut => "cut before its end",
+            Self::Files => "certificate or key of this node can't be read",
+        })
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -51,6 +92,10 @@ impl fmt::Display for Failure {
             }
             Self::Network(errno) => f.write_str(&errno_text(*errno)),
             Self::Local(errno) => write!(f, "not tried: {}", errno_text(*errno)),
+            Self::Tls(TlsError::Files) => {
+                write!(f, "not tried: {}", TlsError::Files)
+            }
+            Self::Tls(error) => write!(f, "TLS: {error}"),
             Self::Http(error) => write!(f, "{error}"),
             Self::Status(code) => write!(f, "status {code}"),
             Self::Digest(digest) => {

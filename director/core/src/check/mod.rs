@@ -36,9 +36,9 @@ use core::fmt;
 use core::net::SocketAddr;
 
 pub use checks::Checks;
-pub use failure::Failure;
+pub use failure::{Failure, TlsError};
 pub use schedule::Status;
-pub use settings::{Bind, Kind, Owner, Program, Reply, Settings, Transport, Udp, Url, Watch};
+pub use settings::{Bind, Kind, Owner, Program, Reply, Settings, Tls, Transport, Udp, Url, Watch};
 
 #[cfg(doc)]
 use crate::limits;
@@ -88,13 +88,15 @@ impl fmt::Display for Health {
     }
 }
 
-/// What came of a socket or a program. `Failed`, `Closed` and `Exited` say that the shell has dropped it.
+/// What came of a socket or a program. `Failed`, `Insecure`, `Closed` and `Exited` say that the shell has dropped it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Io<'a> {
     /// The connection is established.
     Connected,
     /// It could not be made, or broke: a positive errno (errno.h).
     Failed(i32),
+    /// It could not be secured, or broke.
+    Insecure(TlsError),
     /// Bytes of the server, in any pieces.
     Received(&'a [u8]),
     /// The server sent all it had to send.
@@ -123,6 +125,8 @@ pub enum Action {
         transport: Transport,
         /// Where from.
         bind: Option<Box<Bind>>,
+        /// `Connected` says that the connection is secured by this, and all bytes are those within.
+        tls: Option<Box<Tls>>,
     },
     /// Send these bytes as the socket takes them.
     Send {

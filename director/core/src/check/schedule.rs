@@ -1,7 +1,7 @@
 //! One check: when it runs, and what its results make of the server's health.
 
 use super::attempt::{Attempt, Verdict};
-use super::{Action, Failure, Health, Io, Random, Settings};
+use super::{Action, Failure, Health, Io, Random, Settings, TlsError};
 use crate::limits;
 use crate::time::{Duration, Instant};
 
@@ -206,7 +206,7 @@ impl Check {
                 self.status.value = value;
                 self.next_planned(now)
             }
-            Err(Failure::Local(_) | Failure::Number) => {
+            Err(Failure::Local(_) | Failure::Number | Failure::Tls(TlsError::Files)) => {
                 self.wait_until(now + pause.max(limits::CHECK_LOCAL_PAUSE));
                 return None;
             }

@@ -63,6 +63,8 @@ pub enum Kind {
         urls: Vec<Url>,
         /// HTTP/1.1 instead of 1.0.
         http11: bool,
+        /// Over TLS (`SSL_GET`).
+        tls: Option<Box<Tls>>,
     },
     /// The server greets (220), answers `HELO` (250) and `QUIT` (221).
     Smtp {
@@ -79,6 +81,21 @@ pub enum Kind {
     Exec(Box<Program>),
     /// A file holds a number that says success, or that the weight follows.
     File(Box<Watch>),
+}
+
+/// How a connection is secured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// The server's name, for SNI and for its certificate; the address without one.
+    pub name: Option<String>,
+    /// Whether the name is told to the server (SNI).
+    pub sni: bool,
+    /// File with the certificates that the server's must descend from; without it, any is taken.
+    pub ca: Option<String>,
+    /// Files with this node's certificate and its key, for servers that ask who is there.
+    pub identity: Option<(String, String)>,
+    /// A server must end its session before its connection.
+    pub compliant: bool,
 }
 
 /// What carries a check.
@@ -138,7 +155,8 @@ impl Kind {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Tcp => "TCP",
-            Self::Http { .. } => "HTTP",
+            Self::Http { tls: None, .. } => "HTTP",
+            Self::Http { tls: Some(_), .. } => "SSL",
             Self::Smtp { .. } => "SMTP",
             Self::Dns(_) => "DNS",
             Self::Udp(_) => "UDP",

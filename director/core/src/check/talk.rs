@@ -50,7 +50,7 @@ impl Talk {
         let say = |bytes| Turn::Say(bytes);
         Some(match &settings.kind {
             Kind::Tcp | Kind::Exec(_) => return None,
-            Kind::Http { urls, http11 } => {
+            Kind::Http { urls, http11, .. } => {
                 let url: &Url = urls.get(place.url)?;
                 let bytes = http::get(&url.path, &url.host, *http11);
                 (

@@ -270,6 +270,43 @@ fn a_datagram_check_judges_what_comes_back() {
 }
 
 #[test]
+fn a_connection_that_can_not_be_secured_is_the_servers_fault_unless_it_is_ours() {
+    for (error, health, text) in [
+        (
+            TlsError::Untrusted,
+            Health::Down,
+            "TLS: certificate of an unknown issuer",
+        ),
+        (
+            TlsError::Files,
+            Health::Up,
+            "not tried: certificate or key of this node can't be read",
+        ),
+    ] {
+        let mut world = World::new(move |_| vec![(1, What::Insecure(error))]);
+        let tls = Tls {
+            name: None,
+            sni: true,
+            ca: Some("ca.pem".to_string()),
+            identity: None,
+            compliant: false,
+        };
+        let mut settings = http(&["/"]);
+        if let Kind::Http { tls: of, .. } = &mut settings.kind {
+            *of = Some(Box::new(tls));
+        }
+        assert_eq!(settings.kind.name(), "SSL");
+        world.set(vec![(0, settings)]);
+        world.run_attempt();
+        assert_eq!(
+            (world.status(0).health, last(&world).as_str()),
+            (health, text)
+        );
+        assert_eq!(world.open, 0);
+    }
+}
+
+#[test]
 fn a_datagram_that_nobody_takes_is_a_failure() {
     let mut world = World::new(|_| vec![(0, What::Connected), (1, What::Failed(111))]);
     let kind = Kind::Udp(Box::new(Udp {
@@ -734,6 +771,7 @@ enum What {
     Received(Vec<u8>),
     Closed,
     Exited(Exit),
+    Insecure(TlsError),
 }
 
 /// What answers the bytes that were sent.
@@ -862,8 +900,12 @@ impl World {
                 What::Received(bytes) => Io::Received(bytes),
                 What::Closed => Io::Closed,
                 What::Exited(exit) => Io::Exited(*exit),
+                What::Insecure(error) => Io::Insecure(*error),
             };
-            if matches!(io, Io::Failed(_) | Io::Closed | Io::Exited(_)) {
+            if matches!(
+                io,
+                Io::Failed(_) | Io::Insecure(_) | Io::Closed | Io::Exited(_)
+            ) {
                 self.open -= 1;
                 self.pending.retain(|_, (of, _)| *of != id);
             }
@@ -945,6 +987,7 @@ fn http(paths: &[&str]) -> Settings {
         kind: Kind::Http {
             urls: paths.iter().map(url).collect(),
             http11: true,
+            tls: None,
         },
         ..tcp()
     }

@@ -27,6 +27,8 @@ pub enum Block {
     VrrpSyncGroup,
     /// `group`: names of virtual routers.
     Group,
+    /// `SSL`
+    Ssl,
     /// `virtual_server ..`
     VirtualServer,
     /// `real_server ..`
@@ -35,6 +37,8 @@ pub enum Block {
     TcpCheck,
     /// `HTTP_GET`
     HttpGet,
+    /// `SSL_GET`
+    SslGet,
     /// `url`
     Url,
     /// `SMTP_CHECK`
@@ -67,7 +71,7 @@ pub enum Block {
 
 impl Block {
     /// All of them.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 32] = [
         Self::Keepalived,
         Self::GlobalDefs,
         Self::VrrpInstance,
@@ -80,10 +84,12 @@ impl Block {
         Self::VirtualServerGroup,
         Self::VrrpSyncGroup,
         Self::Group,
+        Self::Ssl,
         Self::VirtualServer,
         Self::RealServer,
         Self::TcpCheck,
         Self::HttpGet,
+        Self::SslGet,
         Self::Url,
         Self::SmtpCheck,
         Self::DnsCheck,
@@ -116,10 +122,12 @@ impl Block {
             Self::VirtualServerGroup => "virtual_server_group",
             Self::VrrpSyncGroup => "vrrp_sync_group",
             Self::Group => "group",
+            Self::Ssl => "SSL",
             Self::VirtualServer => "virtual_server",
             Self::RealServer => "real_server",
             Self::TcpCheck => "TCP_CHECK",
             Self::HttpGet => "HTTP_GET",
+            Self::SslGet => "SSL_GET",
             Self::Url => "url",
             Self::SmtpCheck => "SMTP_CHECK",
             Self::DnsCheck => "DNS_CHECK",

@@ -157,7 +157,7 @@ pub(super) fn read(
         timeout: None,
     };
     let kind = match block.keyword().bytes {
-        b"HTTP_GET" => http::read(reader, block, &mut common, context),
+        b"HTTP_GET" | b"SSL_GET" => http::read(reader, block, &mut common, context),
         b"SMTP_CHECK" => Some(network::smtp(reader, block, &mut common)),
         b"DNS_CHECK" => network::dns(reader, block, &mut common),
         b"UDP_CHECK" => Some(network::udp(reader, block, &mut common)),

@@ -37,6 +37,15 @@ impl fmt::Display for Severity {
     }
 }
 
+/// What a configuration needs beside itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needed {
+    /// A file that can be run.
+    Program,
+    /// A file that can be read.
+    File,
+}
+
 /// One problem of a configuration.
 ///
 /// `Display` prints `FILE:LINE:COLUMN: error: MESSAGE`, the source line with a caret below, and `hint: ..` where there
@@ -141,7 +150,7 @@ pub(super) struct Sink<'a> {
     /// What keepalived would run on with is no error: see [`Self::complain`].
     pub(super) lenient: bool,
     /// Files that must be there, with what is wrong when one is not.
-    needs: Vec<(String, Raw)>,
+    needs: Vec<(Needed, String, Raw)>,
 }
 
 /// A problem just reported, so that a hint can be added.
@@ -172,13 +181,17 @@ impl<'a> Sink<'a> {
         }
     }
 
-    /// Notes a program that must be there, and what stands in for it.
-    pub(super) fn need(&mut self, at: Place, path: &str, instead: Option<&str>) {
+    /// Notes a file that must be there, and what stands in for it.
+    pub(super) fn need(&mut self, at: Place, what: Needed, path: &str, instead: Option<&str>) {
         if self.needs.len() < limits::NEEDS_MAX {
-            let message = format!("the program {}", quote(path.as_bytes()));
+            let name = match what {
+                Needed::Program => "program",
+                Needed::File => "file",
+            };
+            let message = format!("the {name} {}", quote(path.as_bytes()));
             let hint = instead.map(str::to_owned);
             self.needs
-                .push((path.to_owned(), Raw { at, message, hint }));
+                .push((what, path.to_owned(), Raw { at, message, hint }));
         }
     }
 
@@ -320,15 +333,15 @@ impl<'a> Sink<'a> {
     }
 
     /// What must be there; each with the error that its absence is, which still lacks the reason.
-    pub(super) fn needs(&mut self) -> Vec<(String, Diagnostic)> {
+    pub(super) fn needs(&mut self) -> Vec<(Needed, String, Diagnostic)> {
         let mut last = BEGIN;
         let mut needs = core::mem::take(&mut self.needs);
-        needs.sort_by_key(|(_, raw)| raw.at);
+        needs.sort_by_key(|(_, _, raw)| raw.at);
         needs
             .into_iter()
-            .filter_map(|(path, raw)| {
+            .filter_map(|(what, path, raw)| {
                 let problem = self.locate(Severity::Error, raw, &mut last)?;
-                Some((path, problem))
+                Some((what, path, problem))
             })
             .collect()
     }

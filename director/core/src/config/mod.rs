@@ -85,6 +85,7 @@ mod service;
 mod strings;
 mod sync_group;
 mod text;
+mod tls;
 mod tree;
 mod unicast;
 
@@ -93,7 +94,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(crate) use diagnostic::safe;
-pub use diagnostic::{Diagnostic, SHOWN_COLUMNS, Severity};
+pub use diagnostic::{Diagnostic, Needed, SHOWN_COLUMNS, Severity};
 pub use monitoring::{Fifo, FifoScope, Level, Syslog, Transport};
 pub use outside::{Nothing, Outside, Reading};
 pub use parse::{Parsed, Source, parse, parse_with};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::diagnostic::{Diagnostic, Place, Severity, Sink};
+use super::diagnostic::{Diagnostic, Needed, Place, Severity, Sink};
 use super::expand::expand;
 use super::fullnat::{Places, Wish};
 use super::global::{Global, SyncWords};
@@ -17,7 +17,7 @@ use super::sync_group::{self, GroupWords};
 use super::text::Text;
 use super::tree::{Statement, Tree};
 use super::{
-    Config, Node, Router, SyncDaemon, SyncGroup, VirtualAddress, VirtualServer, group, node,
+    Config, Node, Router, SyncDaemon, SyncGroup, VirtualAddress, VirtualServer, group, node, tls,
 };
 use crate::limits;
 use crate::net::Name;
@@ -43,15 +43,15 @@ pub struct Parsed {
     /// [`limits::DIAGNOSTICS_MAX`], each once.
     pub diagnostics: Vec<Diagnostic>,
     /// Files that the configuration names; see [`Parsed::require`].
-    needs: Vec<(String, Diagnostic)>,
+    needs: Vec<(Needed, String, Diagnostic)>,
 }
 
 impl Parsed {
-    /// Refuses a configuration that names programs which are not there: `absent` says of a path what is wrong with it,
+    /// Refuses a configuration that names files which are not there: `absent` says of a path what is wrong with it,
     /// as `is not there`. The core knows no files; so this is for whoever does, and has to be called once.
-    pub fn require(&mut self, absent: impl Fn(&str) -> Option<String>) {
-        for (path, mut problem) in core::mem::take(&mut self.needs) {
-            let Some(reason) = absent(&path) else {
+    pub fn require(&mut self, absent: impl Fn(Needed, &str) -> Option<String>) {
+        for (what, path, mut problem) in core::mem::take(&mut self.needs) {
+            let Some(reason) = absent(what, &path) else {
                 continue;
             };
             problem.message = format!("{} {reason}", problem.message);
@@ -181,6 +181,7 @@ impl Assembly {
                 "global_defs" => self.global.read(reader, statement),
                 "vrrp_instance" => instances.push(statement),
                 "virtual_server_group" => self.group(reader, statement),
+                "SSL" => tls::read(reader, statement),
                 "vrrp_sync_group" => groups.push(sync_group::read(reader, statement)),
                 _ => servers.push(statement),
             },

@@ -87,7 +87,7 @@ impl Pool<'_> {
                 }
                 "slow_start" => slow_start = span(reader, statement),
                 "virtualhost" => virtualhost = check::virtualhost(reader, statement),
-                word if word.ends_with("_CHECK") || word == "HTTP_GET" => checks.push(statement),
+                word if is_check(word) => checks.push(statement),
                 _ => timers.read(reader, word, statement),
             },
         );
@@ -219,6 +219,11 @@ impl Pool<'_> {
             id.within(first, forwarding)
         })
     }
+}
+
+/// Whether a keyword of a real server opens a check.
+fn is_check(word: &str) -> bool {
+    word.ends_with("_CHECK") || word.ends_with("_GET")
 }
 
 fn threshold(reader: &mut Reader<'_, '_>, statement: Statement<'_>) -> u32 {

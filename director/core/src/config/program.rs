@@ -1,7 +1,7 @@
 //! Programs that the operator ships with the configuration: their words, who they run as, and what stands in for those
 //! that a node does not have.
 
-use super::diagnostic::{Place, quote};
+use super::diagnostic::{Needed, Place, quote};
 use super::read::{Reader, decimal};
 use super::tree::Statement;
 use crate::check::Owner;
@@ -70,7 +70,7 @@ pub(super) fn command(
         reader.sink.error(at, "a program has no NUL in its words");
         return None;
     }
-    reader.sink.need(at, &path, native(&path));
+    reader.sink.need(at, Needed::Program, &path, native(&path));
     let owner = match said.user {
         Some(user) => Some(owner(reader, at, &user, said.group.as_deref())?),
         None => None,

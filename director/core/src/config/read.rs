@@ -6,6 +6,7 @@ mod values;
 
 use super::diagnostic::{Place, Sink};
 use super::keywords::{self, Block, Braces, Keyword, Mark};
+use super::tls::Ssl;
 use super::tree::{Statement, Statements, Word};
 pub(super) use values::decimal;
 
@@ -18,6 +19,8 @@ pub(super) struct Reader<'r, 'a> {
     told_options: Vec<&'static str>,
     /// The block whose statements are being read.
     block: Block,
+    /// What the block `SSL` says, for all checks.
+    pub(super) ssl: Ssl,
 }
 
 impl<'r, 'a> Reader<'r, 'a> {
@@ -28,6 +31,7 @@ impl<'r, 'a> Reader<'r, 'a> {
             told,
             told_options: Vec::new(),
             block: Block::Keepalived,
+            ssl: Ssl::default(),
         }
     }
 

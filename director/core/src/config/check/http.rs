@@ -1,9 +1,10 @@
-//! `HTTP_GET` and its `url`s.
+//! `HTTP_GET` and `SSL_GET`, and their `url`s.
 
 use core::net::SocketAddr;
 use core::ops::RangeInclusive;
 
 use super::{Common, Context};
+use crate::check::Tls;
 use crate::config::keywords::Block;
 use crate::config::read::{Reader, decimal};
 use crate::config::tree::{Statement, Word};
@@ -18,8 +19,18 @@ pub(super) fn read(
     let mut host = None;
     let mut http11 = false;
     let mut urls = Vec::new();
+    let mut words = TlsWords {
+        sni: true,
+        ..TlsWords::default()
+    };
+    let is_tls = block.keyword().bytes == b"SSL_GET";
+    let table = if is_tls {
+        Block::SslGet
+    } else {
+        Block::HttpGet
+    };
     reader.each(
-        Block::HttpGet,
+        table,
         block.children(),
         |reader, word, statement| match word {
             "virtualhost" => host = virtualhost(reader, statement),
@@ -27,22 +38,68 @@ pub(super) fn read(
             // A server that was down has all its URLs asked in a row anyway.
             "fast_recovery" => _ = reader.flag(statement),
             "url" => urls.push(statement),
+            "enable_sni" => words.sni = reader.flag(statement).unwrap_or(true),
+            "sni_name" => words.name = visible(reader, statement, "a host name"),
+            "tls_compliant" => words.compliant = reader.flag(statement).unwrap_or_default(),
+            "verify" => words.verify = reader.flag(statement).unwrap_or_default(),
             _ => common.read(reader, word, statement),
         },
     );
     let host = host.as_deref().or(context.virtualhost).map(str::to_owned);
+    let named = host.clone();
     let host = host
         .or_else(|| Some(SocketAddr::new(common.address?, common.port?).to_string()))
         .unwrap_or_default();
     if urls.is_empty() {
-        let at = block.keyword().at;
-        reader.sink.error(at, "`HTTP_GET` has no `url`");
+        let message = format!("{} has no `url`", block.title());
+        reader.sink.error(block.keyword().at, message);
     }
-    let urls = urls
+    let mut compliant = words.compliant;
+    let urls: Vec<Url> = urls
         .iter()
-        .filter_map(|block| url(reader, *block, &host))
+        .filter_map(|block| url(reader, *block, &host, &mut compliant))
         .collect();
-    Some(CheckKind::Http { urls, http11 })
+    words.compliant = compliant;
+    words.name = words.name.or(named).or_else(|| {
+        let first = urls.first().map(|url| &url.host);
+        first.filter(|first| **first != host).cloned()
+    });
+    let tls = if is_tls {
+        Some(words.tls(reader, block))
+    } else {
+        None
+    };
+    Some(CheckKind::Http { urls, http11, tls })
+}
+
+/// What an `SSL_GET` says of its TLS.
+#[derive(Debug, Default)]
+struct TlsWords {
+    sni: bool,
+    name: Option<String>,
+    compliant: bool,
+    verify: bool,
+}
+
+impl TlsWords {
+    fn tls(self, reader: &mut Reader<'_, '_>, block: Statement<'_>) -> Box<Tls> {
+        if self.verify && reader.ssl.ca.is_none() {
+            let message = "`verify` needs the block `SSL` with the `ca` that is trusted";
+            reader.sink.error(block.keyword().at, message);
+        }
+        // A port is no part of a name.
+        let name = self.name.map(|name| match name.split_once(':') {
+            Some((host, _)) if !name.starts_with('[') => host.to_owned(),
+            _ => name,
+        });
+        Box::new(Tls {
+            name,
+            sni: self.sni,
+            ca: reader.ssl.ca.clone().filter(|_| self.verify),
+            identity: reader.ssl.identity(),
+            compliant: self.compliant,
+        })
+    }
 }
 
 /// A value of the Host header: visible ASCII, so that it can't break out of it.
@@ -83,7 +140,12 @@ fn http_protocol(reader: &mut Reader<'_, '_>, statement: Statement<'_>) -> bool 
     }
 }
 
-fn url(reader: &mut Reader<'_, '_>, block: Statement<'_>, host: &str) -> Option<Url> {
+fn url(
+    reader: &mut Reader<'_, '_>,
+    block: Statement<'_>,
+    host: &str,
+    compliant: &mut bool,
+) -> Option<Url> {
     reader.no_more(block.arguments());
     let mut path = None;
     let mut status = Vec::new();
@@ -96,6 +158,7 @@ fn url(reader: &mut Reader<'_, '_>, block: Statement<'_>, host: &str) -> Option<
             "path" => path = Some(request_path(reader, statement)),
             "status_code" => status_codes(reader, statement, &mut status),
             "digest" => digest = md5(reader, statement),
+            "tls_compliant" => *compliant |= reader.flag(statement).unwrap_or_default(),
             _ => host = virtualhost(reader, statement).unwrap_or_default(),
         },
     );

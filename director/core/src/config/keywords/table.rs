@@ -4,8 +4,8 @@ use super::{Block, Mark};
 
 use Block::{
     Authentication, Console, DnsCheck, GlobalDefs, HttpGet, Interface, Keepalived, Match, Metrics,
-    MiscCheck, PingCheck, RealServer, Route, RouterConf, SmtpCheck, Syslog, System, TcpCheck,
-    UdpCheck, Url, VirtualServer, VrrpInstance, VrrpSyncGroup,
+    MiscCheck, PingCheck, RealServer, Route, RouterConf, SmtpCheck, Ssl, SslGet, Syslog, System,
+    TcpCheck, UdpCheck, Url, VirtualServer, VrrpInstance, VrrpSyncGroup,
 };
 use Mark::{Accepted, Acts, Dead, NotYet, Refused};
 
@@ -54,7 +54,7 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
     ),
     (Keepalived, Acts, "vrrp_sync_group{}*"),
     (Keepalived, Acts, "virtual_server_group{}*"),
-    (Keepalived, NotYet, "SSL{}*"),
+    (Keepalived, Acts, "SSL{}"),
     (Keepalived, NotYet, "net_namespace_ipvs"),
     (
         Keepalived,
@@ -337,10 +337,9 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
         Acts,
         "weight uthreshold lthreshold inhibit_on_failure alpha lvs_method \
         rise fall retry delay_before_retry warmup connect_timeout delay_loop virtualhost \
-        TCP_CHECK{}* HTTP_GET{}* SMTP_CHECK{}* \
+        TCP_CHECK{}* HTTP_GET{}* SSL_GET{}* SMTP_CHECK{}* \
         DNS_CHECK{}* UDP_CHECK{}* PING_CHECK{}* MISC_CHECK{}*",
     ),
-    (RealServer, NotYet, "SSL_GET{}*"),
     (RealServer, NotYet, "FILE_CHECK{}*"),
     (RealServer, NotYet, "notify_up notify_down"),
     (RealServer, Refused("BFD is not built"), "BFD_CHECK{}*"),
@@ -367,13 +366,28 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
         Accepted(ONLY_TLS),
         "enable_sni sni_name tls_compliant",
     ),
+    (Ssl, Acts, "ca certificate key"),
+    (
+        Ssl,
+        Refused("a key with a password would need it beside it: keep the key without one"),
+        "password",
+    ),
+    (SslGet, Acts, CONNECT),
+    (SslGet, Acts, BIND),
+    (
+        SslGet,
+        Acts,
+        "nb_get_retry=retry url{}* http_protocol virtualhost fast_recovery \
+        enable_sni sni_name tls_compliant verify",
+    ),
+    (SslGet, Accepted(LOG), "log_all_failures"),
     (Url, Acts, "path status_code* digest virtualhost"),
     (
         Url,
         NotYet,
         "regex regex_no_match regex_options regex_stack regex_min_offset regex_max_offset",
     ),
-    (Url, Accepted(ONLY_TLS), "tls_compliant"),
+    (Url, Acts, "tls_compliant"),
     (SmtpCheck, Acts, CONNECT),
     (SmtpCheck, Acts, BIND),
     (SmtpCheck, Acts, "helo_name"),
