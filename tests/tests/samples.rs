@@ -11,9 +11,10 @@ use qemu::reference::Keepalived;
 
 /// What a lasting error says, by sample; samples without one are not listed. What is only not yet supported does not
 /// count.
-const REFUSED: [(&str, &[&str]); 4] = [
+const REFUSED: [(&str, &[&str]); 5] = [
     // The node is not known: it takes `@NODE` lines, and a router.conf that says which it is.
     ("conditional_conf", &["lines for single nodes (`@id`)"]),
+    ("SMTP_CHECK", &["`host` is refused"; 6]),
     ("SSL_GET", &["`AH`: this type is refused"]),
     // It has an address twice.
     (
