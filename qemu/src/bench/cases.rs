@@ -344,6 +344,14 @@ pub(super) fn removal(bench: &mut Bench) -> Result<(), LabError> {
             pause(Duration::from_secs(
                 2 * u64::from(conf::FAILING_DELAY_LOOP_S),
             ));
+            let found = entries(w1)?;
+            if found != 1 + u64::from(conf::FAILING) {
+                // Servers that were out before their port was closed say nothing.
+                return Err(LabError::TimedOut {
+                    what: format!("all servers in, by {}", program.name()),
+                    last: format!("{found} entries"),
+                });
+            }
             let plan = Plan::Signal {
                 pid: listener,
                 signal: KILL,
