@@ -104,6 +104,16 @@ impl Announcer {
         self.refresh_at = None;
     }
 
+    /// The router gives up while it serves on: what it still had to announce would cover up its successor's word.
+    pub(super) fn silence(&mut self) {
+        for entry in &mut self.entries {
+            entry.rounds = 0;
+        }
+        self.second_at = None;
+        self.lower_prio_at = None;
+        self.refresh_at = None;
+    }
+
     /// Which addresses are on the interface: those that appeared get their burst.
     pub(super) fn set_present(
         &mut self,

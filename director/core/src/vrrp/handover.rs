@@ -29,6 +29,7 @@ impl Router {
         };
         let limit = worst_skew + second_advert + limits::RESIGN_MARGIN;
         self.send(now, 0);
+        self.announcer.silence();
         self.tell(Event::Leaving(limit));
         self.set_leaving(Some(Leaving {
             until: now + limit,
@@ -107,9 +108,12 @@ impl Router {
         self.become_backup(now, Hears::Active(peer(successor, now)), cause);
     }
 
-    /// Stays Active: to give up where nobody takes over would be an outage that nobody asked for.
+    /// Stays Active: to give up where nobody takes over would be an outage that nobody asked for. What it did not
+    /// announce meanwhile follows.
     fn stay(&mut self, now: Instant) {
         self.set_leaving(None);
+        self.announcer.restart(now, &self.settings.garp);
+        self.announcer.schedule_refresh(now, &self.settings.garp);
         self.answer(now);
     }
 
