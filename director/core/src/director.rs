@@ -4,12 +4,17 @@ mod drains;
 mod groups;
 #[cfg(test)]
 mod growth;
+mod links;
 mod report;
 mod roster;
 mod routers;
 mod services;
+mod settings;
 mod settle;
+mod source;
 mod stop;
+mod surroundings;
+mod watches;
 
 use core::net::IpAddr;
 use std::collections::VecDeque;
@@ -18,6 +23,8 @@ use std::sync::Arc;
 use self::routers::{Routers, Slot};
 use self::services::Services;
 use self::stop::Stop;
+use self::surroundings::Surroundings;
+use self::watches::Watches;
 use crate::config::Config;
 use crate::event::{Event, Level, Ring};
 use crate::filter::Filter;
@@ -153,6 +160,7 @@ pub struct Director {
     config: Config,
     routers: Routers,
     services: Services,
+    watches: Watches,
     reconciler: Reconciler,
     /// The packet filter that the configuration asks for.
     filter: Arc<Filter>,
@@ -180,6 +188,8 @@ impl Director {
             config: Config::default(),
             routers: Routers::default(),
             services: Services::new(seed),
+            // Another sequence than that of the services' checks.
+            watches: Watches::new(!seed),
             reconciler: Reconciler::new(),
             filter: Arc::default(),
             ring: Box::default(),
@@ -209,6 +219,7 @@ impl Director {
             Input::Vrrp { ifindex, received } => {
                 self.routers.handle_packet(now, ifindex, &received);
             }
+            Input::Probe { id, io } if Watches::owns(id) => self.watches.handle_io(now, id, io),
             Input::Probe { id, io } => self.services.checks.handle_io(now, id, io),
             Input::Applied { op, result } => self.handle_applied(op, result),
             Input::Kernel(event) => self.handle_kernel(event),
@@ -246,7 +257,8 @@ impl Director {
         if self.checks_held {
             return None;
         }
-        let (id, action) = self.services.checks.poll_action(now)?;
+        let watched = self.watches.poll_action(now);
+        let (id, action) = watched.or_else(|| self.services.checks.poll_action(now))?;
         Some(Output::Probe(id, self.by_kernel_name(action)))
     }
 
@@ -281,6 +293,7 @@ impl Director {
             (self.reconciler.next_timeout(self.now), Reason::Kernel),
             (self.services.checks.next_timeout(), Reason::Check),
             (self.services.wake_at, Reason::Drain),
+            (self.watches.next_timeout(), Reason::Check),
             (stop, Reason::Stop),
         ];
         let timeouts = candidates
@@ -324,6 +337,7 @@ impl Director {
         self.routers.configure(now, &config);
         let left = self.services.configure(now, &config.services);
         self.filter = Arc::new(plan::filter(&config));
+        self.watches.configure(now, &config.watches);
         self.config = config;
         self.configured_at = now;
         self.applied_before = Some(self.reconciler.counts().0);
@@ -344,6 +358,10 @@ impl Director {
         self.routers.handle_timeout(now);
         self.services.checks.handle_timeout(now);
         self.advance_drains(false);
+        self.watches.handle_timeout(now);
+        if self.routers.is_link_due(now) {
+            self.follow_network();
+        }
     }
 
     fn handle_applied(&mut self, id: OpId, result: Result<(), OpError>) {
@@ -355,9 +373,13 @@ impl Director {
             self.note_finding(finding);
         }
         if let Some(address) = address {
-            let actual = self.reconciler.actual();
-            self.routers
-                .follow_address(self.now, &self.config, actual, &address);
+            let around = Surroundings::of(
+                &self.config,
+                &self.reconciler,
+                &self.services,
+                &self.watches,
+            );
+            self.routers.follow_address(self.now, &around, &address);
         }
     }
 
@@ -365,8 +387,13 @@ impl Director {
     fn follow_network(&mut self) {
         self.dirty = true;
         if self.reconciler.knows(Part::Network) {
-            let actual = self.reconciler.actual();
-            self.routers.follow_kernel(self.now, &self.config, actual);
+            let around = Surroundings::of(
+                &self.config,
+                &self.reconciler,
+                &self.services,
+                &self.watches,
+            );
+            self.routers.follow(self.now, &around);
         }
     }
 

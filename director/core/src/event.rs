@@ -4,6 +4,7 @@ use core::fmt;
 
 use crate::check;
 pub use crate::config::Level;
+use crate::config::Tracked;
 use crate::ipvs::{DestId, ServiceId};
 use crate::kernel::{Op, OpError};
 use crate::limits;
@@ -63,6 +64,8 @@ pub enum Event {
     },
     /// A check changed its mind.
     Check(check::Event<CheckKey>),
+    /// A script or probe changed its mind.
+    Watch(check::Event<Tracked>),
     /// A pool gained or lost its quorum.
     Quorum {
         /// The service.
@@ -133,7 +136,8 @@ impl Event {
             Self::Note { level, .. } => *level,
             Self::Refused { .. } | Self::StopIncomplete { .. } => Level::Error,
             Self::Quorum { held: false, .. } => Level::Error,
-            Self::Check(event) if event.new == check::Health::Down => Level::Warning,
+            Self::Check(check::Event { new, .. }) if *new == check::Health::Down => Level::Warning,
+            Self::Watch(event) if event.new == check::Health::Down => Level::Warning,
             Self::ForeignEdit { .. } | Self::Overrun | Self::LinkGone { .. } => Level::Warning,
             Self::Link { up, carrier, .. } if !(*up && *carrier) => Level::Warning,
             _ => Level::Info,
@@ -167,6 +171,7 @@ impl fmt::Display for Event {
                 let lasted = lasted.as_secs_f64();
                 write!(f, "sync group {group}: {old} -> {new} after {lasted:.3} s")
             }
+            Self::Watch(event) => write_watch(f, event),
             Self::Check(event) => write!(f, "service {}: {event}", event.key.service),
             Self::Quorum {
                 service,
@@ -213,6 +218,15 @@ const fn link_state(up: bool, carrier: bool) -> &'static str {
         (true, true) => "up, has a link",
         (true, false) => "up, no link",
         (false, _) => "down",
+    }
+}
+
+/// Without the target: a program tells of none, and the name is known.
+fn write_watch(f: &mut fmt::Formatter<'_>, event: &check::Event<Tracked>) -> fmt::Result {
+    write!(f, "{}: {} -> {}: ", event.key, event.old, event.new)?;
+    match event.cause {
+        Some(failure) => write!(f, "{failure}"),
+        None => f.write_str("success"),
     }
 }
 

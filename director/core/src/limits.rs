@@ -119,6 +119,9 @@ pub const STOP_MAX: Duration = Duration::from_secs(8);
 /// Checks of one node: as many as dests. The index of a check is a `u32`.
 pub const CHECKS_MAX: usize = DESTS_MAX;
 
+/// Scripts and probes of one node, for virtual routers that track them: four for each of 255.
+pub const WATCHES_MAX: usize = 1020;
+
 /// Sockets that all checks together have open; half of the descriptors that the kernel lets a process have
 /// (INR_OPEN_MAX, 4096). Further checks wait their turn, the longest waiting first.
 pub const PROBES_OPEN_MAX: usize = 2048;

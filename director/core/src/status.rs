@@ -72,8 +72,10 @@ pub struct RouterStatus {
     pub state: String,
     /// When it entered this state.
     pub since_us: u64,
-    /// Configured priority.
+    /// Priority it competes with: the configured one and what its trackers add.
     pub priority: u8,
+    /// Configured priority.
+    pub base_priority: u8,
     /// Advertisement interval in force, in milliseconds.
     pub advert_interval_ms: u32,
     /// The Active router's address: this node's own, or the one last heard; none when nobody is known.
@@ -92,6 +94,23 @@ pub struct RouterStatus {
     pub takeovers: u64,
     /// Sync group that it is a member of.
     pub group: Option<String>,
+    /// What it tracks, its sync group's included.
+    pub trackers: Vec<TrackerStatus>,
+}
+
+/// Something that a virtual router tracks.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TrackerStatus {
+    /// What, as `interface eth1`, `probe NAME`, `pool 192.0.2.1:80`.
+    pub name: String,
+    /// `up`, `down`, `not looked at yet`, or `at N`.
+    pub state: String,
+    /// Configured weight; 0 where its loss is Fault.
+    pub weight: i16,
+    /// The weight counts the other way round.
+    pub reverse: bool,
+    /// What it adds to the priority now.
+    pub adds: i32,
 }
 
 /// One sync group.
@@ -202,7 +221,7 @@ pub struct CheckStatus {
     pub kind: String,
     /// Address and port that are asked.
     pub target: String,
-    /// Service it belongs to, as `TCP 192.0.2.1:80`.
+    /// Service it belongs to, as `TCP 192.0.2.1:80`; or what virtual routers know it as, `probe NAME` or `script NAME`.
     pub service: String,
     /// `up` or `down`.
     pub health: String,

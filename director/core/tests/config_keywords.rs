@@ -50,6 +50,22 @@ fn around(block: Block, word: &str) -> (String, String) {
                 "}\n}\n",
             )
         }
+        Block::TrackProbe => {
+            let asks = if matches!(word, "tcp" | "http") {
+                ""
+            } else {
+                "tcp 10.0.0.1 80\n"
+            };
+            (format!("track_probe P {{\n{asks}"), "}\n")
+        }
+        Block::VrrpScript => {
+            let script = if word == "script" {
+                ""
+            } else {
+                "script /bin/true\n"
+            };
+            (format!("vrrp_script S {{\n{script}"), "}\n")
+        }
         Block::VrrpSyncGroup => {
             let instance = |name: &str, vrid: u8| {
                 format!(
@@ -163,6 +179,7 @@ fn around(block: Block, word: &str) -> (String, String) {
         | Block::LocalAddress
         | Block::TrackInterface
         | Block::UnicastPeer
+        | Block::LinkDelays
         | Block::VirtualServerGroup
         | Block::Group => {
             unreachable!("lists")
@@ -188,6 +205,16 @@ fn statement(keyword: &Keyword) -> String {
              virtual_ipaddress {\n10.0.0.2\n}\n}"
         }
         (_, "group") => " {\nV\nW\n}",
+        (Block::Keepalived, "track_probe") => " P {\ntcp 10.0.0.1 80\n}",
+        (Block::Keepalived, "vrrp_script") => " S {\nscript /bin/true\n}",
+        (Block::Keepalived, "interface_up_down_delays") => " {\neth0 1 2\n}",
+        (_, "track_pool") => " {\nall\n}",
+        (_, "track_probe") => " {\nP\n}\n}\ntrack_probe P {\ntcp 10.0.0.1 80\n",
+        (_, "track_script") => " {\nS\n}\n}\nvrrp_script S {\nscript /bin/true\n",
+        (_, "tcp") => " 10.0.0.1 80",
+        (_, "http") => " http://10.0.0.1/",
+        (_, "script") => " /bin/true",
+        (_, "init_fail") => " ",
         (_, "authentication") => " {\nauth_type PASS\nauth_pass x\n}",
         (_, "track_interface") => " {\neth1\n}",
         (_, "unicast_peer") => {
@@ -289,6 +316,7 @@ path /
         | "lower_prio_no_advert"
         | "higher_prio_send_advert"
         | "vrrp_lower_prio_no_advert"
+        | "sync_group_tracking_weight"
         | "vrrp_higher_prio_send_advert" => "",
         "include_check" => "readable",
         "config" => "lenient",

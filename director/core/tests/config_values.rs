@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use director_core::config::{
-    Check, CheckKind, Config, Garp, RealServer, Source, Version, VirtualAddress, VirtualServer,
-    parse,
+    Check, CheckKind, Config, Garp, RealServer, Source, Tracked, Tracker, Version, VirtualAddress,
+    VirtualServer, Weight, parse,
 };
 use director_core::ipvs::{
     Checksum, DestId, FLAG_ONE_PACKET, FLAG_PERSISTENT, FLAG_SCHED1, FLAG_SCHED2, FLAG_SCHED3,
@@ -82,7 +82,7 @@ fn a_virtual_router_has_keepaliveds_defaults() {
         (None, None, [224, 0, 0, 18].into())
     );
     assert_eq!(router.addresses, [on("eth0", "10.0.0.1/24")]);
-    assert!(router.excluded.is_empty() && router.tracked.is_empty());
+    assert!(router.excluded.is_empty() && router.trackers.is_empty());
     assert!(
         !router.checksum_as_v2 && !router.lower_prio_no_advert && router.higher_prio_send_advert
     );
@@ -196,9 +196,60 @@ fn on(interface: &str, cidr: &str) -> VirtualAddress {
 fn an_interface_with_virtual_addresses_is_tracked() {
     let words = "virtual_ipaddress_excluded {\n10.1.0.1/24 dev eth1\n10.1.0.2/24 dev eth1\n}";
     let router = instance("", words);
-    assert_eq!(router.tracked, ["eth1".parse().unwrap()]);
+    assert_eq!(router.trackers, [tracker("eth1", 0, false)]);
+    let router = instance(
+        "",
+        &format!("track_interface {{\neth1 weight -5\n}}\n{words}"),
+    );
+    assert_eq!(router.trackers, [tracker("eth1", -5, false)]);
     let router = instance("", &format!("dont_track_primary\n{words}"));
-    assert!(router.tracked.is_empty());
+    assert!(router.trackers.is_empty());
+}
+
+fn tracker(interface: &str, value: i16, reverse: bool) -> Tracker {
+    Tracker {
+        of: Tracked::Interface(interface.parse().unwrap()),
+        weight: Weight { value, reverse },
+    }
+}
+
+#[test]
+fn what_is_tracked_has_the_weight_of_the_line_or_else_its_own() {
+    let script = "vrrp_script chk {\nscript /bin/true\nweight -20 reverse\n}";
+    let probe =
+        "track_probe web {\nhttp http://[2001:db8::1]:8080/health\ninterval 0.2\nfall 4\nrise 2\n}";
+    let words = "track_script {\nchk\n}\ntrack_probe {\nweb weight 7\n}\n\
+        track_pool {\n10.0.0.9 80\nfwmark 3 weight 0\n}\ntrack_interface {\neth1 weight 3 reverse\n}";
+    let text = format!(
+        "{script}\n{probe}\nvrrp_instance V {{\ninterface eth0\nvirtual_router_id 7\n\
+         virtual_ipaddress {{\n10.0.0.1/24\n}}\n{words}\n}}\n"
+    );
+    let config = config(&text);
+    let found: Vec<(String, i16, bool)> = config.routers[0]
+        .trackers
+        .iter()
+        .map(|tracker| {
+            let Weight { value, reverse } = tracker.weight;
+            (tracker.of.to_string(), value, reverse)
+        })
+        .collect();
+    let expected = [
+        ("script chk", -20, true),
+        ("probe web", 7, false),
+        ("pool 10.0.0.9:80", -253, false),
+        ("pool fwmark 3", 0, false),
+        ("interface eth1", 3, true),
+    ];
+    let expected = expected.map(|(of, value, reverse)| (of.to_owned(), value, reverse));
+    assert_eq!(found, expected);
+    let check = &config.watches[1].check;
+    assert_eq!(check.target.to_string(), "[2001:db8::1]:8080");
+    assert_eq!((check.rise, check.retry), (2, 3));
+    let times = [check.interval, check.timeout, check.delay_before_retry];
+    assert_eq!(times, [Duration::from_millis(200); 3]);
+    let check = &config.watches[0].check;
+    assert_eq!((check.rise, check.retry), (1, 0));
+    assert_eq!((check.interval, check.timeout), (SECOND, SECOND));
 }
 
 #[test]
@@ -209,8 +260,10 @@ fn the_words_of_an_instance_come_to_their_values() {
     let router = instance("", words);
     assert_eq!(router.source, Some([10, 0, 0, 9].into()));
     assert!(router.ignore_link);
-    let tracked: Vec<&str> = router.tracked.iter().map(|name| name.as_str()).collect();
-    assert_eq!(tracked, ["eth1", "eth2"]);
+    assert_eq!(
+        router.trackers,
+        [tracker("eth1", 0, false), tracker("eth2", 0, false)]
+    );
     assert_eq!(router.advert_interval, 2 * SECOND);
     assert_eq!(
         router.excluded,
@@ -679,13 +732,11 @@ fn a_sync_group_has_its_members_on_one_line_or_many_and_they_track_what_it_track
     let members: Vec<&str> = group.members.iter().map(|name| name.as_str()).collect();
     assert_eq!((group.name.as_str(), members), ("G", vec!["A", "B", "C"]));
     for router in &config.routers {
-        let tracked: Vec<&str> = router.tracked.iter().map(|name| name.as_str()).collect();
-        let expected = if router.name.as_str() == "D" {
-            vec!["eth7"]
-        } else {
-            vec!["eth7", "eth8"]
-        };
-        assert_eq!(tracked, expected, "{}", router.name);
+        let mut expected = vec![tracker("eth7", 0, false)];
+        if router.name.as_str() != "D" {
+            expected.push(tracker("eth8", 0, false));
+        }
+        assert_eq!(router.trackers, expected, "{}", router.name);
     }
 }
 
@@ -743,7 +794,7 @@ fn local_addresses_float_with_the_router_of_their_service_or_stay() {
         .map(|local| local.cidr.to_string())
         .collect();
     assert_eq!(floating, ["10.0.1.101/32", "10.0.1.102/32"]);
-    assert_eq!(router.tracked, ["inside".parse().unwrap()]);
+    assert_eq!(router.trackers, [tracker("inside", 0, false)]);
     assert_eq!(config.services[0].locals, [address(101), address(102)]);
     assert_eq!(config.services[1].locals, [address(120)]);
     let staying: Vec<_> = config

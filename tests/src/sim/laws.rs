@@ -377,6 +377,7 @@ impl Laws {
             }
         }
         groups::together(nodes)?;
+        groups::weighted(nodes)?;
         for (vrid, _) in routers(nodes) {
             let of = |node: &&Node| {
                 let mut own = node.routers();

@@ -15,6 +15,7 @@ use director_core::time::Duration;
 use director_core::wire::dns::Question;
 use director_core::wire::vrrp;
 
+use super::groups;
 use super::random::Random;
 use super::reals::MAIL;
 
@@ -81,6 +82,9 @@ impl Setup {
             router: random.chance(70).then(|| routers[0].name.clone()),
             id: 51,
         });
+        // Of all routers of a node alike, so that members of a group still agree. No weight of 0: where nobody
+        // reaches the servers nobody would be Active.
+        let tracker = random.chance(30).then(|| groups::pool_tracker(random));
         let equal = random.chance(10);
         // What members prefer must agree: a group can only be where all of them win.
         let grouped = routers.len() > 1 && random.chance(50);
@@ -110,6 +114,7 @@ impl Setup {
                 if let Some(unicast) = &mut router.unicast {
                     unicast.peers = peers(node, nodes, router.group);
                 }
+                router.trackers.extend(tracker.clone());
                 config.routers.push(router);
             }
             configs.push(vec![config]);
@@ -183,7 +188,7 @@ fn router(vrid: u8, version: Version, advert_interval: Duration) -> Router {
         lower_prio_no_advert: false,
         higher_prio_send_advert: true,
         ignore_link: false,
-        tracked: Vec::new(),
+        trackers: Vec::new(),
         startup_delay: Duration::ZERO,
         garp: Garp {
             delay: Duration::from_secs(5),

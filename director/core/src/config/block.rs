@@ -17,10 +17,16 @@ pub enum Block {
     VirtualIpaddressExcluded,
     /// `local_address`: one address, or several in a row, a line.
     LocalAddress,
-    /// `track_interface`: one interface a line.
+    /// `track_interface` and its like in a virtual router: one thing a line.
     TrackInterface,
     /// `unicast_peer`: one peer a line.
     UnicastPeer,
+    /// `track_probe NAME`, outside.
+    TrackProbe,
+    /// `vrrp_script NAME`
+    VrrpScript,
+    /// `interface_up_down_delays`: one interface a line.
+    LinkDelays,
     /// `virtual_server_group NAME`: one address, range, network or mark a line.
     VirtualServerGroup,
     /// `vrrp_sync_group NAME`
@@ -71,7 +77,7 @@ pub enum Block {
 
 impl Block {
     /// All of them.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 35] = [
         Self::Keepalived,
         Self::GlobalDefs,
         Self::VrrpInstance,
@@ -81,6 +87,9 @@ impl Block {
         Self::LocalAddress,
         Self::TrackInterface,
         Self::UnicastPeer,
+        Self::TrackProbe,
+        Self::VrrpScript,
+        Self::LinkDelays,
         Self::VirtualServerGroup,
         Self::VrrpSyncGroup,
         Self::Group,
@@ -119,6 +128,9 @@ impl Block {
             Self::LocalAddress => "local_address",
             Self::TrackInterface => "track_interface",
             Self::UnicastPeer => "unicast_peer",
+            Self::TrackProbe => "track_probe",
+            Self::VrrpScript => "vrrp_script",
+            Self::LinkDelays => "interface_up_down_delays",
             Self::VirtualServerGroup => "virtual_server_group",
             Self::VrrpSyncGroup => "vrrp_sync_group",
             Self::Group => "group",
@@ -151,8 +163,12 @@ impl Block {
         matches!(self, Self::Keepalived | Self::RouterConf)
     }
 
-    /// The block that a keyword opens.
-    pub(super) fn opened_by(word: &str) -> Option<Self> {
+    /// The block that a keyword opens where it stands.
+    pub(super) fn opened_by(self, word: &str) -> Option<Self> {
+        if self != Self::Keepalived && matches!(word, "track_script" | "track_probe" | "track_pool")
+        {
+            return Some(Self::TrackInterface);
+        }
         Self::ALL
             .into_iter()
             .find(|block| !block.is_outermost() && block.word() == word)

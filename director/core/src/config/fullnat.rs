@@ -22,7 +22,7 @@ use super::global::required;
 use super::group::{addresses, between};
 use super::read::Reader;
 use super::tree::{Statement, Word};
-use super::{Node, Router, VirtualAddress, VirtualServer};
+use super::{Node, Router, Tracked, Tracker, VirtualAddress, VirtualServer, Weight};
 use crate::ipvs::{Forwarding, ServiceId};
 use crate::limits;
 use crate::net::{Cidr, Family, IfName};
@@ -281,9 +281,12 @@ impl<'p> Places<'p> {
         };
         // Without the interface of its local addresses a router would serve nobody.
         let name = &local.interface;
-        let is_followed = router.interface == *name || router.tracked.contains(name);
+        let of = Tracked::Interface(name.clone());
+        let mut trackers = router.trackers.iter();
+        let is_followed = router.interface == *name || trackers.any(|had| had.of == of);
         if !is_followed && !router.ignore_link {
-            router.tracked.push(name.clone());
+            let weight = Weight::default();
+            router.trackers.push(Tracker { of, weight });
         }
         router.locals.push(address);
         router.excluded.push(local);

@@ -2,14 +2,15 @@
 
 use core::net::IpAddr;
 
-use super::addresses::{self, Entry, lines};
+use super::addresses::{self, Entry};
 use super::diagnostic::Place;
 use super::global::{GarpWords, Global, byte, down_adverts, version};
 use super::keywords::Block;
 use super::read::Reader;
+use super::track;
 use super::tree::{Statement, Word};
 use super::unicast::Addressing;
-use super::{Router, Version, VirtualAddress, authentication};
+use super::{Router, Tracked, Version, VirtualAddress, authentication};
 use crate::limits;
 use crate::net::{Cidr, Family, IfName, Name};
 use crate::time::Duration;
@@ -27,6 +28,8 @@ pub(super) struct Instance {
     pub(super) unicast: Option<(Option<IpAddr>, Vec<IpAddr>)>,
     /// All virtual addresses, in the order of the file; those that are of one interface alone have its name.
     pub(super) addresses: Vec<(Cidr, Option<IfName>, Place)>,
+    /// What it tracks.
+    pub(super) tracked: Vec<track::Entry>,
     /// `lvs_sync_daemon_interface`
     pub(super) sync_interface: Option<(IfName, Place)>,
     /// The whole, when nothing is missing.
@@ -59,7 +62,7 @@ struct Draft<'t> {
     down_adverts: Option<u8>,
     checksum_as_v2: Option<bool>,
     ignore_link: bool,
-    tracked: Vec<IfName>,
+    tracked: Vec<track::Entry>,
     sync_interface: Option<(IfName, Place)>,
 }
 
@@ -88,6 +91,7 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>, global: &G
             (draft.addressing.source(), peers.collect())
         }),
         addresses: places.collect(),
+        tracked: draft.tracked(block.keyword().at),
         interface: draft.interface,
         vrid: draft.vrid,
         sync_interface: draft.sync_interface,
@@ -139,7 +143,9 @@ impl<'t> Draft<'t> {
                 reader.bare(statement);
                 self.ignore_link = true;
             }
-            "track_interface" => track(reader, statement, &mut self.tracked),
+            "track_interface" | "track_script" | "track_probe" | "track_pool" => {
+                track::read(reader, word, statement, &mut self.tracked);
+            }
             "preempt" => {
                 reader.bare(statement);
                 self.preempt = Some(at);
@@ -318,20 +324,17 @@ impl<'t> Draft<'t> {
         )
     }
 
-    /// The interfaces that `track_interface` names, and the further ones that carry virtual addresses: an Active
-    /// router without them would serve half of what it should.
-    fn tracked<'a>(
-        &self,
-        own: &IfName,
-        addresses: impl Iterator<Item = &'a VirtualAddress>,
-    ) -> Vec<IfName> {
+    /// What the file names, and the further interfaces that carry virtual addresses: an Active router without them
+    /// would serve half of what it should.
+    fn tracked(&self, at: Place) -> Vec<track::Entry> {
         let mut tracked = self.tracked.clone();
-        let others = addresses
-            .map(|address| &address.interface)
-            .filter(|name| *name != own);
-        for name in others.filter(|_| !self.ignore_link) {
-            if !tracked.contains(name) {
-                tracked.push(name.clone());
+        let own = self.interface.as_ref().map(|(name, _)| name);
+        let carriers = self.addresses.iter().chain(&self.excluded);
+        let others = carriers.filter_map(|entry| entry.device.as_ref());
+        for name in others.filter(|name| !self.ignore_link && Some(*name) != own) {
+            let of = Tracked::Interface(name.clone());
+            if !tracked.iter().any(|entry| entry.of == of) {
+                tracked.push(track::Entry::needed(of, at));
             }
         }
         tracked
@@ -362,7 +365,7 @@ impl<'t> Draft<'t> {
         let (addresses, excluded) = (list(&self.addresses), list(&self.excluded));
         Some(Router {
             name,
-            tracked: self.tracked(&interface, addresses.iter().chain(&excluded)),
+            trackers: Vec::new(), // resolved when all there is to track is known
             interface,
             vrid,
             version: self.version(global),
@@ -400,31 +403,6 @@ impl<'t> Draft<'t> {
             delay_after_boot: global.delay_after_boot,
             garp: self.garp.resolve(global),
         })
-    }
-}
-
-/// `track_interface { IF [weight N] [reverse] }`
-pub(super) fn track(reader: &mut Reader<'_, '_>, block: Statement<'_>, tracked: &mut Vec<IfName>) {
-    for entry in lines(reader, block) {
-        let mut words = entry.arguments();
-        let weight = words.next();
-        if let Some(word) = weight {
-            let is_zero =
-                word.bytes == b"weight" && words.next().is_some_and(|word| word.bytes == b"0");
-            if !is_zero {
-                let what = "a weight of a tracked interface is not yet supported";
-                reader.wrong(word, what);
-            }
-        }
-        let Some(name) = reader.parse_word(entry.keyword()) else {
-            continue;
-        };
-        if tracked.contains(&name) {
-            let message = format!("`{name}` is tracked twice");
-            reader.sink.warning(entry.keyword().at, message);
-        } else {
-            tracked.push(name);
-        }
     }
 }
 

@@ -79,13 +79,16 @@ mod node;
 mod outside;
 mod parse;
 mod pool;
+mod probe;
 mod program;
 mod read;
+mod script;
 mod service;
 mod strings;
 mod sync_group;
 mod text;
 mod tls;
+mod track;
 mod tree;
 mod unicast;
 
@@ -103,7 +106,7 @@ pub use crate::check::{Kind as CheckKind, Settings as Check, Url};
 use crate::ipvs::{Dest, DestId, Forwarding, Service, ServiceId};
 use crate::net::{Cidr, Family, IfName, Mac, Name};
 use crate::time::Duration;
-pub use crate::vrrp::{GarpSettings as Garp, Unicast, UnicastPeer};
+pub use crate::vrrp::{GarpSettings as Garp, Unicast, UnicastPeer, Weight};
 pub use crate::wire::vrrp::Version;
 
 /// All that one node does.
@@ -115,6 +118,10 @@ pub struct Config {
     pub routers: Vec<Router>,
     /// Sync groups, in the order of the file; names are unique, and a router is a member of one at most.
     pub groups: Vec<SyncGroup>,
+    /// What is looked at for virtual routers that track it; each thing once.
+    pub watches: Vec<Watch>,
+    /// Links whose changes are waited out; each interface once.
+    pub link_delays: Vec<LinkDelay>,
     /// Services, in the order of the file; identities are unique. One that a reload leaves as it was is the same
     /// object as before ([`Config::share`]).
     pub services: Vec<Arc<VirtualServer>>,
@@ -258,14 +265,110 @@ pub struct Router {
     pub higher_prio_send_advert: bool,
     /// Do not go to Fault when the interface loses its link (`dont_track_primary`).
     pub ignore_link: bool,
-    /// Further interfaces that must have a link (`track_interface` without weight).
-    pub tracked: Vec<IfName>,
+    /// What else its state and its priority depend on, its sync group's included; each thing once.
+    pub trackers: Vec<Tracker>,
     /// Hold everything for this long after the start (`vrrp_startup_delay`).
     pub startup_delay: Duration,
     /// Hold everything until the machine has run for this long (`vrrp_delay_after_boot`).
     pub delay_after_boot: Duration,
     /// Announcements.
     pub garp: Garp,
+}
+
+/// Something that a virtual router tracks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tracker {
+    /// What.
+    pub of: Tracked,
+    /// How much it counts.
+    pub weight: Weight,
+}
+
+/// What can be tracked.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tracked {
+    /// An interface, by its configured name: it serves, or does not (`track_interface`).
+    Interface(IfName),
+    /// A program of the operator's succeeds (`vrrp_script`).
+    Script(Name),
+    /// A probe succeeds (`track_probe`).
+    Probe(Name),
+    /// Pools have their quorum (`track_pool`).
+    Pool(PoolChoice),
+}
+
+/// Which pools.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PoolChoice {
+    /// Those of all services.
+    All,
+    /// Those of services at this address and port, whatever the protocol.
+    Address(IpAddr, u16),
+    /// That of a firewall mark.
+    Mark(u32),
+    /// That of the service of a `virtual_server_group`.
+    Group(Name),
+}
+
+impl PoolChoice {
+    /// Whether the pool of this service is one of them.
+    #[must_use]
+    pub fn has(&self, server: &VirtualServer) -> bool {
+        let is = |id: ServiceId| match (self, id) {
+            (Self::Address(at, on), ServiceId::Address { address, port, .. }) => {
+                (*at, *on) == (address, port)
+            }
+            (Self::Mark(of), ServiceId::Fwmark { mark, .. }) => *of == mark,
+            _ => false,
+        };
+        match self {
+            Self::All => true,
+            Self::Group(name) => server.group.as_ref() == Some(name),
+            Self::Address(..) | Self::Mark(_) => server.ids().any(is),
+        }
+    }
+}
+
+impl core::fmt::Display for Tracked {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Interface(name) => write!(f, "interface {name}"),
+            Self::Script(name) => write!(f, "script {name}"),
+            Self::Probe(name) => write!(f, "probe {name}"),
+            Self::Pool(PoolChoice::All) => f.write_str("pool of all services"),
+            Self::Pool(PoolChoice::Address(address, port)) => {
+                write!(f, "pool {}", core::net::SocketAddr::new(*address, *port))
+            }
+            Self::Pool(PoolChoice::Mark(mark)) => write!(f, "pool fwmark {mark}"),
+            Self::Pool(PoolChoice::Group(name)) => write!(f, "pool group {name}"),
+        }
+    }
+}
+
+/// Something that is looked at again and again for the routers that track it: a `vrrp_script`, or a `track_probe`
+/// outside the virtual routers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watch {
+    /// What it is to those that track it.
+    pub of: Tracked,
+    /// What is done, and how often.
+    pub check: Check,
+    /// The weight where a router that tracks it says none.
+    pub weight: Weight,
+    /// Down until it has run (`init_fail`).
+    pub init_fail: bool,
+}
+
+/// How long an interface must have lost its link, or have it again, before its virtual routers take notice
+/// (`interface_up_down_delays`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkDelay {
+    /// Interface, by its configured name.
+    pub interface: IfName,
+    /// At most this long; less where adverts would be missed before.
+    pub down: Duration,
+    /// This long.
+    pub up: Duration,
 }
 
 /// One `vrrp_sync_group`: virtual routers that are Active together, or none of them is.

@@ -15,9 +15,11 @@ use super::read::Reader;
 use super::service::{self, Groups};
 use super::sync_group::{self, GroupWords};
 use super::text::Text;
+use super::track::{self, Tracks};
 use super::tree::{Statement, Tree};
 use super::{
-    Config, Node, Router, SyncDaemon, SyncGroup, VirtualAddress, VirtualServer, group, node, tls,
+    Config, LinkDelay, Node, Router, SyncDaemon, SyncGroup, VirtualAddress, VirtualServer, Watch,
+    group, node, probe, script, tls,
 };
 use crate::limits;
 use crate::net::Name;
@@ -153,6 +155,10 @@ type VridKey = (
 struct Assembly {
     global: Global,
     routers: Vec<Router>,
+    /// Of each router: what it tracks.
+    tracked: Vec<Vec<track::Entry>>,
+    watches: Vec<Watch>,
+    link_delays: Vec<LinkDelay>,
     services: Vec<Arc<VirtualServer>>,
     sync: Option<SyncWords>,
     names: BTreeMap<Name, (Place, Option<u8>)>,
@@ -182,6 +188,8 @@ impl Assembly {
                 "vrrp_instance" => instances.push(statement),
                 "virtual_server_group" => self.group(reader, statement),
                 "SSL" => tls::read(reader, statement),
+                "vrrp_script" | "track_probe" => self.watch(reader, word, statement),
+                "interface_up_down_delays" => self.link_delays(reader, statement),
                 "vrrp_sync_group" => groups.push(sync_group::read(reader, statement)),
                 _ => servers.push(statement),
             },
@@ -190,6 +198,7 @@ impl Assembly {
         for statement in instances {
             self.instance(reader, statement, node);
         }
+        self.trackers(reader, &groups);
         let groups = self.sync_groups(reader, groups);
         for statement in servers {
             self.server(reader, statement);
@@ -200,6 +209,8 @@ impl Assembly {
             node: Node::default(),
             routers: self.routers,
             groups,
+            watches: self.watches,
+            link_delays: self.link_delays,
             services: self.services,
             local_addresses,
             sync_daemon,
@@ -245,7 +256,10 @@ impl Assembly {
             };
             self.sync(reader, words);
         }
-        self.routers.extend(instance.router);
+        if let Some(router) = instance.router {
+            self.routers.push(router);
+            self.tracked.push(instance.tracked);
+        }
     }
 
     fn unique_instance(&mut self, reader: &mut Reader<'_, '_>, instance: &Instance) {
@@ -313,23 +327,68 @@ impl Assembly {
                     None => drop(members.insert(member.clone(), *at)),
                 }
             }
-            self.track(&group);
             resolved.extend(group.resolve(reader));
         }
         resolved
     }
 
-    /// What a group tracks, each of its members does.
-    fn track(&mut self, group: &GroupWords) {
-        let is_member = |router: &&mut Router| {
-            let mut members = group.members.iter();
-            members.any(|(name, _)| *name == router.name)
-        };
-        for router in self.routers.iter_mut().filter(is_member) {
-            for name in &group.tracked {
-                if !router.tracked.contains(name) {
-                    router.tracked.push(name.clone());
+    /// What a virtual router tracks, and what its group does.
+    fn trackers(&mut self, reader: &mut Reader<'_, '_>, groups: &[GroupWords]) {
+        let watches = self.watches.iter();
+        let watches = watches
+            .map(|watch| (watch.of.clone(), watch.weight))
+            .collect();
+        for (router, tracked) in self.routers.iter_mut().zip(&self.tracked) {
+            let is_member = |group: &&GroupWords| {
+                let mut members = group.members.iter();
+                members.any(|(name, _)| *name == router.name)
+            };
+            let group = groups.iter().find(is_member);
+            let owner = router.priority == 255;
+            let unweighted = group.is_some_and(|group| !group.weighted);
+            let own = Tracks { owner, unweighted };
+            router.trackers = track::resolve(reader, tracked, own, &watches);
+            let Some(group) = group else { continue };
+            // What the whole group tracks moves all its members alike.
+            let shared = Tracks {
+                owner,
+                unweighted: false,
+            };
+            for tracker in track::resolve(reader, &group.tracked, shared, &watches) {
+                if !router.trackers.iter().any(|had| had.of == tracker.of) {
+                    router.trackers.push(tracker);
                 }
+            }
+        }
+    }
+
+    fn watch(&mut self, reader: &mut Reader<'_, '_>, word: &str, statement: Statement<'_>) {
+        let at = statement.keyword().at;
+        let watch = if word == "vrrp_script" {
+            script::read(reader, statement)
+        } else {
+            probe::read(reader, statement)
+        };
+        let Some(watch) = watch else { return };
+        if self.watches.iter().any(|had| had.of == watch.of) {
+            let message = format!("the {} is already there", watch.of);
+            reader.sink.error(at, message);
+        } else if self.watches.len() == limits::WATCHES_MAX {
+            let message = format!("more than {} scripts and probes", limits::WATCHES_MAX);
+            reader.sink.error(at, message);
+        } else {
+            self.watches.push(watch);
+        }
+    }
+
+    fn link_delays(&mut self, reader: &mut Reader<'_, '_>, statement: Statement<'_>) {
+        for (delay, at) in track::link_delays(reader, statement) {
+            let mut had = self.link_delays.iter();
+            if had.any(|had| had.interface == delay.interface) {
+                let message = format!("`{}` has its delays already", delay.interface);
+                reader.sink.error(at, message);
+            } else {
+                self.link_delays.push(delay);
             }
         }
     }

@@ -5,8 +5,9 @@ use super::addresses::lines;
 use super::diagnostic::Place;
 use super::keywords::Block;
 use super::read::Reader;
+use super::track;
 use super::tree::Statement;
-use crate::net::{IfName, Name};
+use crate::net::Name;
 
 /// One group as it is written, with the places of what must be unique.
 #[derive(Debug)]
@@ -14,8 +15,10 @@ pub(super) struct GroupWords {
     pub(super) name: Option<Name>,
     pub(super) at: Place,
     pub(super) members: Vec<(Name, Place)>,
-    /// Interfaces that all members track.
-    pub(super) tracked: Vec<IfName>,
+    /// What all members track.
+    pub(super) tracked: Vec<track::Entry>,
+    /// `sync_group_tracking_weight`: what a single member tracks may change its priority.
+    pub(super) weighted: bool,
 }
 
 /// Reads one `vrrp_sync_group`.
@@ -25,14 +28,17 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>) -> GroupWo
         at: block.keyword().at,
         members: Vec::new(),
         tracked: Vec::new(),
+        weighted: false,
     };
     reader.each(
         Block::VrrpSyncGroup,
         block.children(),
         |reader, word, statement| match word {
             "group" => words.members.extend(members(reader, statement)),
-            "track_interface" => super::instance::track(reader, statement, &mut words.tracked),
-            _ => _ = reader.flag(statement),
+            "sync_group_tracking_weight" => {
+                words.weighted = reader.flag(statement).unwrap_or_default();
+            }
+            _ => track::read(reader, word, statement, &mut words.tracked),
         },
     );
     words

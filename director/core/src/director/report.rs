@@ -2,18 +2,19 @@
 
 use super::groups::Group;
 use super::services::{self, Standing, State};
+use super::surroundings::Surroundings;
 use super::{Director, Slot};
 use crate::check::{self, Health};
-use crate::config::{RealServer, VirtualServer};
+use crate::config::{RealServer, Tracker, VirtualServer, Watch};
 use crate::ipvs::{ActualDest, Counters, Dest, DestId, Forwarding, Pool, ServiceId};
 use crate::kernel::Actual;
 use crate::overrides::Leaving;
 use crate::status::{
     CheckStatus, ConfigStatus, Count, DestStatus, GroupStatus, InterfaceStatus, KernelStatus,
-    RouterStatus, SCHEMA, ServiceStatus, Status, SyncStatus, Totals,
+    RouterStatus, SCHEMA, ServiceStatus, Status, SyncStatus, Totals, TrackerStatus,
 };
 use crate::time::{Duration, Instant};
-use crate::vrrp::{Fault, Member, Reason, State as RouterState};
+use crate::vrrp::{Effect, Fault, Member, Reason, State as RouterState};
 
 pub(super) fn status(director: &Director) -> Status {
     let actual = director.reconciler.actual();
@@ -48,6 +49,7 @@ pub(super) fn status(director: &Director) -> Status {
             .services
             .iter()
             .flat_map(|(server, _)| checks(server, director))
+            .chain(watches(director))
             .collect(),
         interfaces: interfaces(director),
         sync: actual
@@ -93,6 +95,28 @@ fn sync_group(group: &Group, members: &[&Slot], now: Instant) -> GroupStatus {
     }
 }
 
+fn tracked(tracker: &Tracker, director: &Director) -> TrackerStatus {
+    let Director {
+        config,
+        reconciler,
+        services,
+        watches,
+        ..
+    } = director;
+    let around = Surroundings::of(config, reconciler, services, watches);
+    let standing = around.standing(director.routers.links(), &tracker.of);
+    TrackerStatus {
+        name: tracker.of.to_string(),
+        state: standing.to_string(),
+        weight: tracker.weight.value,
+        reverse: tracker.weight.reverse,
+        adds: match tracker.weight.effect(standing) {
+            Effect::Adds(weight) => weight,
+            Effect::Fails | Effect::Waits => 0,
+        },
+    }
+}
+
 fn router(slot: &Slot, director: &Director) -> RouterStatus {
     let now = director.now;
     let (config, machine) = (&slot.config, &slot.machine);
@@ -120,6 +144,7 @@ fn router(slot: &Slot, director: &Director) -> RouterStatus {
         state: machine.state().name().to_string(),
         since_us: machine.since().micros(),
         priority: machine.effective_priority(),
+        base_priority: config.priority,
         advert_interval_ms: millis(config.advert_interval),
         active: active.map(|address| address.to_string()),
         reason: machine
@@ -137,6 +162,11 @@ fn router(slot: &Slot, director: &Director) -> RouterStatus {
             .collect(),
         takeovers: slot.takeovers,
         group: group.map(|group| group.name.to_string()),
+        trackers: config
+            .trackers
+            .iter()
+            .map(|tracker| tracked(tracker, director))
+            .collect(),
     }
 }
 
@@ -341,18 +371,27 @@ fn checks<'a>(
         .iter()
         .flat_map(|real| services::keys(server, real));
     keys.filter_map(|key| director.services.checks.status(&key))
-        .map(|(settings, status)| check_status(server, settings, status))
+        .map(|(settings, status)| check_status(server.id.to_string(), settings, status))
+}
+
+/// Scripts and probes that virtual routers track.
+fn watches(director: &Director) -> impl Iterator<Item = CheckStatus> {
+    let status = |watch: &Watch| {
+        let (settings, status) = director.watches.status(&watch.of)?;
+        Some(check_status(watch.of.to_string(), settings, status))
+    };
+    director.config.watches.iter().filter_map(status)
 }
 
 fn check_status(
-    server: &VirtualServer,
+    service: String,
     settings: &check::Settings,
     status: &check::Status,
 ) -> CheckStatus {
     CheckStatus {
         kind: settings.kind.name().to_string(),
         target: settings.target.to_string(),
-        service: server.id.to_string(),
+        service,
         health: status.health.to_string(),
         since_us: status.since.micros(),
         last: match status.last {

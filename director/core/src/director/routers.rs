@@ -4,15 +4,19 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::collections::BTreeSet;
 
 use super::groups::{Group, Groups};
+use super::links::{Delays, Links};
 use super::roster::Roster;
+use super::settings::settings;
+use super::source::source;
+use super::surroundings::Surroundings;
 use super::{AdvertBytes, Output};
 use crate::config::{self, Config, VirtualAddress};
 use crate::event::Event;
 use crate::kernel::{Actual, AddressId, Link};
 use crate::net::{Family, Ifindex, Mac, Name};
 use crate::plan;
-use crate::time::Instant;
-use crate::vrrp::{self, Fault, Received, Source, State, Transmit, Waits};
+use crate::time::{Instant, earliest};
+use crate::vrrp::{self, Received, State, Transmit, Waits};
 use crate::wire;
 
 /// All virtual routers.
@@ -21,6 +25,7 @@ pub(super) struct Routers {
     /// In the order of the configuration; those that a reload gave up stand behind until they have let go.
     slots: Roster,
     groups: Groups,
+    links: Links,
     /// Groups that the shell was told to join.
     joined: BTreeSet<(Ifindex, IpAddr)>,
     /// A router may live where nobody listens yet.
@@ -88,19 +93,26 @@ impl Routers {
     }
 
     /// Tells each router what its interface is now, and which of its addresses the kernel holds.
-    pub(super) fn follow_kernel(&mut self, now: Instant, config: &Config, actual: &Actual) {
+    pub(super) fn follow(&mut self, now: Instant, around: &Surroundings<'_>) {
+        let Surroundings { config, actual, .. } = *around;
         self.moved = true;
         self.joined
             .retain(|(ifindex, _)| actual.links.contains_key(ifindex));
-        let mut words = Vec::with_capacity(self.slots.len());
         for slot in &mut self.slots {
             let link = plan::link(config, &actual.links, &slot.config.interface);
             slot.place = link.map(|link| link.ifindex);
+        }
+        self.follow_links(now, config, actual);
+        let mut words = Vec::with_capacity(self.slots.len());
+        for slot in &mut self.slots {
+            let link = plan::link(config, &actual.links, &slot.config.interface);
             slot.carriers = carriers(config, actual, &slot.config);
             // At the start the director itself sets the link up: that it is down yet is no fault.
             let is_start = matches!(slot.machine.state(), State::Initialize(Waits::Link));
-            let is_early = is_start && link.is_some_and(|link| !link.up);
-            words.push((!is_early).then(|| source(config, actual, &slot.config)));
+            let tally = around.tally(&self.links, &slot.config);
+            let is_early = is_start && (tally.waits || link.is_some_and(|link| !link.up));
+            slot.machine.set_weight(now, tally.weight);
+            words.push((!is_early).then(|| source(around, &self.links, &slot.config, tally)));
         }
         self.groups.spread(&self.slots, &mut words);
         for (slot, word) in self.slots.iter_mut().zip(words) {
@@ -111,13 +123,34 @@ impl Routers {
         }
     }
 
+    /// Waits the changes of links out where that was asked for, but never so long that a peer would miss the adverts.
+    fn follow_links(&mut self, now: Instant, config: &Config, actual: &Actual) {
+        let slots = &self.slots;
+        let patience = |link: &Link| {
+            let of_link = slots.iter().filter(|slot| slot.place == Some(link.ifindex));
+            of_link.map(|slot| slot.machine.patience()).min()
+        };
+        let named = |name| plan::link(config, &actual.links, name).map(|link| link.ifindex);
+        let delays = |link: &Link| {
+            let mut delays = config.link_delays.iter();
+            let delay = delays.find(|delay| named(&delay.interface) == Some(link.ifindex))?;
+            let down = patience(link).map_or(delay.down, |longest| delay.down.min(longest));
+            Some(Delays { down, up: delay.up })
+        };
+        self.links.follow(now, &actual.links, delays);
+    }
+
+    /// Whether a link's change has been waited out: then [`Routers::follow`] is to be called.
+    pub(super) fn is_link_due(&self, now: Instant) -> bool {
+        self.links.next_timeout().is_some_and(|at| at <= now)
+    }
+
     /// One address came or went. A takeover of many asks this for each of them: of a virtual address only its own
     /// router is told.
     pub(super) fn follow_address(
         &mut self,
         now: Instant,
-        config: &Config,
-        actual: &Actual,
+        around: &Surroundings<'_>,
         id: &AddressId,
     ) {
         let mut is_virtual = false;
@@ -126,12 +159,12 @@ impl Routers {
             if self.slots.get(index).is_some_and(carries) {
                 is_virtual = true;
                 if let Some(slot) = self.slots.wake(index) {
-                    slot.follow_addresses(now, actual);
+                    slot.follow_addresses(now, around.actual);
                 }
             }
         }
         if !is_virtual {
-            self.follow_kernel(now, config, actual);
+            self.follow(now, around);
         }
     }
 
@@ -308,7 +341,7 @@ impl Routers {
     }
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        self.slots.next_timeout()
+        earliest(self.slots.next_timeout(), self.links.next_timeout())
     }
 
     /// All routers with the word whether they hold their addresses.
@@ -317,6 +350,11 @@ impl Routers {
             .iter()
             .map(|slot| (&slot.config, slot.machine.wants_addresses()))
             .collect()
+    }
+
+    /// What is believed of the links.
+    pub(super) const fn links(&self) -> &Links {
+        &self.links
     }
 
     /// The sync groups, each with its members.
@@ -399,63 +437,6 @@ impl Slot {
     }
 }
 
-/// What the router's interface is: where its adverts come from, or why it does not serve.
-fn source(config: &Config, actual: &Actual, router: &config::Router) -> Result<Source, Fault> {
-    let serves = |link: &Link| link.up && link.carrier;
-    let link = plan::link(config, &actual.links, &router.interface).ok_or(Fault::NoInterface)?;
-    if !router.ignore_link && !serves(link) {
-        return Err(Fault::LinkDown);
-    }
-    for name in &router.tracked {
-        let tracked = plan::link(config, &actual.links, name);
-        if !tracked.is_some_and(serves) {
-            return Err(Fault::TrackedDown(name.clone()));
-        }
-    }
-    let unicast = router.unicast.as_ref();
-    if unicast.is_some_and(|unicast| unicast.peers.is_empty()) {
-        return Err(Fault::NoPeer);
-    }
-    if let Some(address) = router.source {
-        let mut all = actual.addresses.keys();
-        let is_there = all.any(|id| id.ifindex == link.ifindex && id.cidr.address == address);
-        return if router.track_source && !is_there {
-            Err(Fault::NoSource(address))
-        } else {
-            Ok(Source { address })
-        };
-    }
-    // An address of its own that is no virtual one; over IPv6 a link-local one (RFC 9568 section 5.1.2.1), unless the
-    // peers are not on the link.
-    let first_peer = unicast.and_then(|unicast| unicast.peers.first());
-    let wants_local = first_peer.is_none_or(|peer| is_local(peer.address));
-    let own = actual
-        .addresses
-        .keys()
-        .filter(|id| id.ifindex == link.ifindex);
-    let mut own = own.map(|id| id.cidr.address);
-    let address = own.find(|address| {
-        let speaks = Family::of(*address) == router.family();
-        let fits = address.is_ipv4() || is_local(*address) == wants_local;
-        speaks && fits && !is_virtual(config, *address)
-    });
-    address
-        .map(|address| Source { address })
-        .ok_or(Fault::NoAddress(router.family()))
-}
-
-const fn is_local(address: IpAddr) -> bool {
-    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
-}
-
-fn is_virtual(config: &Config, address: IpAddr) -> bool {
-    let mut all = config
-        .routers
-        .iter()
-        .flat_map(config::Router::virtual_addresses);
-    all.any(|known| known.cidr.address == address)
-}
-
 /// Where the virtual addresses belong, of those whose interface is there.
 fn carriers(config: &Config, actual: &Actual, router: &config::Router) -> Vec<Carrier> {
     let carrier = |address: &VirtualAddress| {
@@ -467,32 +448,4 @@ fn carriers(config: &Config, actual: &Actual, router: &config::Router) -> Vec<Ca
         })
     };
     router.virtual_addresses().filter_map(carrier).collect()
-}
-
-fn settings(router: &config::Router, grouped: bool) -> vrrp::Settings {
-    let address = |address: &VirtualAddress| address.cidr.address;
-    vrrp::Settings {
-        vrid: router.vrid,
-        version: router.version,
-        priority: router.priority,
-        state_master: router.state_master,
-        advert_interval: router.advert_interval,
-        preempt: router.preempt,
-        preempt_delay: router.preempt_delay,
-        pass: router.pass,
-        addresses: router.addresses.iter().map(address).collect(),
-        announced: router.virtual_addresses().map(address).collect(),
-        group: router.group,
-        down_adverts: router.down_adverts,
-        checksum_as_v2: router.checksum_as_v2,
-        lower_prio_no_advert: router.lower_prio_no_advert,
-        higher_prio_send_advert: router.higher_prio_send_advert,
-        startup_delay: router.startup_delay,
-        delay_after_boot: router.delay_after_boot,
-        unicast: router.unicast.clone(),
-        owner_ignores_adverts: router.owner_ignores_adverts,
-        timer_expired_backup: router.timer_expired_backup,
-        grouped,
-        garp: router.garp,
-    }
 }

@@ -10,13 +10,22 @@ impl Director {
     /// Carries what the machines say to where it belongs, and plans anew where that changed something.
     pub(super) fn settle(&mut self) {
         let now = self.now;
+        let mut retrack = false;
         while let Some(event) = self.services.checks.poll_event() {
             let turn = self.services.follow(now, &event.key);
             self.note(Event::Check(event));
             if let Some(event) = turn {
                 self.note(event);
+                retrack = true;
             }
             self.dirty = true;
+        }
+        while let Some(event) = self.watches.poll_event() {
+            self.note(Event::Watch(event));
+            retrack = true;
+        }
+        if self.watches.take_news() || retrack {
+            self.follow_network();
         }
         // A slow start that begins now has its first step now.
         if self.services.wake_at.is_some_and(|at| at <= now) {

@@ -56,6 +56,13 @@ pub enum Event {
     BothOwners(IpAddr),
     /// Woken this much too late; a Backup router listens for a while more, an Active one announces itself again.
     Stalled(Duration),
+    /// Trackers have changed the priority.
+    Priority {
+        /// Before.
+        old: u8,
+        /// After.
+        new: u8,
+    },
     /// Gives up: announced priority 0 and serves on until a successor is heard, or for this time.
     Leaving(Duration),
     /// Nobody took over in a planned handover: stays Active.
@@ -177,6 +184,7 @@ impl fmt::Display for Event {
                 "ALARM: {other} claims priority 255 too; only one router can own the addresses"
             ),
             Self::Stalled(late) => write!(f, "was stalled: woke {} late", Seconds(*late)),
+            Self::Priority { old, new } => write!(f, "priority {old} -> {new}"),
             Self::Leaving(limit) => write!(
                 f,
                 "gives up: priority 0 announced, serves until a successor is heard, at most {}",

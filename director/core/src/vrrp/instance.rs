@@ -11,6 +11,7 @@ use super::receive::{Counters, Reason, Received, Refusal, judge};
 use super::settings::{Octets, Settings};
 use super::state::{Backup, Fault, Hears, Peer, Source, State, Waits, Why};
 use super::timers;
+use super::track;
 use crate::limits;
 use crate::net::Family;
 use crate::time::{Duration, Instant, earliest};
@@ -56,6 +57,8 @@ pub struct Router {
     pub(super) source: IpAddr,
     /// Active_Adver_Interval: our own, or what the Active router of v3 promised.
     pub(super) active_interval: Duration,
+    /// What its trackers add to its priority.
+    pub(super) weight: i32,
     /// The operator had it give up: it does not preempt.
     pub(super) handed_over: bool,
     /// An owner that found another owner which does not yield: competes with 254.
@@ -98,6 +101,7 @@ impl Router {
                 .max(Instant::ZERO + settings.delay_after_boot),
             source: unspecified(&settings),
             active_interval: settings.advert_interval,
+            weight: 0,
             handed_over: false,
             yielded: false,
             announcer: Announcer::new(&settings.announced),
@@ -336,13 +340,14 @@ impl Router {
         (!self.source.is_unspecified()).then_some(self.source)
     }
 
-    /// The priority it competes with: the configured one, or 254 for an owner that yielded to another owner.
+    /// The priority it competes with: the configured one with the weights of its trackers, or 254 for an owner that
+    /// yielded to another owner.
     #[must_use]
-    pub const fn effective_priority(&self) -> u8 {
+    pub fn effective_priority(&self) -> u8 {
         if self.yielded {
             254
         } else {
-            self.settings.priority
+            track::weighted(self.settings.priority, self.weight)
         }
     }
 

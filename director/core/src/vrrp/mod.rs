@@ -9,6 +9,7 @@
 //! | `handover` | giving up while serving on |
 //! | `group` | what the members of a sync group do together |
 //! | `reload` | new settings for a running router |
+//! | `track` | what tracked things do to the priority |
 //! | `timers` | the formulas of the two versions |
 //! | `receive` | which adverts are believed, and the counters of those that are not |
 //! | `announce` | when which address is announced by gratuitous ARP |
@@ -53,6 +54,7 @@ mod reload;
 mod settings;
 mod state;
 mod timers;
+mod track;
 
 pub use crate::wire::vrrp::Version;
 pub use event::{Cause, Event};
@@ -63,6 +65,7 @@ pub use settings::{GarpSettings, Settings, Unicast, UnicastPeer};
 pub use state::{
     Active, Backup, Fault, Hears, Leaving, Peer, Source, State, StateName, Waits, Why,
 };
+pub use track::{Effect, Standing, Weight};
 
 #[cfg(test)]
 mod tests;

@@ -33,6 +33,19 @@ impl Router {
         }
     }
 
+    /// The weights of trackers have changed the priority: an Active router says so at once, and for a Backup one the
+    /// skew is another.
+    pub(super) fn reprioritised(&mut self, now: Instant, old_wait: Duration) {
+        match &self.state {
+            State::Active(active) if active.leaving.is_none() => self.answer(now),
+            State::Backup(_) => {
+                let settings = self.settings.clone();
+                self.reschedule(now, &settings, old_wait);
+            }
+            State::Active(_) | State::Initialize(_) | State::Fault(_) => {}
+        }
+    }
+
     /// Moves the Active_Down_Timer by what the wait has changed. Who owns the addresses now does not wait.
     fn reschedule(&mut self, now: Instant, old: &Settings, old_wait: Duration) {
         let State::Backup(mut backup) = self.state else {
@@ -59,7 +72,7 @@ impl Router {
     }
 
     /// What the timer of a Backup router was set to when it was started.
-    fn backup_wait(&self) -> Duration {
+    pub(super) fn backup_wait(&self) -> Duration {
         match &self.state {
             State::Backup(backup) if matches!(backup.hears, Hears::Resigned(_)) => self.skew_time(),
             State::Backup(backup) if backup.prolonged => self.active_interval + self.skew_time(),

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::net::IpAddr;
 
-use crate::net::{Family, IfName, Name};
+use crate::net::{Family, Name};
 use crate::time::{Duration, Instant};
 
 /// State of a virtual router (RFC 9568 section 6.4), and keepalived's Fault.
@@ -70,8 +70,8 @@ pub enum Fault {
     NoPeer,
     /// Its configured source is not an address of the interface.
     NoSource(IpAddr),
-    /// A tracked interface has no link.
-    TrackedDown(IfName),
+    /// A tracked thing is not as it must be: what it is, in words.
+    Tracked(String),
     /// This member of its sync group is in Fault.
     Mate(Name),
 }
@@ -242,7 +242,7 @@ impl fmt::Display for Fault {
             Self::NoAddress(Family::V6) => {
                 f.write_str("no link-local IPv6 address on the interface")
             }
-            Self::TrackedDown(name) => write!(f, "tracked interface {name} down"),
+            Self::Tracked(what) => write!(f, "tracked {what}"),
             Self::Mate(name) => write!(f, "{name} of the same sync group is in Fault"),
         }
     }

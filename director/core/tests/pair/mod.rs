@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
+use director_core::check::{Action, Exit, Id, Io};
 use director_core::config::{Config, Source, parse};
 use director_core::director::{Command, Director, Input, Output, Part};
 use director_core::kernel::{AddressId, KernelEvent, Link, Op, Snapshot};
@@ -39,6 +40,8 @@ pub struct Node {
     links: Vec<Link>,
     addresses: BTreeMap<AddressId, bool>,
     pub log: Vec<String>,
+    /// Servers and programs that fail on this node.
+    pub failing: BTreeSet<String>,
 }
 
 /// A configuration as text; both nodes have an address on each wire.
@@ -70,6 +73,7 @@ impl World {
             links: (0..WIRES).map(|wire| link(wire, true)).collect(),
             addresses: BTreeMap::new(),
             log: Vec::new(),
+            failing: BTreeSet::new(),
         };
         let mut world = Self {
             now: Instant::from_millis(1),
@@ -125,7 +129,10 @@ impl World {
     fn drain(&mut self, node: usize) {
         let mut packets = Vec::new();
         while let Some(output) = self.nodes[node].director.poll_output() {
-            self.execute(node, output, &mut packets);
+            match output {
+                Output::Probe(id, action) => self.nodes[node].probe(self.now, id, action),
+                output => self.execute(node, output, &mut packets),
+            }
         }
         while let Some(event) = self.nodes[node].director.poll_event() {
             let line = format!("{} {event}", self.now);
@@ -207,6 +214,22 @@ impl World {
 }
 
 impl Node {
+    /// A server answers at once, and a program ends at once.
+    fn probe(&mut self, now: Instant, id: Id, action: Action) {
+        let io = match action {
+            Action::Connect { target, .. } if self.failing.contains(&target.to_string()) => {
+                Io::Failed(111)
+            }
+            Action::Connect { .. } => Io::Connected,
+            Action::Run(program) => {
+                let code = u8::from(self.failing.contains(&program.path));
+                Io::Exited(Exit::Code(code))
+            }
+            _ => return,
+        };
+        self.director.handle(now, Input::Probe { id, io });
+    }
+
     /// Its kernel loses an address, unseen.
     pub fn forget(&mut self, address: &str) {
         self.addresses

@@ -2,6 +2,7 @@
 
 use director_core::status::{
     CheckStatus, DestStatus, GroupStatus, RouterStatus, ServiceStatus, Status, Totals,
+    TrackerStatus,
 };
 
 use super::overview::name;
@@ -75,7 +76,8 @@ fn router_text(router: &RouterStatus, now_us: u64) -> String {
         "priority",
         &format!(
             "{}, adverts every {} ms",
-            router.priority, router.advert_interval_ms
+            priority(router),
+            router.advert_interval_ms
         ),
     );
     line(
@@ -89,7 +91,35 @@ fn router_text(router: &RouterStatus, now_us: u64) -> String {
     if let Some(group) = &router.group {
         line("group", group);
     }
+    let tracked: Vec<String> = router.trackers.iter().map(tracker).collect();
+    if !tracked.is_empty() {
+        line("tracks", &tracked.join(", "));
+    }
     text
+}
+
+/// The priority, and what it would be without trackers.
+fn priority(router: &RouterStatus) -> String {
+    if router.priority == router.base_priority {
+        return router.priority.to_string();
+    }
+    format!("{} ({} configured)", router.priority, router.base_priority)
+}
+
+/// A tracked thing: what it is now, and what it adds or could add.
+fn tracker(tracker: &TrackerStatus) -> String {
+    let TrackerStatus {
+        name,
+        state,
+        weight,
+        adds,
+        ..
+    } = tracker;
+    match (weight, adds) {
+        (0, _) => format!("{name} {state}"),
+        (_, 0) => format!("{name} {state} (weight {weight})"),
+        _ => format!("{name} {state} (adds {adds})"),
+    }
 }
 
 /// Each service with its pool.

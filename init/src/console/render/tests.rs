@@ -182,6 +182,9 @@ fn stretched(status: &Status, word: &str) -> Status {
             group: Some(word.clone()),
             ..router.clone()
         };
+        for tracker in &mut router.trackers {
+            tracker.name.clone_from(&word);
+        }
     }
     for group in &mut status.groups {
         group.name.clone_from(&word);

@@ -5,7 +5,7 @@ use super::{Block, Mark};
 use Block::{
     Authentication, Console, DnsCheck, GlobalDefs, HttpGet, Interface, Keepalived, Match, Metrics,
     MiscCheck, PingCheck, RealServer, Route, RouterConf, SmtpCheck, Ssl, SslGet, Syslog, System,
-    TcpCheck, UdpCheck, Url, VirtualServer, VrrpInstance, VrrpSyncGroup,
+    TcpCheck, TrackProbe, UdpCheck, Url, VirtualServer, VrrpInstance, VrrpScript, VrrpSyncGroup,
 };
 use Mark::{Accepted, Acts, Dead, NotYet, Refused};
 
@@ -42,16 +42,13 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
         NotYet,
         "static_ipaddress{}* static_routes{}* static_rules{}* track_group{}*",
     ),
+    (Keepalived, NotYet, "garp_group{}*"),
     (
         Keepalived,
-        NotYet,
-        "interface_up_down_delays{}* garp_group{}*",
+        Acts,
+        "interface_up_down_delays{}* vrrp_script{}* track_probe{}*",
     ),
-    (
-        Keepalived,
-        NotYet,
-        "vrrp_script{}* track_file{}* vrrp_track_file{}*",
-    ),
+    (Keepalived, NotYet, "track_file{}* vrrp_track_file{}*"),
     (Keepalived, Acts, "vrrp_sync_group{}*"),
     (Keepalived, Acts, "virtual_server_group{}*"),
     (Keepalived, Acts, "SSL{}"),
@@ -232,7 +229,12 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
         NotYet,
         "use_vmac use_vmac_addr vmac_xmit_base no_accept",
     ),
-    (VrrpInstance, NotYet, "track_script{} track_file{}"),
+    (VrrpInstance, NotYet, "track_file{}"),
+    (
+        VrrpInstance,
+        Acts,
+        "track_script{}* track_probe{}* track_pool{}*",
+    ),
     (VrrpInstance, NotYet, "garp_extra_if"),
     (
         VrrpInstance,
@@ -275,11 +277,22 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
         Dead("a typo of `.._interface`; connections are not synchronised"),
         "lvs_sync_daemon_inteface",
     ),
-    (VrrpSyncGroup, Acts, "group{} track_interface{}*"),
     (
         VrrpSyncGroup,
-        NotYet,
-        "track_script{} track_file{} sync_group_tracking_weight",
+        Acts,
+        "group{} track_interface{}* track_script{}* track_probe{}* track_pool{}* \
+        sync_group_tracking_weight",
+    ),
+    (VrrpSyncGroup, NotYet, "track_file{}"),
+    (
+        TrackProbe,
+        Acts,
+        "tcp http interval timeout rise fall weight",
+    ),
+    (
+        VrrpScript,
+        Acts,
+        "script interval timeout rise fall user weight init_fail",
     ),
     (
         VrrpSyncGroup,

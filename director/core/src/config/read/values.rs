@@ -197,7 +197,16 @@ impl Reader<'_, '_> {
         range: RangeInclusive<Duration>,
     ) -> Option<Duration> {
         let word = self.value(statement)?;
-        let name = statement.keyword().quoted();
+        self.timer_word(word, &statement.keyword().quoted(), range)
+    }
+
+    /// A word that is such a time; `name` is what it is the time of.
+    pub(in crate::config) fn timer_word(
+        &mut self,
+        word: Word<'_>,
+        name: &str,
+        range: RangeInclusive<Duration>,
+    ) -> Option<Duration> {
         let Some((value, exact)) = seconds(word.bytes) else {
             self.wrong(
                 word,

@@ -406,7 +406,7 @@ fn another_fault_is_told_and_a_repeated_one_is_not() {
     assert_eq!(lab.why(0), "waits for its interface");
     lab.link_down(0);
     lab.link_down(0);
-    let tracked = Fault::TrackedDown("eth1".parse().unwrap());
+    let tracked = Fault::Tracked("interface eth1 down".into());
     lab.act(0, |router, now| router.set_link(now, Err(tracked)));
     assert_eq!(lab.changes(), [(0, 0, Faulty), (0, 0, Faulty)]);
     assert_eq!(lab.why(0), "tracked interface eth1 down");

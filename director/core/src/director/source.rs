@@ -1,0 +1,69 @@
+//! Where a virtual router's adverts come from, or why it can't send any.
+
+use core::net::IpAddr;
+
+use super::links::Links;
+use super::surroundings::{Surroundings, Tally};
+use crate::config::{self, Config};
+use crate::net::Family;
+use crate::plan;
+use crate::vrrp::{Fault, Source};
+
+/// What the router's interface is: where its adverts come from, or why it does not serve.
+pub(super) fn source(
+    around: &Surroundings<'_>,
+    links: &Links,
+    router: &config::Router,
+    tally: Tally,
+) -> Result<Source, Fault> {
+    let Surroundings { config, actual, .. } = *around;
+    let link = plan::link(config, &actual.links, &router.interface).ok_or(Fault::NoInterface)?;
+    if !router.ignore_link && !links.serves(link) {
+        return Err(Fault::LinkDown);
+    }
+    if let Some(fault) = tally.fault {
+        return Err(fault);
+    }
+    let unicast = router.unicast.as_ref();
+    if unicast.is_some_and(|unicast| unicast.peers.is_empty()) {
+        return Err(Fault::NoPeer);
+    }
+    if let Some(address) = router.source {
+        let mut all = actual.addresses.keys();
+        let is_there = all.any(|id| id.ifindex == link.ifindex && id.cidr.address == address);
+        return if router.track_source && !is_there {
+            Err(Fault::NoSource(address))
+        } else {
+            Ok(Source { address })
+        };
+    }
+    // An address of its own that is no virtual one; over IPv6 a link-local one (RFC 9568 section 5.1.2.1), unless the
+    // peers are not on the link.
+    let first_peer = unicast.and_then(|unicast| unicast.peers.first());
+    let wants_local = first_peer.is_none_or(|peer| is_local(peer.address));
+    let own = actual
+        .addresses
+        .keys()
+        .filter(|id| id.ifindex == link.ifindex);
+    let mut own = own.map(|id| id.cidr.address);
+    let address = own.find(|address| {
+        let speaks = Family::of(*address) == router.family();
+        let fits = address.is_ipv4() || is_local(*address) == wants_local;
+        speaks && fits && !is_virtual(config, *address)
+    });
+    address
+        .map(|address| Source { address })
+        .ok_or(Fault::NoAddress(router.family()))
+}
+
+const fn is_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
+}
+
+fn is_virtual(config: &Config, address: IpAddr) -> bool {
+    let mut all = config
+        .routers
+        .iter()
+        .flat_map(config::Router::virtual_addresses);
+    all.any(|known| known.cidr.address == address)
+}
