@@ -8,11 +8,10 @@ use std::path::{Path, PathBuf};
 
 use image::{Compression, Manifest, Options, Set};
 
-/// Bounds of what is shipped, in bytes. TLS for checks is one megabyte of the binary, and the director is built for
-/// speed, not for size.
-const MAX_BINARY: u64 = 5_500_000;
+/// Bounds of what is shipped, in bytes. TLS for checks is one megabyte of the binary.
+const MAX_BINARY: u64 = 5_000_000;
 const MAX_METAL: u64 = 9_000_000;
-const MAX_VM: u64 = 4_000_000;
+const MAX_VM: u64 = 3_500_000;
 
 #[test]
 fn the_image_is_whole_and_keeps_its_bounds() {
