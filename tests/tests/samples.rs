@@ -11,9 +11,32 @@ use qemu::reference::Keepalived;
 
 /// What a lasting error says, by sample; samples without one are not listed. What is only not yet supported does not
 /// count.
-const REFUSED: [(&str, &[&str]); 5] = [
-    // The node is not known: it takes `@NODE` lines, and a router.conf that says which it is.
-    ("conditional_conf", &["lines for single nodes (`@id`)"]),
+const REFUSED: [(&str, &[&str]); 6] = [
+    // The node is not known: it takes `@NODE` lines, and a router.conf that says which it is. Without them the script
+    // is none.
+    (
+        "conditional_conf",
+        &[
+            "lines for single nodes (`@id`)",
+            "`vrrp_script check_VI_0` has no `script`",
+            "there is no `vrrp_script check_VI_0`",
+        ],
+    ),
+    // Its scripts are looked for in a PATH, which a node does not have.
+    (
+        "vrrp.localcheck",
+        &[
+            "a program is a path",
+            "a program is a path",
+            "a program is a path",
+            "there is no `vrrp_script chk_http_port`",
+            "there is no `vrrp_script chk_https_port`",
+            "there is no `vrrp_script chk_smtp_port`",
+            "there is no `vrrp_script chk_http_port`",
+            "there is no `vrrp_script chk_https_port`",
+            "there is no `vrrp_script chk_smtp_port`",
+        ],
+    ),
     ("SMTP_CHECK", &["`host` is refused"; 6]),
     ("SSL_GET", &["`AH`: this type is refused"]),
     // It has an address twice.
