@@ -46,11 +46,11 @@ const SYSLOG: usize = 11;
 
 /// The kind stands in the upper four bits, a check's generation in the 32 below, its index in the rest.
 const KIND_SHIFT: u32 = 60;
-const GENERATION_SHIFT: u32 = 28;
+const GENERATION_SHIFT: u32 = check::Id::INDEX_BITS;
 const INDEX_MASK: usize = (1 << GENERATION_SHIFT) - 1;
 
 const _: () = assert!(usize::BITS == 64);
-const _: () = assert!(director_core::limits::CHECKS_MAX <= INDEX_MASK);
+const _: () = assert!(GENERATION_SHIFT + u32::BITS == KIND_SHIFT);
 
 impl Key {
     pub(crate) const fn token(self) -> Token {
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn a_token_gives_its_key_back() {
         let id = check::Id {
-            index: director_core::limits::CHECKS_MAX as u32 - 1,
+            index: INDEX_MASK as u32,
             generation: u32::MAX,
         };
         for key in [

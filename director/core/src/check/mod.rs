@@ -48,10 +48,16 @@ use crate::time::Duration;
 /// is heard late of an old connection is dropped by comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id {
-    /// Place in the slab, below [`limits::CHECKS_MAX`].
+    /// Place in the slab, below [`limits::CHECKS_MAX`], and above it what tells the slabs of a node apart: less than
+    /// 2 to the power of [`Id::INDEX_BITS`].
     pub index: u32,
     /// Which connection of that place.
     pub generation: u32,
+}
+
+impl Id {
+    /// Bits of an index: with 32 of a generation, the shell has four left of a number to say what it is of.
+    pub const INDEX_BITS: u32 = 28;
 }
 
 impl From<Id> for u64 {

@@ -19,7 +19,7 @@ pub(super) struct Watches {
 }
 
 /// Marks the sockets of these among those of all checks: far beyond [`crate::limits::CHECKS_MAX`].
-const MARK: u32 = 1 << 31;
+const MARK: u32 = 1 << (check::Id::INDEX_BITS - 1);
 
 const _: () = assert!(crate::limits::CHECKS_MAX < MARK as usize);
 
