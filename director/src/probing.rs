@@ -100,6 +100,11 @@ impl Shell {
         let mut buffer = core::mem::take(&mut self.buffer);
         let mut more = true;
         for _ in 0..limits::READS_PER_TURN {
+            if self.tls.is_busy(id) {
+                // It is ready again when it has been answered.
+                more = false;
+                break;
+            }
             let progress = self.probes.progress(id, &mut buffer);
             if progress == Progress::Idle {
                 more = false;
@@ -123,7 +128,11 @@ impl Shell {
     fn secure(&mut self, id: check::Id, progress: Progress, received: &[u8]) {
         let done = match progress {
             Progress::Idle => Ok(()),
-            Progress::Connected => self.tls.begin(id),
+            Progress::Connected => {
+                let io = check::Io::Reached;
+                self.feed(Input::Probe { id, io });
+                self.tls.begin(id)
+            }
             Progress::Received(_) => self.tls.hear(id, received),
             Progress::Closed => self.tls.end(id),
             Progress::Failed(errno) => {
@@ -141,6 +150,7 @@ impl Shell {
     /// What the TLS sessions made of it.
     pub(crate) fn collect_tls(&mut self) {
         for (id, answer) in self.tls.collect() {
+            self.ready.insert(Key::Probe(id));
             if !answer.wire.is_empty() {
                 self.probes.send(id, answer.wire);
             }

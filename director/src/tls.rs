@@ -30,8 +30,16 @@ pub struct Sessions {
     waker: Arc<Waker>,
     /// Started with the first session.
     worker: Option<Worker>,
-    /// Sessions that have not ended, with what is needed to open those that have not begun.
-    open: BTreeMap<Id, Option<(IpAddr, Box<Tls>)>>,
+    /// Those that have not ended.
+    open: BTreeMap<Id, Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    /// What is needed to open it, while it has not begun.
+    with: Option<(IpAddr, Box<Tls>)>,
+    /// Orders that the thread has not answered.
+    owed: u32,
 }
 
 #[derive(Debug)]
@@ -79,7 +87,8 @@ impl Sessions {
 
     /// Keeps in mind that the connection of this attempt is to be secured.
     pub fn expect(&mut self, id: Id, server: IpAddr, tls: Box<Tls>) {
-        self.open.insert(id, Some((server, tls)));
+        let with = Some((server, tls));
+        self.open.insert(id, Open { with, owed: 0 });
     }
 
     /// Whether the bytes of this attempt are TLS.
@@ -88,12 +97,20 @@ impl Sessions {
         self.open.contains_key(&id)
     }
 
+    /// Whether the thread has yet to answer for this attempt. Until then nothing more is read from its socket: who
+    /// sends faster than the thread works is made to wait, and does not fill the thread's queue.
+    #[must_use]
+    pub fn is_busy(&self, id: Id) -> bool {
+        self.open.get(&id).is_some_and(|open| open.owed > 0)
+    }
+
     /// The connection is made: the handshake begins.
     ///
     /// # Errors
     /// When the thread has too much to do, or there can be none.
     pub fn begin(&mut self, id: Id) -> io::Result<()> {
-        match self.open.get_mut(&id).and_then(Option::take) {
+        let open = self.open.get_mut(&id);
+        match open.and_then(|open| open.with.take()) {
             Some((server, tls)) => self.order(id, Order::Open(server, tls)),
             None => Ok(()),
         }
@@ -137,10 +154,14 @@ impl Sessions {
         let Some(worker) = &self.worker else {
             return Vec::new();
         };
-        let answers = worker.answers.try_iter();
-        answers
-            .filter(|(id, _)| self.open.contains_key(id))
-            .collect()
+        let mut wanted = Vec::new();
+        for (id, answer) in worker.answers.try_iter() {
+            if let Some(open) = self.open.get_mut(&id) {
+                open.owed = open.owed.saturating_sub(1);
+                wanted.push((id, answer));
+            }
+        }
+        wanted
     }
 
     fn order(&mut self, id: Id, order: Order) -> io::Result<()> {
@@ -150,7 +171,11 @@ impl Sessions {
         }
         let worker = self.worker.as_ref().ok_or(Errno::EAGAIN)?;
         let sent = worker.orders.try_send((id, order));
-        sent.map_err(|_| Errno::EAGAIN.into())
+        sent.map_err(|_| Errno::EAGAIN)?;
+        if let Some(open) = self.open.get_mut(&id) {
+            open.owed += 1;
+        }
+        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
 //! One attempt of a check: connect, talk, hang up, for each URL; or run a program.
 
 use super::talk::{Place, Talk, Turn};
-use super::{Action, Exit, Failure, Io, Kind, Settings};
+use super::{Action, Exit, Failure, Io, Kind, Settings, TlsError};
 use crate::limits;
 use crate::time::{Duration, Instant};
 
@@ -15,6 +15,8 @@ pub(super) struct Attempt {
     /// The conversation, from the connection on.
     talk: Option<Talk>,
     place: Place,
+    /// The connection stands, and is being secured.
+    reached: bool,
     /// When it began; none before the first `Connect` was taken.
     began: Option<Instant>,
     /// When it fails; counts from the `Connect` of the URL.
@@ -44,6 +46,7 @@ impl Attempt {
             step: Step::Dial,
             talk: None,
             place: Place { url: 0, token },
+            reached: false,
             began: None,
             deadline: None,
             graced: false,
@@ -113,6 +116,10 @@ impl Attempt {
                 self.follow(settings, turn)
             }
             Io::Connected => None,
+            Io::Reached => {
+                self.reached = true;
+                None
+            }
             Io::Received(bytes) => {
                 let turn = self.talk.as_mut()?.hear(settings, self.place, bytes);
                 self.follow(settings, turn)
@@ -149,6 +156,7 @@ impl Attempt {
         Some(match &self.talk {
             Some(talk) => talk.expire(settings),
             None if matches!(settings.kind, Kind::Exec(_)) => Err(Failure::RunTimeout),
+            None if self.reached => Err(Failure::Tls(TlsError::Late)),
             None => Err(Failure::ConnectTimeout),
         })
     }
@@ -188,6 +196,7 @@ impl Attempt {
             self.step = Step::HangUp;
         }
         self.talk = None;
+        self.reached = false;
         self.deadline = None;
         self.graced = false;
         None

@@ -60,6 +60,8 @@ pub enum TlsError {
     Incompatible,
     /// What the server sends is not TLS.
     Protocol,
+    /// There was a connection in time, but no session.
+    Late,
     /// The connection ended before the session did.
     Cut,
     /// This node's own certificates can't be read.
@@ -76,6 +78,7 @@ impl fmt::Display for TlsError {
             Self::Alert => "refused by the server",
             Self::Incompatible => "no common version or cipher",
             Self::Protocol => "not understood",
+            Self::Late => "no session in time",
             Self::Cut => "cut before its end",
             Self::Files => "certificate or key of this node can't be read",
         })

@@ -97,8 +97,10 @@ impl fmt::Display for Health {
 /// What came of a socket or a program. `Failed`, `Insecure`, `Closed` and `Exited` say that the shell has dropped it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Io<'a> {
-    /// The connection is established.
+    /// The connection is established, and secured where that is asked for.
     Connected,
+    /// The connection is established; securing it begins.
+    Reached,
     /// It could not be made, or broke: a positive errno (errno.h).
     Failed(i32),
     /// It could not be secured, or broke.
