@@ -187,7 +187,6 @@ impl Shell {
         match self.loaded.take_config() {
             Some(config) => {
                 process::name_node(config.node.hostname.as_deref());
-                self.kernel.set_timeouts(config.timeouts);
                 self.feed(Input::Config(Box::new(config)));
                 self.configure_monitoring();
             }

@@ -161,8 +161,7 @@ impl Shell {
         let folder = files.folder().to_path_buf();
         let tls = Sessions::new(folder.clone(), Arc::clone(&waker));
         let programs = Programs::new(options.launcher.clone(), folder, waker);
-        let mut kernel = on("rtnetlink", Kernel::open())?;
-        kernel.set_timeouts(config.timeouts);
+        let kernel = on("rtnetlink", Kernel::open())?;
         process::name_node(config.node.hostname.as_deref());
         let now = clock::now();
         let mut shell = Self {

@@ -10,7 +10,7 @@ use std::time::Instant;
 use director::kernel::ipvs::{BATCH_MAX, Ipvs, IpvsError};
 use director_core::ipvs::{
     Dest, DestId, FLAG_PERSISTENT, FLAG_SCHED1, FLAG_SCHED2, Forwarding, Protocol, Service,
-    ServiceId, SyncDaemon, SyncRole, Tunnel,
+    ServiceId, SyncDaemon, SyncRole, SyncWire, Tunnel,
 };
 use director_core::kernel::{Op, OpError};
 use director_core::net::Family;
@@ -85,7 +85,9 @@ fn changes_keep_the_rest_and_deletions_are_exact() {
         assert_eq!(ipvs.dests(&id).unwrap().len(), 0);
         assert_eq!(ipvs.apply(&[Op::DelService(id)]), [Ok(())]);
         assert_eq!(ipvs.services().unwrap().len(), 0);
-        ipvs.set_timeouts([901, 0, 301]).unwrap();
+        let [_, fin, _] = ipvs.timeouts().unwrap();
+        assert_eq!(ipvs.apply(&[Op::SetTimeouts([901, 0, 301])]), [Ok(())]);
+        assert_eq!(ipvs.timeouts().unwrap(), [901, fin, 301]);
     });
 }
 
@@ -134,6 +136,11 @@ fn both_synchronisation_daemons_run_and_stop() {
         let daemon = SyncDaemon {
             interface: "lo".parse().unwrap(),
             id: 51,
+            wire: SyncWire {
+                port: 8849,
+                ttl: 2,
+                ..SyncWire::default()
+            },
         };
         let start = |role| Op::StartSync(role, daemon.clone());
         let started = ipvs.apply(&[start(SyncRole::Master), start(SyncRole::Backup)]);

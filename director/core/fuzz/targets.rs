@@ -374,6 +374,7 @@ fn snapshot(bytes: &mut Bytes<'_>) -> Snapshot {
         return Snapshot::Ipvs {
             table: Table::default(),
             sync: Default::default(),
+            timeouts: Default::default(),
         };
     }
     Snapshot::Network {

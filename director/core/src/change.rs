@@ -199,6 +199,9 @@ fn actual(had: &Desired, wanted: &Desired, links: &BTreeMap<Ifindex, Link>) -> A
         filter: Some(Arc::clone(&had.filter)),
         table: Table(pools.collect()),
         sync: had.sync.clone(),
+        // Told of already.
+        timeouts: wanted.timeouts,
+        ..Actual::default()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::ipvs::{ActualDest, Dest, DestId, Pool, ServiceId};
+use crate::ipvs::{ActualDest, Dest, DestId, Pool, ServiceId, Timeouts};
 use crate::kernel::{Actual, Desired, Op};
 
 /// The network part: links, then addresses that must go, addresses that must come, routes.
@@ -60,7 +60,7 @@ pub fn filter(desired: &Desired, actual: &Actual) -> Vec<Op> {
 }
 
 /// The IPVS part: services and dests come, change, and go, in this order, so that a pool that could have servers
-/// is never empty; then the synchronisation daemons.
+/// is never empty; then what belongs to no service.
 #[must_use]
 pub fn ipvs(desired: &Desired, actual: &Actual) -> Vec<Op> {
     let (wanted, had) = (&desired.table.0, &actual.table.0);
@@ -69,7 +69,7 @@ pub fn ipvs(desired: &Desired, actual: &Actual) -> Vec<Op> {
     for id in wanted.keys().chain(gone) {
         service(*id, wanted.get(id), had.get(id), &mut ops);
     }
-    sync(desired, actual, &mut ops);
+    rest(desired, actual, &mut ops);
     ops
 }
 
@@ -123,8 +123,28 @@ fn dests(
     ops.append(&mut removed);
 }
 
-/// The synchronisation daemons of the IPVS part.
-pub fn sync(desired: &Desired, actual: &Actual, ops: &mut Vec<Op>) {
+/// What belongs to no service of the IPVS part: timeouts and synchronisation daemons.
+pub fn rest(desired: &Desired, actual: &Actual, ops: &mut Vec<Op>) {
+    timeouts(desired, actual, ops);
+    sync(desired, actual, ops);
+}
+
+/// Those that are no longer asked for are as they were before.
+fn timeouts(desired: &Desired, actual: &Actual, ops: &mut Vec<Op>) {
+    let wanted = desired.timeouts.into_iter().zip(actual.replaced);
+    let wanted = wanted.map(|(wanted, before)| if wanted == 0 { before } else { wanted });
+    let mut set = Timeouts::default();
+    for ((set, wanted), is) in set.iter_mut().zip(wanted).zip(actual.timeouts) {
+        if wanted != is {
+            *set = wanted;
+        }
+    }
+    if set != Timeouts::default() {
+        ops.push(Op::SetTimeouts(set));
+    }
+}
+
+fn sync(desired: &Desired, actual: &Actual, ops: &mut Vec<Op>) {
     let stale = actual
         .sync
         .iter()
@@ -140,7 +160,9 @@ pub fn sync(desired: &Desired, actual: &Actual, ops: &mut Vec<Op>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ipvs::{Counters, Forwarding, Protocol, Service, SyncDaemon, SyncRole, Table};
+    use crate::ipvs::{
+        Counters, Forwarding, Protocol, Service, SyncDaemon, SyncRole, SyncWire, Table,
+    };
     use crate::kernel::{AddressId, Link, Route};
     use crate::net::{Ifindex, Mac};
 
@@ -259,6 +281,7 @@ mod tests {
         let daemon = SyncDaemon {
             interface: "eth0".parse().unwrap(),
             id: 51,
+            wire: SyncWire::default(),
         };
         let mut wanted = Desired::default();
         wanted.sync.insert(SyncRole::Master, daemon.clone());

@@ -373,4 +373,40 @@ pub struct SyncDaemon {
     pub interface: IfName,
     /// Synchronisation identifier, 0..=255; nodes of one pair share it.
     pub id: u8,
+    /// How it speaks.
+    pub wire: SyncWire,
 }
+
+/// How synchronisation daemons speak to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncWire {
+    /// Longest datagram in bytes, 1..=65507: a sender collects connections until it is full, or for two seconds; a
+    /// receiver takes no longer one.
+    pub maxlen: u16,
+    /// Multicast group.
+    pub group: IpAddr,
+    /// UDP port, never 0.
+    pub port: u16,
+    /// Time to live, or hop limit; never 0.
+    pub ttl: u8,
+}
+
+impl SyncWire {
+    /// What fits an Ethernet frame: the kernel's `maxlen` where none is given, and what each receiver takes at least.
+    pub const FRAME: u16 = 1472;
+}
+
+/// The kernel's values (net/netfilter/ipvs/ip_vs_sync.c, start_sync_thread).
+impl Default for SyncWire {
+    fn default() -> Self {
+        Self {
+            maxlen: Self::FRAME,
+            group: IpAddr::V4(core::net::Ipv4Addr::new(224, 0, 0, 81)),
+            port: 8848,
+            ttl: 1,
+        }
+    }
+}
+
+/// Timeouts of established TCP, TCP after FIN, and UDP, in seconds (IPVS_CMD_ATTR_TIMEOUT_*).
+pub type Timeouts = [u32; 3];

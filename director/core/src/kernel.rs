@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::filter::Filter;
-use crate::ipvs::{ActualDest, Dest, DestId, Service, ServiceId, SyncDaemon, SyncRole, Table};
+use crate::ipvs::{
+    ActualDest, Dest, DestId, Service, ServiceId, SyncDaemon, SyncRole, Table, Timeouts,
+};
 use crate::net::{Cidr, IfName, Ifindex, Mac};
 
 /// A network interface as the kernel reported it.
@@ -67,6 +69,10 @@ pub struct Actual {
     pub table: Table<ActualDest>,
     /// The running synchronisation daemons.
     pub sync: BTreeMap<SyncRole, SyncDaemon>,
+    /// IPVS timeouts.
+    pub timeouts: Timeouts,
+    /// What was there before the director set others; 0 where it has set none.
+    pub replaced: Timeouts,
 }
 
 /// The kernel state that the configuration and the present states ask for.
@@ -86,6 +92,8 @@ pub struct Desired {
     pub table: Table<Dest>,
     /// Synchronisation daemons.
     pub sync: BTreeMap<SyncRole, SyncDaemon>,
+    /// IPVS timeouts; 0 for those that are no matter of the director's.
+    pub timeouts: Timeouts,
 }
 
 /// One operation on the kernel; the shell answers each with a result.
@@ -105,6 +113,8 @@ pub enum Op {
     DelRoute(Route),
     /// Put this in the place of the director's part of the packet filter, at once and whole.
     SetFilter(Arc<Filter>),
+    /// Set the IPVS timeouts that are not 0.
+    SetTimeouts(Timeouts),
     /// Start a synchronisation daemon.
     StartSync(SyncRole, SyncDaemon),
     /// Stop the synchronisation daemon of a role.
@@ -152,6 +162,9 @@ impl fmt::Display for Op {
             Self::AddRoute(route) => write!(f, "add route {}", route.destination),
             Self::DelRoute(route) => write!(f, "delete route {}", route.destination),
             Self::SetFilter(filter) => write!(f, "set filter: {filter}"),
+            Self::SetTimeouts([tcp, fin, udp]) => {
+                write!(f, "set timeouts tcp {tcp} tcpfin {fin} udp {udp}")
+            }
             Self::StartSync(role, daemon) => write!(f, "start sync {role} on {}", daemon.interface),
             Self::StopSync(role) => write!(f, "stop sync {role}"),
             Self::NewService(id, service) => write!(f, "add service {id} {}", service.scheduler),
@@ -218,12 +231,14 @@ pub enum Snapshot {
     },
     /// The director's part of the packet filter: what it put there last, or none when that is not what is there.
     Filter(Option<Arc<Filter>>),
-    /// The IPVS table and its synchronisation daemons.
+    /// The IPVS table, its synchronisation daemons, its timeouts.
     Ipvs {
         /// All services with their dests.
         table: Table<ActualDest>,
         /// Running daemons.
         sync: BTreeMap<SyncRole, SyncDaemon>,
+        /// Timeouts.
+        timeouts: Timeouts,
     },
 }
 
@@ -246,7 +261,7 @@ pub enum Part {
     Network,
     /// The director's part of the packet filter.
     Filter,
-    /// Services, dests, synchronisation daemons.
+    /// Services, dests, synchronisation daemons, timeouts.
     Ipvs,
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::config::{Config, Interface, Router, VirtualAddress, VirtualServer};
 use crate::filter::Filter;
-use crate::ipvs::{Dest, DestId, Pool, ServiceId, SyncDaemon, SyncRole};
+use crate::ipvs::{Dest, DestId, Pool, ServiceId, SyncDaemon, SyncRole, SyncWire};
 use crate::kernel::{AddressId, Desired, Link, Route};
 use crate::net::{Family, IfName, Ifindex};
 
@@ -34,6 +34,7 @@ pub fn plan(config: &Config, situation: &Situation<'_>) -> Desired {
     if !situation.stopping {
         desired.filter = Arc::clone(situation.filter);
         desired.sync = sync(config, situation);
+        desired.timeouts = config.timeouts;
     }
     desired
 }
@@ -180,26 +181,26 @@ fn sync(config: &Config, situation: &Situation<'_>) -> BTreeMap<SyncRole, SyncDa
     if !link.up {
         return BTreeMap::new();
     }
-    let daemon = SyncDaemon {
-        interface: link.name.clone(),
-        id: wanted.id,
+    let mut routers = situation.routers.iter();
+    let roles: &[SyncRole] = match &wanted.router {
+        None => &[SyncRole::Master, SyncRole::Backup],
+        Some(name) if routers.any(|(router, active)| router.name == *name && *active) => {
+            &[SyncRole::Master]
+        }
+        Some(_) => &[SyncRole::Backup],
     };
-    let Some(name) = &wanted.router else {
-        return BTreeMap::from([
-            (SyncRole::Master, daemon.clone()),
-            (SyncRole::Backup, daemon),
-        ]);
+    let daemon = |role: &SyncRole| {
+        let mut wire = wanted.wire;
+        if *role == SyncRole::Backup {
+            // However short the datagrams that this node would send, its peer may have other plans.
+            wire.maxlen = wire.maxlen.max(SyncWire::FRAME);
+        }
+        let daemon = SyncDaemon {
+            interface: link.name.clone(),
+            id: wanted.id,
+            wire,
+        };
+        (*role, daemon)
     };
-    let active = situation
-        .routers
-        .iter()
-        .any(|(router, active)| router.name == *name && *active);
-    BTreeMap::from([(
-        if active {
-            SyncRole::Master
-        } else {
-            SyncRole::Backup
-        },
-        daemon,
-    )])
+    roles.iter().map(daemon).collect()
 }

@@ -101,7 +101,7 @@ impl Reconciler {
         if self.desired != desired {
             self.sides[Part::Network as usize].stale = true;
             self.sides[Part::Filter as usize].stale = true;
-            self.work.sync = true;
+            self.work.rest = true;
         }
         self.desired = Desired { table, ..desired };
     }
@@ -244,10 +244,19 @@ impl Reconciler {
                 let after = diff::filter(&self.desired, &self.actual).len();
                 after.saturating_sub(before)
             }
-            Snapshot::Ipvs { table, sync } => {
-                self.work.sync |= !was_known || self.actual.sync != sync;
-                self.actual.sync = sync;
-                self.take_table(table, was_known)
+            Snapshot::Ipvs {
+                table,
+                sync,
+                timeouts,
+            } => {
+                let before = self.rest().len();
+                let actual = &mut self.actual;
+                let sync = core::mem::replace(&mut actual.sync, sync) != actual.sync;
+                let timeouts =
+                    core::mem::replace(&mut actual.timeouts, timeouts) != actual.timeouts;
+                self.work.rest |= !was_known || sync || timeouts;
+                let repairs = self.rest().len().saturating_sub(before);
+                repairs + self.take_table(table, was_known)
             }
         };
         if was_settled && repairs > 0 {
@@ -418,7 +427,7 @@ impl Reconciler {
     fn mark_object(&mut self, object: Object) {
         match (object.part(), object.service()) {
             (_, Some(id)) => self.mark(id),
-            (Part::Ipvs, None) => self.work.sync = true,
+            (Part::Ipvs, None) => self.work.rest = true,
             (part, None) => self.sides[part as usize].stale = true,
         }
     }
@@ -435,8 +444,8 @@ impl Reconciler {
                 for id in self.work.services() {
                     diff::service(*id, wanted.get(id), had.get(id), &mut ops);
                 }
-                if self.work.sync {
-                    diff::sync(&self.desired, &self.actual, &mut ops);
+                if self.work.rest {
+                    ops.append(&mut self.rest());
                 }
             }
         }
@@ -509,6 +518,7 @@ mod tests {
             Part::Ipvs => Snapshot::Ipvs {
                 table: Table::default(),
                 sync: BTreeMap::new(),
+                timeouts: [0; 3],
             },
         }
     }

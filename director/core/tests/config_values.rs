@@ -11,7 +11,7 @@ use director_core::config::{
 };
 use director_core::ipvs::{
     Checksum, DestId, FLAG_ONE_PACKET, FLAG_PERSISTENT, FLAG_SCHED1, FLAG_SCHED2, FLAG_SCHED3,
-    Forwarding, Protocol, ServiceId, Tunnel,
+    Forwarding, Protocol, ServiceId, SyncWire, Tunnel,
 };
 use director_core::net::Family;
 
@@ -311,6 +311,15 @@ fn the_sync_daemon_follows_its_virtual_router() {
             "{global} {inner}"
         );
     }
+    let words = "lvs_sync_daemon eth1 id 3 group ff02::81 maxlen 65500 port 1234 ttl 7";
+    let wire = SyncWire {
+        maxlen: 65_487,
+        group: "ff02::81".parse().unwrap(),
+        port: 1234,
+        ttl: 7,
+    };
+    let sync = config(&format!("global_defs {{\n{words}\n}}\n")).sync_daemon;
+    assert_eq!(sync.unwrap().wire, wire);
     assert_eq!(
         config("global_defs {\nlvs_timeouts udp 5 tcp 900\n}\n").timeouts,
         [900, 0, 5]

@@ -43,7 +43,6 @@ pub struct Kernel {
     netfilter: Option<Netfilter>,
     /// Before this moment a missing IPVS is not looked for again.
     ipvs_retry_at: Instant,
-    timeouts: [u32; 3],
     network_read_at: Option<Instant>,
     filter_read_at: Option<Instant>,
     table_read_at: Option<Instant>,
@@ -63,7 +62,6 @@ impl Kernel {
             trouble: String::new(),
             netfilter: None,
             ipvs_retry_at: Instant::ZERO,
-            timeouts: [0; 3],
             network_read_at: None,
             filter_read_at: None,
             table_read_at: None,
@@ -121,15 +119,6 @@ impl Kernel {
         if self.table_read_at.is_some() {
             self.reader = TableReader::default();
             self.table_read_at = Some(clock::now() + limits::TABLE_QUIET);
-        }
-    }
-
-    /// IPVS timeouts of established TCP, TCP after FIN, and UDP, in seconds; 0 leaves one as it is. They are set now,
-    /// or when IPVS is opened, and whenever it was missing.
-    pub fn set_timeouts(&mut self, timeouts: [u32; 3]) {
-        self.timeouts = timeouts;
-        if let Some(ipvs) = &mut self.ipvs {
-            push_timeouts(ipvs, timeouts);
         }
     }
 
@@ -238,11 +227,10 @@ impl Kernel {
             }
             self.ipvs_retry_at = now + limits::KERNEL_RETRY;
             match Ipvs::open() {
-                Ok(mut ipvs) => {
+                Ok(ipvs) => {
                     if !core::mem::take(&mut self.trouble).is_empty() {
                         log::info!("IPVS is there again");
                     }
-                    push_timeouts(&mut ipvs, self.timeouts);
                     self.ipvs = Some(ipvs);
                 }
                 Err(error) => self.note_trouble(error.to_string()),
@@ -256,13 +244,5 @@ impl Kernel {
             log::error!("{trouble}");
             self.trouble = trouble;
         }
-    }
-}
-
-fn push_timeouts(ipvs: &mut Ipvs, timeouts: [u32; 3]) {
-    if timeouts != [0; 3]
-        && let Err(error) = ipvs.set_timeouts(timeouts)
-    {
-        log::warn!("IPVS timeouts: {error}");
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
-use director_core::ipvs::{ActualDest, Pool, ServiceId, SyncDaemon, SyncRole, Table};
+use director_core::ipvs::{ActualDest, Pool, ServiceId, SyncDaemon, SyncRole, Table, Timeouts};
 use director_core::kernel::Snapshot;
 
 use super::ipvs::{Ipvs, IpvsError};
@@ -14,6 +14,7 @@ use crate::limits;
 pub(super) struct TableReader {
     table: Table<ActualDest>,
     sync: BTreeMap<SyncRole, SyncDaemon>,
+    timeouts: Timeouts,
     /// Services whose dests are still to be read; none before the services have been.
     left: Option<VecDeque<ServiceId>>,
 }
@@ -56,6 +57,7 @@ impl TableReader {
             return Ok(false);
         }
         self.sync = ipvs.daemons()?;
+        self.timeouts = ipvs.timeouts()?;
         Ok(true)
     }
 
@@ -64,6 +66,7 @@ impl TableReader {
         Snapshot::Ipvs {
             table: self.table,
             sync: self.sync,
+            timeouts: self.timeouts,
         }
     }
 }

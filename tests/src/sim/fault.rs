@@ -206,6 +206,7 @@ impl Fault {
             Edit::ForeignService,
             Edit::ChangeSchedulers,
             Edit::StopSync,
+            Edit::ChangeTimeouts,
             Edit::FlushFilter,
             Edit::ChangeFilter,
         ]);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use director_core::director::Part;
-use director_core::ipvs::{ActualDest, Counters, Dest, DestId, Pool, Service, ServiceId};
+use director_core::ipvs::{ActualDest, Counters, Dest, DestId, Pool, Service, ServiceId, Timeouts};
 use director_core::kernel::{Actual, AddressId, KernelEvent, Link, Op, OpError, Snapshot};
 use director_core::net::{Cidr, Ifindex, Mac};
 use director_core::time::Duration;
@@ -16,6 +16,9 @@ const NO_DEVICE: OpError = OpError(19);
 const UNREACHABLE: OpError = OpError(101);
 const INVALID: OpError = OpError(22);
 const NO_BUFFERS: OpError = OpError(105);
+
+/// The kernel's own IPVS timeouts.
+const TIMEOUTS: Timeouts = [900, 120, 300];
 
 /// Connections of a dest that takes some.
 const CONNECTIONS: u32 = 3;
@@ -67,6 +70,8 @@ pub enum Edit {
     ChangeSchedulers,
     /// `ipvsadm --stop-daemon`.
     StopSync,
+    /// `ipvsadm --set`.
+    ChangeTimeouts,
     /// `nft flush ruleset`.
     FlushFilter,
     /// A rule added to the director's table.
@@ -80,6 +85,7 @@ impl Kernel {
         let mut kernel = Self {
             state: Actual {
                 filter: Some(Arc::default()),
+                timeouts: TIMEOUTS,
                 ..Actual::default()
             },
             cable: true,
@@ -165,6 +171,7 @@ impl Kernel {
             Part::Ipvs => Snapshot::Ipvs {
                 table: self.state.table.clone(),
                 sync: self.state.sync.clone(),
+                timeouts: self.state.timeouts,
             },
         }
     }
@@ -248,6 +255,7 @@ impl Kernel {
             }
             Edit::ChangeSchedulers => self.pools(|pool| pool.service = service("lc")),
             Edit::StopSync => self.state.sync.clear(),
+            Edit::ChangeTimeouts => self.state.timeouts = [1, 2, 3],
             Edit::FlushFilter => self.state.filter = Some(Arc::default()),
             Edit::ChangeFilter => self.state.filter = None,
         }
@@ -264,6 +272,12 @@ impl Kernel {
             Op::AddRoute(_) | Op::DelRoute(_) => self.operate_route(op),
             Op::SetFilter(filter) => {
                 self.state.filter = Some(Arc::clone(filter));
+                Ok(())
+            }
+            Op::SetTimeouts(set) => {
+                let all = self.state.timeouts.iter_mut().zip(set);
+                all.filter(|(_, set)| **set != 0)
+                    .for_each(|(is, set)| *is = *set);
                 Ok(())
             }
             Op::StartSync(..) | Op::StopSync(_) => self.operate_sync(op),

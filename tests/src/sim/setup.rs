@@ -9,7 +9,7 @@ use director_core::config::{
     Check, CheckKind, Config, Garp, Interface, Node, RealServer, Route, Router, SyncDaemon,
     SyncGroup, Unicast, UnicastPeer, Url, Version, VirtualAddress, VirtualServer,
 };
-use director_core::ipvs::{Dest, DestId, Forwarding, Protocol, Service, ServiceId};
+use director_core::ipvs::{Dest, DestId, Forwarding, Protocol, Service, ServiceId, SyncWire};
 use director_core::net::{Cidr, Family};
 use director_core::time::Duration;
 use director_core::wire::dns::Question;
@@ -81,7 +81,9 @@ impl Setup {
             interface: "eth0".parse().expect("a short name"),
             router: random.chance(70).then(|| routers[0].name.clone()),
             id: 51,
+            wire: SyncWire::default(),
         });
+        let timeouts = random.pick(&[[0; 3], [901, 0, 301]]);
         // Of all routers of a node alike, so that members of a group still agree. No weight of 0: where nobody
         // reaches the servers nobody would be Active.
         let tracker = random.chance(30).then(|| groups::pool_tracker(random));
@@ -97,6 +99,7 @@ impl Setup {
             let mut config = node_config(node as u8);
             config.services.clone_from(&services);
             config.sync_daemon.clone_from(&sync);
+            config.timeouts = timeouts;
             config.groups.extend(groups.clone());
             for (index, router) in routers.iter().enumerate() {
                 let mut router = router.clone();
@@ -340,7 +343,7 @@ fn random_services(random: &mut Random) -> Vec<Arc<VirtualServer>> {
 
 /// Adds a further configuration to every node: the last one with one thing changed.
 fn variant(configs: &mut [Vec<Config>], random: &mut Random) {
-    let kind = random.below(6);
+    let kind = random.below(7);
     let extra = random_services(random);
     for (node, configs) in configs.iter_mut().enumerate() {
         let Some(mut config) = configs.last().cloned() else {
@@ -373,6 +376,7 @@ fn variant(configs: &mut [Vec<Config>], random: &mut Random) {
                 config.routers.truncate(1);
             }
             4 => config.groups.clear(),
+            5 => config.timeouts = [0, 60, 0],
             _ => {} // a reload that changes nothing
         }
         configs.push(config);

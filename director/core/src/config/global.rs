@@ -1,14 +1,16 @@
 //! `global_defs`: what holds for all virtual routers and services.
 
+pub(super) mod sync;
+
 use core::net::IpAddr;
 
-use super::diagnostic::Place;
+use self::sync::SyncWords;
 use super::fullnat;
 use super::keywords::Block;
 use super::read::{Reader, decimal};
 use super::tree::{Statement, Word};
-use super::{Fifo, Garp, SyncDaemon, Version, monitoring};
-use crate::net::{Family, IfName, Name, ParseError};
+use super::{Fifo, Garp, Version, monitoring};
+use crate::net::{Family, IfName, ParseError};
 use crate::time::Duration;
 use crate::wire::vrrp;
 
@@ -44,26 +46,6 @@ pub(super) struct Global {
     pub(super) fifos: Vec<Fifo>,
     /// `local_address`: for FULLNAT services without their own.
     pub(super) locals: Vec<fullnat::Entry>,
-}
-
-/// `lvs_sync_daemon` before its virtual router is looked up.
-#[derive(Debug)]
-pub(super) struct SyncWords {
-    pub(super) interface: IfName,
-    pub(super) router: Option<(Name, Place)>,
-    pub(super) id: Option<u8>,
-    pub(super) at: Place,
-}
-
-impl SyncWords {
-    /// The value, with the identifier that follows from the virtual router.
-    pub(super) fn resolve(self, vrid: Option<u8>) -> SyncDaemon {
-        SyncDaemon {
-            interface: self.interface,
-            router: self.router.map(|(name, _)| name),
-            id: self.id.or(vrid).unwrap_or(0),
-        }
-    }
 }
 
 /// The announcement keywords, as far as they were given.
@@ -172,7 +154,7 @@ impl Global {
                 }
                 // It is for the text, and was heeded there.
                 "include_check" => {}
-                "lvs_sync_daemon" => self.sync_daemon = sync_daemon(reader, statement),
+                "lvs_sync_daemon" => self.sync_daemon = sync::daemon(reader, statement),
                 "lvs_timeouts" => self.timeouts(reader, statement),
                 "notify_fifo" | "vrrp_notify_fifo" | "lvs_notify_fifo" => {
                     self.fifos.extend(monitoring::fifo(reader, statement));
@@ -295,52 +277,6 @@ impl Global {
 
 /// The kernel takes no more: `MAX_JIFFY` of ip_vs_ctl.c at 1000 jiffies a second, less some room: 31 days.
 pub(super) const LVS_TIMEOUT_MAX: u32 = 31 * 86_400;
-
-/// `lvs_sync_daemon IF [[inst] VRRP] [id N]`
-fn sync_daemon(reader: &mut Reader<'_, '_>, statement: Statement<'_>) -> Option<SyncWords> {
-    let mut words = statement.arguments();
-    let Some(interface) = words.next() else {
-        reader.value(statement);
-        return None;
-    };
-    let interface = reader.parse_word(interface)?;
-    let mut daemon = SyncWords {
-        interface,
-        router: None,
-        id: None,
-        at: statement.keyword().at,
-    };
-    let mut named = false;
-    while let Some(word) = words.next() {
-        match word.bytes {
-            b"id" => {
-                let id = required(reader, word, words.next())?;
-                daemon.id = Some(byte(reader.number_word(id, b"id", 0..=255)?));
-            }
-            b"maxlen" | b"port" | b"ttl" | b"group" => {
-                reader.wrong(
-                    word,
-                    "this option of `lvs_sync_daemon` is not yet supported",
-                );
-                return None;
-            }
-            _ if named => {
-                reader.wrong(word, "not an option of `lvs_sync_daemon`");
-                return None;
-            }
-            _ => {
-                named = true;
-                let name = if word.bytes == b"inst" {
-                    required(reader, word, words.next())?
-                } else {
-                    word
-                };
-                daemon.router = Some((reader.parse_word(name)?, name.at));
-            }
-        }
-    }
-    Some(daemon)
-}
 
 /// The word after an option.
 pub(super) fn required<'t>(

@@ -103,7 +103,7 @@ pub use outside::{Nothing, Outside, Reading};
 pub use parse::{Parsed, Source, parse, parse_with};
 
 pub use crate::check::{Kind as CheckKind, Settings as Check, Url};
-use crate::ipvs::{Dest, DestId, Forwarding, Service, ServiceId};
+use crate::ipvs::{Dest, DestId, Forwarding, Service, ServiceId, SyncWire, Timeouts};
 use crate::net::{Cidr, Family, IfName, Mac, Name};
 use crate::time::Duration;
 pub use crate::vrrp::{GarpSettings as Garp, Unicast, UnicastPeer, Weight};
@@ -132,7 +132,7 @@ pub struct Config {
     /// Local addresses of FULLNAT services whose own addresses belong to no virtual router: they are always there.
     pub local_addresses: Vec<VirtualAddress>,
     /// IPVS timeouts for established TCP, TCP after FIN, and UDP, in seconds; 0 keeps the kernel's (`lvs_timeouts`).
-    pub timeouts: [u32; 3],
+    pub timeouts: Timeouts,
 }
 
 impl Config {
@@ -209,6 +209,8 @@ pub struct SyncDaemon {
     pub router: Option<Name>,
     /// Synchronisation identifier (default: the VRID, or 0).
     pub id: u8,
+    /// How it speaks.
+    pub wire: SyncWire,
 }
 
 /// One virtual router: `vrrp_instance`, with the defaults of `global_defs` filled in.

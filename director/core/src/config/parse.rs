@@ -6,7 +6,8 @@ use std::sync::Arc;
 use super::diagnostic::{Diagnostic, Needed, Place, Severity, Sink};
 use super::expand::expand;
 use super::fullnat::{Places, Wish};
-use super::global::{Global, SyncWords};
+use super::global::Global;
+use super::global::sync::SyncWords;
 use super::instance::{self, Instance};
 use super::keywords::{Block, nearest};
 use super::lex::lex;
@@ -249,10 +250,8 @@ impl Assembly {
         if let Some((interface, at)) = instance.sync_interface {
             let name = instance.name.map(|name| (name, at));
             let words = SyncWords {
-                interface,
                 router: name,
-                id: None,
-                at,
+                ..SyncWords::new(interface, at)
             };
             self.sync(reader, words);
         }

@@ -93,6 +93,7 @@ fn empty(part: Part) -> Snapshot {
         Part::Ipvs => Snapshot::Ipvs {
             table: Default::default(),
             sync: Default::default(),
+            timeouts: Default::default(),
         },
     }
 }

@@ -14,6 +14,7 @@ pub(super) enum Object {
     Service(ServiceId),
     Dest(ServiceId, DestId),
     Sync(SyncRole),
+    Timeouts,
 }
 
 impl Object {
@@ -29,7 +30,7 @@ impl Object {
         match self {
             Self::Link(_) | Self::Address(_) | Self::Route(_) => Part::Network,
             Self::Filter => Part::Filter,
-            Self::Service(_) | Self::Dest(..) | Self::Sync(_) => Part::Ipvs,
+            Self::Service(_) | Self::Dest(..) | Self::Sync(_) | Self::Timeouts => Part::Ipvs,
         }
     }
 }
@@ -41,6 +42,7 @@ pub(super) const fn object(op: &Op) -> Object {
         Op::AddAddress(id) | Op::DelAddress(id) => Object::Address(*id),
         Op::AddRoute(route) | Op::DelRoute(route) => Object::Route(*route),
         Op::SetFilter(_) => Object::Filter,
+        Op::SetTimeouts(_) => Object::Timeouts,
         Op::StartSync(role, _) | Op::StopSync(role) => Object::Sync(*role),
         Op::NewService(id, _) | Op::SetService(id, _) | Op::DelService(id) => Object::Service(*id),
         Op::NewDest(id, dest, _) | Op::SetDest(id, dest, _) | Op::DelDest(id, dest) => {

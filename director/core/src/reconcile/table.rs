@@ -4,7 +4,7 @@ use super::object::{Object, object};
 use super::{Backoff, Reconciler};
 use crate::diff;
 use crate::ipvs::{ActualDest, Dest, Pool, ServiceId, Table};
-use crate::kernel::Part;
+use crate::kernel::{Op, Part};
 use crate::time::Instant;
 
 impl Reconciler {
@@ -52,16 +52,22 @@ impl Reconciler {
                     self.work.delay(id);
                 }
                 self.sides[part as usize].queue.extend(queue);
-            } else if core::mem::take(&mut self.work.sync) {
-                let mut ops = Vec::new();
-                diff::sync(&self.desired, &self.actual, &mut ops);
-                let is_sync = |object: &Object| matches!(object, Object::Sync(_));
-                let (queue, _) = self.admit(now, ops, is_sync);
+            } else if core::mem::take(&mut self.work.rest) {
+                let is_rest =
+                    |object: &Object| matches!(object, Object::Sync(_) | Object::Timeouts);
+                let (queue, _) = self.admit(now, self.rest(), is_rest);
                 self.sides[part as usize].queue.extend(queue);
             } else {
                 return;
             }
         }
+    }
+
+    /// What leads to the right timeouts and synchronisation daemons.
+    pub(super) fn rest(&self) -> Vec<Op> {
+        let mut ops = Vec::new();
+        diff::rest(&self.desired, &self.actual, &mut ops);
+        ops
     }
 
     /// Takes a reading of the IPVS table; how many operations repair what is other than it was known.

@@ -14,8 +14,8 @@ pub(super) struct Work {
     leaving: BTreeSet<ServiceId>,
     /// A refused operation on them waits for another try.
     delayed: BTreeSet<ServiceId>,
-    /// The synchronisation daemons, last of all.
-    pub(super) sync: bool,
+    /// What belongs to no service, last of all.
+    pub(super) rest: bool,
 }
 
 impl Work {
@@ -45,7 +45,7 @@ impl Work {
 
     /// Whether something can be compared now.
     pub(super) fn is_due(&self) -> bool {
-        self.sync || !self.changed.is_empty() || !self.leaving.is_empty()
+        self.rest || !self.changed.is_empty() || !self.leaving.is_empty()
     }
 
     /// Whether nothing is left, not even what waits.

@@ -247,6 +247,7 @@ impl Node {
             Part::Ipvs => Snapshot::Ipvs {
                 table: Default::default(),
                 sync: BTreeMap::new(),
+                timeouts: [0; 3],
             },
         }
     }

@@ -52,6 +52,7 @@ pub(super) enum Command {
     DelDaemon = 10,
     GetDaemon = 11,
     SetConfig = 12,
+    GetConfig = 13,
 }
 impl Cmd for Command {}
 
@@ -109,6 +110,11 @@ pub(super) enum OfDaemon {
     State = 1,
     Interface = 2,
     Id = 3,
+    Maxlen = 4,
+    Group = 5,
+    Group6 = 6,
+    Port = 7,
+    Ttl = 8,
 }
 impl NlAttrType for OfDaemon {}
 

@@ -5,7 +5,7 @@ use core::str::FromStr;
 
 use director_core::ipvs::{
     ActualDest, Checksum, Counters, Dest, DestId, FLAGS_OURS, Forwarding, Protocol, Scheduler,
-    Service, ServiceId, SyncDaemon, SyncRole, Tunnel,
+    Service, ServiceId, SyncDaemon, SyncRole, SyncWire, Timeouts, Tunnel,
 };
 use director_core::net::{Family, IfName};
 use neli::consts::genl::CtrlAttr;
@@ -176,7 +176,7 @@ fn add_stats(counters: &mut Counters, bytes: &[u8]) {
 /// One synchronisation daemon of a dump.
 #[must_use]
 pub(super) fn daemon(payload: &[u8]) -> Option<(SyncRole, SyncDaemon)> {
-    let (mut role, mut interface, mut id) = (None, None, 0);
+    let (mut role, mut interface, mut id, mut wire) = (None, None, 0, SyncWire::default());
     for (kind, value) in nested(payload, Top::Daemon)? {
         match OfDaemon::from(kind) {
             OfDaemon::State => {
@@ -190,6 +190,11 @@ pub(super) fn daemon(payload: &[u8]) -> Option<(SyncRole, SyncDaemon)> {
                 interface = text(value).and_then(|name| IfName::from_str(name).ok());
             }
             OfDaemon::Id => id = u8::try_from(native_u32(value)?).ok()?,
+            OfDaemon::Maxlen => wire.maxlen = native_u16(value)?,
+            OfDaemon::Group => wire.group = address(Family::V4, value)?,
+            OfDaemon::Group6 => wire.group = address(Family::V6, value)?,
+            OfDaemon::Port => wire.port = native_u16(value)?,
+            OfDaemon::Ttl => wire.ttl = *value.first()?,
             OfDaemon::UnrecognizedConst(_) => {}
         }
     }
@@ -198,8 +203,24 @@ pub(super) fn daemon(payload: &[u8]) -> Option<(SyncRole, SyncDaemon)> {
         SyncDaemon {
             interface: interface?,
             id,
+            wire,
         },
     ))
+}
+
+/// The timeouts; a kernel that is built without a protocol has none for it.
+#[must_use]
+pub(super) fn timeouts(payload: &[u8]) -> Option<Timeouts> {
+    let [mut tcp, mut fin, mut udp] = Timeouts::default();
+    for (kind, value) in attributes(payload.get(GENERIC_HEADER..)?) {
+        match Top::from(kind) {
+            Top::TimeoutTcp => tcp = native_u32(value)?,
+            Top::TimeoutTcpFin => fin = native_u32(value)?,
+            Top::TimeoutUdp => udp = native_u32(value)?,
+            _ => {}
+        }
+    }
+    Some([tcp, fin, udp])
 }
 
 /// The attributes within the first attribute of this type.

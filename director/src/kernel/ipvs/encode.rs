@@ -5,7 +5,8 @@ use core::net::IpAddr;
 use std::io::Cursor;
 
 use director_core::ipvs::{
-    Checksum, Dest, DestId, Forwarding, Service, ServiceId, SyncDaemon, SyncRole, Tunnel,
+    Checksum, Dest, DestId, Forwarding, Service, ServiceId, SyncDaemon, SyncRole, SyncWire,
+    Timeouts, Tunnel,
 };
 use director_core::kernel::Op;
 use director_core::net::Family;
@@ -86,6 +87,7 @@ impl Writer {
                 Command::DelDest,
                 vec![service(id)?, nest(Top::Dest, dest_id(dest)?)?],
             ),
+            Op::SetTimeouts(timeouts) => (Command::SetConfig, whole_timeouts(timeouts)?),
             Op::StartSync(role, daemon) => (Command::NewDaemon, vec![sync_daemon(*role, daemon)?]),
             Op::StopSync(role) => {
                 let state = attribute(OfDaemon::State, sync_state(*role))?;
@@ -120,17 +122,12 @@ impl Writer {
         self.request(sequence, NlmF::DUMP, Command::GetDaemon, Vec::new())
     }
 
-    /// Timeouts of established TCP, TCP after FIN, and UDP, in seconds; 0 leaves one as it is.
+    /// The question for the timeouts.
     ///
     /// # Errors
     /// See [`EncodeError`].
-    pub(super) fn timeouts(&mut self, sequence: u32, [tcp, fin, udp]: [u32; 3]) -> Encoded<()> {
-        let attributes = vec![
-            attribute(Top::TimeoutTcp, tcp)?,
-            attribute(Top::TimeoutTcpFin, fin)?,
-            attribute(Top::TimeoutUdp, udp)?,
-        ];
-        self.request(sequence, NlmF::ACK, Command::SetConfig, attributes)
+    pub(super) fn get_timeouts(&mut self, sequence: u32) -> Encoded<()> {
+        self.request(sequence, NlmF::ACK, Command::GetConfig, Vec::new())
     }
 
     fn request(
@@ -276,11 +273,35 @@ fn dest_id(id: &DestId) -> Encoded<Attributes<OfDest>> {
     ])
 }
 
+/// Those that are 0 the kernel leaves as they are.
+fn whole_timeouts([tcp, fin, udp]: &Timeouts) -> Encoded<Attributes<Top>> {
+    Ok(vec![
+        attribute(Top::TimeoutTcp, *tcp)?,
+        attribute(Top::TimeoutTcpFin, *fin)?,
+        attribute(Top::TimeoutUdp, *udp)?,
+    ])
+}
+
 fn sync_daemon(role: SyncRole, daemon: &SyncDaemon) -> Encoded<Nlattr<Top, Buffer>> {
+    let SyncWire {
+        maxlen,
+        group,
+        port,
+        ttl,
+    } = daemon.wire;
+    let group = match group {
+        IpAddr::V4(group) => attribute(OfDaemon::Group, Buffer::from(group.octets().to_vec()))?,
+        IpAddr::V6(group) => attribute(OfDaemon::Group6, Buffer::from(group.octets().to_vec()))?,
+    };
     let attributes = vec![
         attribute(OfDaemon::State, sync_state(role))?,
         attribute(OfDaemon::Interface, daemon.interface.as_str())?,
         attribute(OfDaemon::Id, u32::from(daemon.id))?,
+        attribute(OfDaemon::Maxlen, maxlen)?,
+        group,
+        // In the order of this machine's bytes, unlike all other ports.
+        attribute(OfDaemon::Port, port)?,
+        attribute(OfDaemon::Ttl, ttl)?,
     ];
     nest(Top::Daemon, attributes)
 }

@@ -10,14 +10,14 @@ use core::fmt;
 use std::collections::BTreeMap;
 use std::io;
 
-use director_core::ipvs::{ActualDest, DestId, Service, ServiceId, SyncDaemon, SyncRole};
+use director_core::ipvs::{ActualDest, DestId, Service, ServiceId, SyncDaemon, SyncRole, Timeouts};
 use director_core::kernel::{Op, OpError};
 use neli::consts::socket::NlFamily;
 use nix::errno::Errno;
 
 use self::encode::{EncodeError, Writer};
 use super::exchange::{Exchange, ExchangeError};
-use super::netlink::{self, Message};
+use super::netlink;
 
 /// Operations of one batch. Each is acknowledged in a datagram of its own, and some hundred of them overflow a
 /// receive buffer of the default size.
@@ -203,21 +203,28 @@ impl Ipvs {
         self.dump(Writer::dump_daemons, decode::daemon)
     }
 
-    /// Sets the timeouts of established TCP, TCP after FIN, and UDP, in seconds; 0 leaves one as it is.
+    /// The timeouts.
     ///
     /// # Errors
     /// See [`IpvsError`].
-    pub fn set_timeouts(&mut self, timeouts: [u32; 3]) -> Result<(), IpvsError> {
+    pub fn timeouts(&mut self) -> Result<Timeouts, IpvsError> {
         let sequence = self.exchange.next_sequence();
         let mut writer = Writer::new(self.family);
-        writer.timeouts(sequence, timeouts)?;
+        writer.get_timeouts(sequence)?;
         self.send(writer)?;
-        let answer = |message: Message<'_>| {
-            (message.sequence == sequence && message.kind == netlink::ERROR)
-                .then(|| message.errno())
-        };
-        match self.exchange.until_answered(answer)? {
-            0 => Ok(()),
+        let mut found = None;
+        let errno = self.exchange.until_answered(|message| {
+            if message.sequence != sequence {
+                return None;
+            }
+            if message.kind == netlink::ERROR {
+                return Some(message.errno());
+            }
+            found = decode::timeouts(message.payload);
+            None
+        })?;
+        match errno {
+            0 => Ok(found.unwrap_or_default()),
             errno => Err(IpvsError::Refused(errno)),
         }
     }

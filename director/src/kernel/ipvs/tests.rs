@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use director_core::ipvs::{
     ActualDest, Checksum, Counters, Dest, DestId, FLAG_PERSISTENT, FLAG_SCHED1, Forwarding,
-    Protocol, Service, ServiceId, SyncDaemon, SyncRole, Tunnel,
+    Protocol, Service, ServiceId, SyncDaemon, SyncRole, SyncWire, Tunnel,
 };
 use director_core::kernel::Op;
 use director_core::net::Family;
@@ -48,14 +48,26 @@ const SET_DEST: &[u8] = &[
     6, 0, 15, 0, 1, 0, 0, 0, // IP_VS_TUNNEL_ENCAP_FLAG_CSUM
 ];
 
-/// NEW_DAEMON, backup, on eth0 with the identifier 51.
+/// NEW_DAEMON, backup, on eth0 with the identifier 51, each connection in a datagram of its own, to port 8849 of
+/// ff02::81.
 const NEW_DAEMON: &[u8] = &[
-    52, 0, 0, 0, 0x1c, 0, 5, 0, 3, 0, 0, 0, 0, 0, 0, 0, //
+    96, 0, 0, 0, 0x1c, 0, 5, 0, 3, 0, 0, 0, 0, 0, 0, 0, //
     9, 1, 0, 0, //
-    32, 0, 3, 0x80, //
+    76, 0, 3, 0x80, //
     8, 0, 1, 0, 2, 0, 0, 0, // IP_VS_STATE_BACKUP
     9, 0, 2, 0, b'e', b't', b'h', b'0', 0, 0, 0, 0, //
-    8, 0, 3, 0, 51, 0, 0, 0,
+    8, 0, 3, 0, 51, 0, 0, 0, //
+    6, 0, 4, 0, 1, 0, 0, 0, // longest datagram
+    20, 0, 6, 0, 0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x81, //
+    6, 0, 7, 0, 0x91, 0x22, 0, 0, // port 8849, not in network order
+    5, 0, 8, 0, 2, 0, 0, 0, // time to live
+];
+
+/// SET_CONFIG: 901 s for established TCP, 300 s for UDP.
+const SET_CONFIG: &[u8] = &[
+    44, 0, 0, 0, 0x1c, 0, 5, 0, 4, 0, 0, 0, 0, 0, 0, 0, //
+    12, 1, 0, 0, //
+    8, 0, 4, 0, 0x85, 3, 0, 0, 8, 0, 5, 0, 0, 0, 0, 0, 8, 0, 6, 0, 0x2c, 1, 0, 0,
 ];
 
 #[test]
@@ -65,6 +77,7 @@ fn requests_are_the_bytes_that_the_kernel_takes() {
         (1, Op::NewService(service.0, service.1), NEW_SERVICE),
         (2, Op::SetDest(mark(), dest.0, dest.1), SET_DEST),
         (3, Op::StartSync(sync.0, sync.1), NEW_DAEMON),
+        (4, Op::SetTimeouts([901, 0, 300]), SET_CONFIG),
     ] {
         let mut writer = Writer::new(FAMILY);
         writer.operation(sequence, &op).unwrap();
@@ -88,6 +101,8 @@ fn answers_are_read_from_the_same_layout() {
         )
     );
     assert_eq!(decode::daemon(only(NEW_DAEMON).payload), Some(sync));
+    let timeouts = decode::timeouts(only(SET_CONFIG).payload);
+    assert_eq!(timeouts, Some([901, 0, 300]));
 }
 
 #[test]
@@ -220,6 +235,12 @@ fn samples() -> ((ServiceId, Service), (DestId, Dest), (SyncRole, SyncDaemon)) {
     let sync = SyncDaemon {
         interface: "eth0".parse().unwrap(),
         id: 51,
+        wire: SyncWire {
+            maxlen: 1,
+            group: "ff02::81".parse().unwrap(),
+            port: 8849,
+            ttl: 2,
+        },
     };
     let at = DestId {
         address: "2001:db8::11".parse().unwrap(),
