@@ -125,7 +125,7 @@ pub(crate) fn http(data: &[u8]) {
         return;
     };
     let read = |lengths: &[u8]| {
-        let mut reader = Reader::new(true);
+        let mut reader = Reader::new(true, None);
         let mut rest = reply;
         for length in lengths {
             let (piece, after) = rest.split_at(rest.len().min(usize::from(*length)));

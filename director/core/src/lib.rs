@@ -5,8 +5,8 @@
 //! fails: bad input becomes a counter and an event. Effects go out as outputs, and each kernel operation is
 //! answered by exactly one `Input::Applied`.
 //!
-//! Imports run one way: `time, limits, net <- record, wire, ipvs, overrides <- {filter, vrrp, check} <- config <-
-//! kernel <- {plan, diff, pool} <- {change, reconcile} <- status <- event <- director <- {metrics, moving}`.
+//! Imports run one way: `time, limits, net <- pattern <- record, wire, ipvs, overrides <- {filter, vrrp, check} <-
+//! config <- kernel <- {plan, diff, pool} <- {change, reconcile} <- status <- event <- director <- {metrics, moving}`.
 //! Siblings do not import each other.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -25,6 +25,7 @@ pub mod metrics;
 pub mod moving;
 pub mod net;
 pub mod overrides;
+pub mod pattern;
 pub mod plan;
 pub mod pool;
 pub mod reconcile;

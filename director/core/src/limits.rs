@@ -172,6 +172,10 @@ pub const HTTP_HEAD_MAX: usize = 8 << 10;
 /// Header lines of an HTTP response.
 pub const HTTP_HEADERS_MAX: usize = 128;
 
+/// An expression after its compilation: some thousand characters, or a word repeated a hundred times. For each byte of
+/// a body each of its states may be looked at.
+pub const REGEX_BYTES_MAX: usize = 64 << 10;
+
 /// Body of an HTTP response. It is not kept; but a page to check is no download.
 pub const HTTP_BODY_MAX: u64 = 16 << 20;
 

@@ -4,6 +4,7 @@
 
 use director_core::check::{Owner, Program, Udp};
 use director_core::config::{Check, CheckKind, Parsed, Source, parse};
+use director_core::pattern::{Options, Pattern};
 use director_core::time::Duration;
 use director_core::wire::dns::Question;
 
@@ -92,6 +93,49 @@ fn an_ssl_get_tells_the_name_and_verifies_when_it_is_told_to() {
     assert!(problems(&read("", "", check))[0].contains("needs the block `SSL`"));
     let parsed = read_after("SSL {\npassword x\nkey k\n}\n", "", "", "");
     assert!(problems(&parsed)[0].contains("has a `key` and no"));
+}
+
+#[test]
+fn a_regex_is_compiled_and_what_can_not_be_is_refused() {
+    let url = |words: &str| format!("HTTP_GET {{\nurl {{\npath /\n{words}\n}}\n}}");
+    let regex = |words: &str| match check("", "", &url(words)).kind {
+        CheckKind::Http { urls, .. } => urls[0].regex.clone().map(|regex| *regex),
+        _ => panic!(),
+    };
+    let pattern = |text: &str, options| Pattern::new(text, options).unwrap();
+    let plain = Options::default();
+    assert_eq!(regex(""), None);
+    let all = regex(r#"regex "\\d+ {2}of # \x41""#).unwrap();
+    assert_eq!(all.pattern, pattern(r"\d+ {2}of # A", plain));
+    assert_eq!((all.wanted, all.begins), (true, 0..=u64::MAX));
+    let words = "regex_no_match\nregex a.*b\nregex_options caseless dotall ungreedy\nregex_min_offset 3\n\
+                 regex_max_offset 9";
+    let some = regex(words).unwrap();
+    let options = Options {
+        caseless: true,
+        dotall: true,
+        ..plain
+    };
+    assert_eq!(some.pattern, pattern("a.*b", options));
+    assert_eq!((some.wanted, some.begins), (false, 3..=9));
+    for (words, problem) in [
+        ("regex a(?=b)", "can't take the regex: look-around"),
+        (r"regex (a)\\1", "can't take the regex: backreferences"),
+        ("regex a b", "more than one word after `regex`"),
+        ("regex \"a", "the quote is not closed"),
+        ("regex_no_match", "means nothing without `regex`"),
+        (
+            "regex a\nregex_options ucp",
+            "not an option that this engine has",
+        ),
+        (
+            "regex a\nregex_min_offset 2\nregex_max_offset 1",
+            "is below",
+        ),
+    ] {
+        let problems = problems(&read("", "", &url(words)));
+        assert!(problems[0].contains(problem), "{words}: {problems:?}");
+    }
 }
 
 #[test]

@@ -156,8 +156,14 @@ fn around(block: Block, word: &str) -> (String, String) {
         }
         Block::Url => {
             let path = if word == "path" { "" } else { "path /\n" };
+            // The others say how it is meant.
+            let regex = if word.starts_with("regex_") {
+                "regex ok\n"
+            } else {
+                ""
+            };
             (
-                format!("{server}HTTP_GET {{\nurl {{\n{path}"),
+                format!("{server}HTTP_GET {{\nurl {{\n{path}{regex}"),
                 "}\n}\n}\n}\n",
             )
         }
@@ -277,6 +283,10 @@ path /
         "payload" => "00ff",
         "require_reply" => "0x",
         "status_code" => "200-299",
+        "regex" => "\"a|b\"",
+        "regex_options" => "caseless ungreedy",
+        "regex_no_match" => "",
+        "regex_min_offset" | "regex_max_offset" => "9",
         "digest" => "640205b7b0fc66c1ea91c463fac6334d",
         "mac" => "52:54:00:00:00:01",
         "address" => "10.0.0.7/24",

@@ -243,7 +243,7 @@ fn what_is_not_carried_over_is_said_with_its_line() {
         );
     }
     let ldirectord = lost("ldirectord.cf", Format::Ldirectord);
-    for text in ["fallback=127", "web9.example.org", "virtual=1\n".trim()] {
+    for text in ["fallback=127", "web9.example.org", "external-perl"] {
         assert!(
             ldirectord.contains(&line("ldirectord.cf", text)),
             "{text}: {ldirectord:?}"

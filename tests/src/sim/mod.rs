@@ -13,6 +13,7 @@ pub mod node;
 pub mod pools;
 pub mod random;
 pub mod reals;
+mod servers;
 pub mod setup;
 mod shell;
 pub mod world;

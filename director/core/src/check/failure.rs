@@ -23,6 +23,11 @@ pub enum Failure {
     Status(u16),
     /// A body with another MD5.
     Digest([u8; 16]),
+    /// A body that its regex does not match, or matches where it must not.
+    Regex {
+        /// Whether it matches.
+        found: bool,
+    },
     /// Not a mail server's reply.
     NotSmtp,
     /// A mail server's reply with another code than it should have.
@@ -105,6 +110,8 @@ impl fmt::Display for Failure {
                 f.write_str("digest ")?;
                 digest.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
             }
+            Self::Regex { found: false } => f.write_str("body that the regex does not match"),
+            Self::Regex { found: true } => f.write_str("body that the regex matches"),
             Self::NotSmtp => f.write_str("reply is not SMTP"),
             Self::Smtp(code) => write!(f, "reply {code}"),
             Self::Dns(code) => write!(f, "answer {code}"),

@@ -38,7 +38,9 @@ use core::net::SocketAddr;
 pub use checks::Checks;
 pub use failure::{Failure, TlsError};
 pub use schedule::Status;
-pub use settings::{Bind, Kind, Owner, Program, Reply, Settings, Tls, Transport, Udp, Url, Watch};
+pub use settings::{
+    Bind, Kind, Owner, Program, Regex, Reply, Settings, Tls, Transport, Udp, Url, Watch,
+};
 
 #[cfg(doc)]
 use crate::limits;

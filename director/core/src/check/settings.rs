@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 #[cfg(doc)]
 use crate::limits;
 use crate::net::{Family, IfName};
+use crate::pattern::Pattern;
 use crate::time::Duration;
 use crate::wire::dns;
 
@@ -226,4 +227,17 @@ pub struct Url {
     pub status: Vec<RangeInclusive<u16>>,
     /// MD5 of the body.
     pub digest: Option<[u8; 16]>,
+    /// What must be, or must not be, in the body.
+    pub regex: Option<Box<Regex>>,
+}
+
+/// What a body must match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Regex {
+    /// The expression.
+    pub pattern: Pattern,
+    /// A match is a success; else it is a failure (`regex_no_match`).
+    pub wanted: bool,
+    /// Where in the body a match may begin, in bytes.
+    pub begins: RangeInclusive<u64>,
 }

@@ -2,12 +2,13 @@
 
 use super::attempt::Verdict;
 use super::{Failure, Kind, Settings, Udp, Url};
+use crate::pattern::Search;
 use crate::wire::{dns, echo, http, smtp};
 
 /// A conversation after the connection was made.
 #[derive(Debug)]
 pub(super) enum Talk {
-    Http(http::Reader),
+    Http(Box<http::Reader>),
     Smtp(smtp::Reader, Stage),
     Dns,
     Udp,
@@ -53,10 +54,10 @@ impl Talk {
             Kind::Http { urls, http11, .. } => {
                 let url: &Url = urls.get(place.url)?;
                 let bytes = http::get(&url.path, &url.host, *http11);
-                (
-                    Self::Http(http::Reader::new(url.digest.is_some())),
-                    say(bytes),
-                )
+                let regex = url.regex.as_ref();
+                let search = regex.map(|regex| Search::new(&regex.pattern, regex.begins.clone()));
+                let reader = http::Reader::new(url.digest.is_some(), search);
+                (Self::Http(Box::new(reader)), say(bytes))
             }
             Kind::Smtp { .. } => (
                 Self::Smtp(smtp::Reader::default(), Stage::Banner),
@@ -158,8 +159,15 @@ fn judge_reply(url: Option<&Url>, reply: http::Reply) -> Verdict {
     if !url.status.iter().any(|range| range.contains(&reply.status)) {
         return Err(Failure::Status(reply.status));
     }
-    match (url.digest, reply.digest) {
-        (Some(want), Some(have)) if want != have => Err(Failure::Digest(have)),
+    if let Some(digest) = reply
+        .digest
+        .filter(|have| url.digest.is_some_and(|want| want != *have))
+    {
+        return Err(Failure::Digest(digest));
+    }
+    let wanted = url.regex.as_ref().map(|regex| regex.wanted);
+    match (wanted, reply.found) {
+        (Some(wanted), Some(found)) if wanted != found => Err(Failure::Regex { found }),
         _ => Ok(None),
     }
 }

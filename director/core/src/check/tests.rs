@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::limits;
+use crate::pattern::{Options, Pattern};
 use crate::time::Instant;
 
 const OK: &str = "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi";
@@ -475,6 +476,29 @@ fn each_bad_server_ends_in_a_clear_reason() {
             status.latency
         );
         assert_eq!(world.open, 0, "{name}: its socket is closed");
+    }
+}
+
+#[test]
+fn a_body_must_match_or_must_not() {
+    for (expression, wanted, failure) in [
+        ("^h.$", true, ""),
+        ("ho", true, "body that the regex does not match"),
+        ("ho", false, ""),
+        ("h", false, "body that the regex matches"),
+    ] {
+        let mut world = World::new(|_| http_server(&[(1, OK)], None));
+        let mut settings = http(&["/"]);
+        if let Kind::Http { urls, .. } = &mut settings.kind {
+            urls[0].regex = Some(Box::new(Regex {
+                pattern: Pattern::new(expression, Options::default()).unwrap(),
+                wanted,
+                begins: 0..=u64::MAX,
+            }));
+        }
+        world.set(vec![(0, settings)]);
+        world.run_attempt();
+        assert_eq!(last(&world), failure, "{expression} {wanted}");
     }
 }
 
@@ -982,6 +1006,7 @@ fn http(paths: &[&str]) -> Settings {
         host: "www.example".to_string(),
         status: vec![200..=299],
         digest: Some(*b"\x49\xf6\x8a\x5c\x84\x93\xec\x2c\x0b\xf4\x89\x82\x1c\x21\xfc\x3b"),
+        regex: None,
     };
     Settings {
         kind: Kind::Http {

@@ -3,6 +3,7 @@
 mod exec;
 mod http;
 mod network;
+mod regex;
 
 use core::net::{IpAddr, SocketAddr};
 

@@ -142,6 +142,7 @@ fn http(reader: &mut Reader<'_, '_>, statement: Statement<'_>) -> Option<(CheckK
         host: host.to_owned(),
         status: vec![200..=299],
         digest: None,
+        regex: None,
     };
     let kind = CheckKind::Http {
         urls: vec![url],

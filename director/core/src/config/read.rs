@@ -4,10 +4,14 @@
 
 mod values;
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use super::diagnostic::{Place, Sink};
 use super::keywords::{self, Block, Braces, Keyword, Mark};
 use super::tls::Ssl;
 use super::tree::{Statement, Statements, Word};
+use crate::pattern::{Options, Pattern};
 pub(super) use values::decimal;
 
 /// Reads the statements of both files into the same list of problems.
@@ -21,6 +25,8 @@ pub(super) struct Reader<'r, 'a> {
     block: Block,
     /// What the block `SSL` says, for all checks.
     pub(super) ssl: Ssl,
+    /// Expressions met so far: many checks have the same one, and share it.
+    patterns: BTreeMap<(String, Options), Pattern>,
 }
 
 impl<'r, 'a> Reader<'r, 'a> {
@@ -32,7 +38,21 @@ impl<'r, 'a> Reader<'r, 'a> {
             told_options: Vec::new(),
             block: Block::Keepalived,
             ssl: Ssl::default(),
+            patterns: BTreeMap::new(),
         }
+    }
+
+    /// An expression, compiled once.
+    pub(super) fn pattern(&mut self, text: String, options: Options) -> Result<Pattern, String> {
+        let pattern = match self.patterns.entry((text, options)) {
+            Entry::Occupied(had) => had.into_mut(),
+            Entry::Vacant(room) => {
+                let (text, options) = room.key();
+                let pattern = Pattern::new(text, *options)?;
+                room.insert(pattern)
+            }
+        };
+        Ok(pattern.clone())
     }
 
     /// Goes through the statements of a block and hands those that act to `act`, with the keyword's canonical name.

@@ -10,6 +10,7 @@ use core::fmt;
 use md5::{Digest, Md5};
 
 use crate::limits;
+use crate::pattern::Search;
 
 /// Writes a GET request. `path` and `host` come from the configuration, which holds no blanks in them.
 #[must_use]
@@ -62,6 +63,8 @@ pub struct Reply {
     pub status: u16,
     /// MD5 of the body without its transfer coding, when it was asked for.
     pub digest: Option<[u8; 16]>,
+    /// Whether the body matches, when that was asked for.
+    pub found: Option<bool>,
     /// Bytes of the body.
     pub body_bytes: u64,
 }
@@ -71,6 +74,7 @@ pub struct Reply {
 pub struct Reader {
     part: Part,
     digest: Option<Md5>,
+    search: Option<Search>,
     received: u64,
     body_bytes: u64,
 }
@@ -115,12 +119,13 @@ enum Chunk {
 }
 
 impl Reader {
-    /// A reader before the first byte. `digest` asks for the MD5 of the body.
+    /// A reader before the first byte. `digest` asks for the MD5 of the body, `search` whether it matches.
     #[must_use]
-    pub fn new(digest: bool) -> Self {
+    pub fn new(digest: bool, search: Option<Search>) -> Self {
         Self {
             part: Part::Head(Vec::new()),
             digest: digest.then(Md5::new),
+            search,
             received: 0,
             body_bytes: 0,
         }
@@ -231,13 +236,17 @@ impl Reader {
         if let Some(digest) = &mut self.digest {
             digest.update(data);
         }
+        if let Some(search) = &mut self.search {
+            search.take(data);
+        }
         Ok(())
     }
 
-    fn reply(&self, status: u16) -> Reply {
+    fn reply(&mut self, status: u16) -> Reply {
         Reply {
             status,
             digest: self.digest.clone().map(|digest| digest.finalize().into()),
+            found: self.search.take().map(Search::finish),
             body_bytes: self.body_bytes,
         }
     }
@@ -374,6 +383,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::pattern::{Options, Pattern};
 
     #[test]
     fn a_request_names_host_and_version() {
@@ -475,6 +485,7 @@ mod tests {
             let want = Reply {
                 status,
                 digest: Some(Md5::digest(body).into()),
+                found: None,
                 body_bytes: body.len() as u64,
             };
             assert_eq!(read_in(text.as_bytes(), &[]), (whole, Ok(want)), "{text}");
@@ -484,6 +495,19 @@ mod tests {
                 (whole, Ok(want)),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn a_body_is_searched_without_its_transfer_coding() {
+        let text = b"HTTP/1.1 200 OK\r\nX: well\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nall\r\n\
+            5\r\n well\r\n0\r\n\r\n";
+        for (expression, found) in [("^all well$", true), ("OK", false)] {
+            let pattern = Pattern::new(expression, Options::default()).unwrap();
+            let mut reader = Reader::new(false, Some(Search::new(&pattern, 0..=u64::MAX)));
+            let replies: Vec<_> = text.iter().map(|byte| reader.read(&[*byte])).collect();
+            let reply = replies.last().copied().unwrap().unwrap().unwrap();
+            assert_eq!(reply.found, Some(found), "{expression}");
         }
     }
 
@@ -540,7 +564,7 @@ mod tests {
             let bytewise = vec![1; text.len()];
             assert_eq!(read_in(text.as_bytes(), &bytewise).1, Err(error), "{text}");
         }
-        let mut reader = Reader::new(false);
+        let mut reader = Reader::new(false, None);
         assert_eq!(reader.read(b"garbage"), Err(Error::NotHttp));
         assert_eq!(reader.read(b"HTTP/1.1 200 OK\r\n\r\n"), Err(Error::NotHttp));
         assert_eq!(reader.finish(), Err(Error::NotHttp));
@@ -548,7 +572,7 @@ mod tests {
 
     #[test]
     fn an_endless_body_ends_at_the_bound() {
-        let mut reader = Reader::new(false);
+        let mut reader = Reader::new(false, None);
         assert_eq!(reader.read(b"HTTP/1.1 200 OK\r\n\r\n"), Ok(None));
         let piece = vec![0; 1 << 20];
         for _ in 0..limits::HTTP_BODY_MAX >> 20 {
@@ -598,7 +622,7 @@ mod tests {
     /// Reads bytes in pieces of these lengths, then the rest at once, then the end of the connection. Gives whether the
     /// reply was whole before that end, and the result.
     fn read_in(mut bytes: &[u8], pieces: &[usize]) -> (bool, Result<Reply, Error>) {
-        let mut reader = Reader::new(true);
+        let mut reader = Reader::new(true, None);
         for length in pieces.iter().chain([&usize::MAX]) {
             let (piece, rest) = bytes.split_at((*length).min(bytes.len()));
             bytes = rest;

@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 use core::ops::RangeInclusive;
 
-use super::{Common, Context};
+use super::{Common, Context, regex};
 use crate::check::Tls;
 use crate::config::keywords::Block;
 use crate::config::read::{Reader, decimal};
@@ -151,6 +151,7 @@ fn url(
     let mut status = Vec::new();
     let mut digest = None;
     let mut host = host.to_owned();
+    let mut regex = regex::Words::default();
     reader.each(
         Block::Url,
         block.children(),
@@ -159,7 +160,8 @@ fn url(
             "status_code" => status_codes(reader, statement, &mut status),
             "digest" => digest = md5(reader, statement),
             "tls_compliant" => *compliant |= reader.flag(statement).unwrap_or_default(),
-            _ => host = virtualhost(reader, statement).unwrap_or_default(),
+            "virtualhost" => host = virtualhost(reader, statement).unwrap_or_default(),
+            _ => regex.read(reader, word, statement),
         },
     );
     if path.is_none() {
@@ -168,11 +170,13 @@ fn url(
     if status.is_empty() {
         status.push(200..=299);
     }
+    let regex = regex.finish(reader);
     Some(Url {
         path: path??,
         host,
         status,
         digest,
+        regex,
     })
 }
 

@@ -397,8 +397,13 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
     (Url, Acts, "path status_code* digest virtualhost"),
     (
         Url,
-        NotYet,
-        "regex regex_no_match regex_options regex_stack regex_min_offset regex_max_offset",
+        Acts,
+        "regex regex_no_match regex_options regex_min_offset regex_max_offset",
+    ),
+    (
+        Url,
+        Accepted("a regex is matched without a stack, in memory that is bounded"),
+        "regex_stack",
     ),
     (Url, Acts, "tls_compliant"),
     (SmtpCheck, Acts, CONNECT),

@@ -9,6 +9,7 @@ use super::pair::Pair;
 use super::words::{self, Section, Value};
 use crate::config::keywords;
 use crate::ipvs::Scheduler;
+use crate::pattern::{Options, Pattern};
 
 /// Words that no other format has on its outermost level.
 pub(super) fn is_own_keyword(word: &str) -> bool {
@@ -447,8 +448,9 @@ fn http(name: &str, section: &Section, real: &Real, timing: Timing, notes: &mut 
         None => format!("/{}", request.trim_start_matches('/')),
     };
     let receive = real.receive.as_deref().or_else(|| section.text("receive"));
-    let regex_acts = checks::acts(keywords::Block::Url, "regex");
-    let regex = receive.filter(|text| regex_acts && !text.contains(['"', '\\']));
+    let is_good =
+        |text: &&str| !text.contains(['"', '\\']) && Pattern::new(text, Options::default()).is_ok();
+    let regex = receive.filter(is_good);
     if let (Some(receive), None) = (receive, regex) {
         notes.lost(
             section.line,
