@@ -1,8 +1,10 @@
 //! The answers to the requests at the control socket.
 
+use director_core::config::Watch;
 use director_core::director::{Command, Input, Part};
 use director_core::event::Level;
 use director_core::ipvs::WEIGHT_MAX;
+use director_core::net::Name;
 use director_core::overrides::Wish;
 use director_core::status::Status;
 
@@ -69,6 +71,10 @@ impl Shell {
                 dest,
                 wish,
             } => self.set_dest(&service, &dest, wish),
+            Request::Track { file, number } => match self.track_file(&file) {
+                Some((name, path)) => return Err(Errand::Track(name, path, number)),
+                None => Reply::Error(format!("there is no track_file {file}")),
+            },
         })
     }
 
@@ -83,17 +89,11 @@ impl Shell {
         let Some(done) = self.readings.take() else {
             return;
         };
-        let checked = done.loaded.checked();
-        if done.errand == Errand::Reload {
-            self.take_files(done.loaded);
+        if let Some(loaded) = done.reload {
+            self.take_files(loaded);
         }
         if let Some((client, tag)) = done.asker {
-            let body = match (done.unwritten, done.planned) {
-                (Some(why), _) => Reply::Error(why),
-                (None, Some(planned)) => Reply::Text(planned),
-                (None, None) => Reply::Checked(checked),
-            };
-            self.reply(client, tag, body);
+            self.reply(client, tag, done.reply);
             self.ready.insert(Key::Client(client));
         }
         self.readings.begin(&self.files, self.core.config());
@@ -155,6 +155,13 @@ impl Shell {
         }
         self.feed(Input::Command(Command::Handover(name)));
         Reply::Done("handing over".to_string())
+    }
+
+    /// The name and the path of a `track_file`.
+    fn track_file(&self, name: &str) -> Option<(Name, String)> {
+        let mut files = self.core.config().watches.iter().filter_map(Watch::file);
+        let (name, path) = files.find(|(of, _)| of.as_str() == name)?;
+        Some((name.clone(), path.to_owned()))
     }
 
     fn set_dest(&mut self, service: &str, dest: &str, wish: Wish) -> Reply {

@@ -140,18 +140,8 @@ impl Files {
     /// # Errors
     /// What the file system says.
     pub(crate) fn replace(&self, file: File, text: &str) -> io::Result<()> {
-        let path = self.path(file);
-        let new = path.with_extension("new");
-        let mut options = OpenOptions::new();
         // Passwords are in it.
-        let mut out = options
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&new)?;
-        out.write_all(text.as_bytes())?;
-        fs::rename(&new, path)
+        replace(self.path(file), 0o600, text)
     }
 
     /// Where further files of the configuration are.
@@ -200,6 +190,20 @@ impl Files {
     fn problem(&self, file: File, error: &io::Error) -> String {
         format!("{}: {error}", self.path(file).display())
     }
+}
+
+/// Puts a new text in the place of a file, whole or not at all.
+pub(crate) fn replace(path: &Path, mode: u32, text: &str) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let mut options = OpenOptions::new();
+    let mut out = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(mode)
+        .open(&new)?;
+    out.write_all(text.as_bytes())?;
+    fs::rename(&new, path)
 }
 
 /// A configuration text without its passwords: what stands behind the words `secret` and `auth_pass`, and the values of

@@ -42,6 +42,7 @@ mod syslog;
 mod throttle;
 pub mod tls;
 mod token;
+mod track_files;
 
 pub use crate::outside::Host;
 pub use crate::process::HEARTBEAT;

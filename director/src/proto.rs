@@ -80,6 +80,13 @@ pub enum Request {
         /// What.
         wish: Wish,
     },
+    /// Write a number to the file of a `track_file`: [`Reply::Done`]. Needs the secret.
+    Track {
+        /// Name of the `track_file`.
+        file: String,
+        /// What is to stand in the file.
+        number: i64,
+    },
 }
 
 impl Request {
@@ -88,7 +95,11 @@ impl Request {
     pub const fn changes(&self) -> bool {
         matches!(
             self,
-            Self::ConfigPut { .. } | Self::Reload | Self::Handover { .. } | Self::Dest { .. }
+            Self::ConfigPut { .. }
+                | Self::Reload
+                | Self::Handover { .. }
+                | Self::Dest { .. }
+                | Self::Track { .. }
         )
     }
 }
@@ -112,6 +123,7 @@ impl fmt::Debug for Request {
                 dest,
                 wish,
             } => write!(f, "Dest {service} {dest} {wish:?}"),
+            Self::Track { file, number } => write!(f, "Track {file} {number}"),
             Self::Handover { router } => {
                 write!(f, "Handover {}", router.as_deref().unwrap_or("all"))
             }

@@ -11,12 +11,14 @@ use std::thread;
 
 use director_core::change::{changes, lines};
 use director_core::config::Config;
+use director_core::net::Name;
 use mio::Waker;
 
 use crate::files::{Files, Loaded};
-use crate::proto::{CHECKED_LINES_MAX, File};
+use crate::proto::{CHECKED_LINES_MAX, File, Reply};
+use crate::track_files;
 
-/// Why files are read.
+/// Why files are read, or written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Errand {
     /// To take them into force.
@@ -27,6 +29,8 @@ pub(crate) enum Errand {
     Plan,
     /// To put this text in the place of a file, if it is good.
     Put(File, String),
+    /// To write this number to the file of a `track_file`: its name and its path.
+    Track(Name, String, i64),
 }
 
 /// Who wants to know: a client and the tag of its request; none for a signal.
@@ -35,12 +39,10 @@ pub(crate) type Asker = Option<(u32, u32)>;
 /// A reading that is done.
 pub(crate) struct Done {
     pub(crate) asker: Asker,
-    pub(crate) errand: Errand,
-    pub(crate) loaded: Loaded,
-    /// What would change, when that was asked and the files are good.
-    pub(crate) planned: Option<String>,
-    /// The text was good, and could not be put in the file's place.
-    pub(crate) unwritten: Option<String>,
+    /// What is to be taken into force, when the files are good.
+    pub(crate) reload: Option<Loaded>,
+    /// What the one is told who asked.
+    pub(crate) reply: Reply,
 }
 
 struct Job {
@@ -136,36 +138,50 @@ impl Readings {
 
 impl Job {
     fn run(self) -> Done {
-        let mut loaded = match &self.errand {
-            Errand::Reload | Errand::Check | Errand::Plan => self.files.load(),
-            Errand::Put(file, text) => self.files.check(*file, text),
-        };
-        let (mut unwritten, mut planned) = (None, None);
-        match &self.errand {
+        let checked = |loaded: &Loaded| Reply::Checked(loaded.checked());
+        let mut reload = None;
+        let reply = match self.errand {
             Errand::Reload => {
+                let mut loaded = self.files.load();
+                let refused = loaded.is_refused();
                 if let Some(config) = &mut loaded.parsed.config {
                     config.share(&self.running);
+                    if !refused {
+                        track_files::prepare(self.files.folder(), &config.watches, false);
+                    }
+                }
+                checked(reload.insert(loaded))
+            }
+            Errand::Check => checked(&self.files.load()),
+            Errand::Plan => {
+                let loaded = self.files.load();
+                match &loaded.parsed.config {
+                    Some(new) if !loaded.is_refused() => {
+                        let changes = changes(&self.running, new);
+                        Reply::Text(lines(&changes, CHECKED_LINES_MAX).join("\n"))
+                    }
+                    _ => checked(&loaded),
                 }
             }
-            Errand::Check => {}
-            Errand::Plan if !loaded.is_refused() => {
-                let new = loaded.parsed.config.as_ref();
-                let changes = new.map(|new| changes(&self.running, new));
-                planned = changes.map(|changes| lines(&changes, CHECKED_LINES_MAX).join("\n"));
+            Errand::Put(file, text) => {
+                let loaded = self.files.check(file, &text);
+                let good = !loaded.is_refused();
+                match good.then(|| self.files.replace(file, &text)) {
+                    Some(Err(error)) => Reply::Error(format!("{file}: {error}")),
+                    _ => checked(&loaded),
+                }
             }
-            Errand::Plan => {}
-            Errand::Put(file, text) if !loaded.is_refused() => {
-                let written = self.files.replace(*file, text);
-                unwritten = written.err().map(|error| format!("{file}: {error}"));
+            Errand::Track(name, path, number) => {
+                match track_files::write(self.files.folder(), &path, number) {
+                    Ok(()) => Reply::Done(format!("{name} is at {number}")),
+                    Err(error) => Reply::Error(format!("{path}: {error}")),
+                }
             }
-            Errand::Put(..) => {}
-        }
+        };
         Done {
             asker: self.asker,
-            errand: self.errand,
-            loaded,
-            planned,
-            unwritten,
+            reload,
+            reply,
         }
     }
 }

@@ -42,7 +42,7 @@ use crate::sock::probe::Probes;
 use crate::sock::vrrp::{Place, VrrpSockets};
 use crate::tls::Sessions;
 use crate::token::Key;
-use crate::{clock, limits};
+use crate::{clock, limits, track_files};
 
 /// How a director is started.
 #[derive(Clone, Debug)]
@@ -154,6 +154,9 @@ impl Shell {
         let good = loaded.take_config();
         let refused = good.is_none();
         let node = loaded.parsed.node.clone();
+        if let Some(config) = &good {
+            track_files::prepare(files.folder(), &config.watches, true);
+        }
         let config = good.unwrap_or_else(|| Config {
             node,
             ..Config::default()

@@ -6,10 +6,12 @@ mod host;
 
 use std::fs;
 use std::io::Read;
+use std::net::TcpListener;
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use director::proto::{Checked, File as Which, Reply, Request};
+use nix::sched::{CloneFlags, setns};
 
 use self::host::{Node, ask, wait_until};
 
@@ -217,6 +219,81 @@ fn a_broken_configuration_leaves_a_node_that_can_be_asked() {
     pair.left.signal("HUP");
     pair.left.wait_for("Active");
     assert_eq!(pair.left.status().config.errors, 0);
+}
+
+/// The switch of an operator, in a file that is made by the director and read by it; and a probe of a real server.
+#[test]
+fn a_file_and_a_probe_move_the_active_and_bring_it_back() {
+    let Some(mut pair) = Pair::new("trackers") else {
+        return;
+    };
+    let tracked = "track_file {\nswitch\n}\ntrack_probe {\ngate\n}\n}\n\
+        track_file switch {\nfile /etc/keepalived/switch\ninit_file 0\n}\n\
+        track_probe gate {\ntcp 192.0.2.2 7777\ninterval 0.2\nweight -60\nfall 2\n}\n";
+    let text = keepalived_conf(150);
+    let text = text.trim_end().strip_suffix('}').unwrap();
+    let folder = pair.left.folder.clone();
+    fs::write(folder.join("keepalived.conf"), format!("{text}{tracked}")).unwrap();
+    let mut gate = None;
+    pair.right.start();
+    wait_until("the gate", || {
+        gate = listen(&pair.right, "192.0.2.2:7777");
+        gate.is_some()
+    });
+    pair.left.start();
+    pair.left.wait_for("Active");
+    pair.right.wait_for("Backup");
+    assert_eq!(trackers(&pair.left), ["file switch at 0", "probe gate up"]);
+    assert_eq!(fs::read_to_string(folder.join("switch")).unwrap(), "0\n");
+
+    let mut operator = pair.left.connect();
+    let track = |file: &str, number| Request::Track {
+        file: file.into(),
+        number,
+    };
+    let denied = ask(&mut operator, track("switch", -60));
+    assert_eq!(denied, Reply::Denied { wait_s: 0 });
+    let secret = Request::Authorize {
+        secret: "opensesame".into(),
+    };
+    assert!(matches!(ask(&mut operator, secret), Reply::Done(_)));
+    let nobody = ask(&mut operator, track("swich", 0));
+    assert_eq!(nobody, Reply::Error("there is no track_file swich".into()));
+    let done = ask(&mut operator, track("switch", -60));
+    assert_eq!(done, Reply::Done("switch is at -60".into()));
+    pair.right.wait_for("Active");
+    pair.left.wait_for("Backup");
+    assert_eq!(pair.left.status().routers[0].priority, 90);
+    // By whoever may write the file; what is half written says nothing.
+    for (text, state) in [("-6?", "Backup"), ("0", "Active")] {
+        fs::write(folder.join("switch"), text).unwrap();
+        pair.left.wait_for(state);
+    }
+
+    drop(gate);
+    pair.right.wait_for("Active");
+    pair.left.wait_for("Backup");
+    assert_eq!(
+        trackers(&pair.left),
+        ["file switch at 0", "probe gate down"]
+    );
+}
+
+fn trackers(node: &Node) -> Vec<String> {
+    let trackers = node.status().routers.remove(0).trackers;
+    let said = trackers
+        .iter()
+        .map(|tracker| format!("{} {}", tracker.name, tracker.state));
+    said.collect()
+}
+
+/// A server on a node; none until the node has the address.
+fn listen(node: &Node, on: &str) -> Option<TcpListener> {
+    let listener = || {
+        setns(&node.namespace, CloneFlags::CLONE_NEWNET).unwrap();
+        TcpListener::bind(on).ok()
+    };
+    std::thread::scope(|scope| scope.spawn(listener).join()).unwrap()
 }
 
 struct Pair {

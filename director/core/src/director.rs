@@ -254,12 +254,18 @@ impl Director {
         if let Some(part) = self.reconciler.poll_read(now) {
             return Some(Output::Read(part));
         }
-        if self.checks_held {
-            return None;
+        let (id, action) = self.poll_check(now)?;
+        Some(Output::Probe(id, self.by_kernel_name(action)))
+    }
+
+    /// Files need no network, and what they say must be known before a router is Active.
+    fn poll_check(&mut self, now: Instant) -> Option<(check::Id, check::Action)> {
+        let read = self.watches.poll_read(now);
+        if read.is_some() || self.checks_held {
+            return read;
         }
         let watched = self.watches.poll_action(now);
-        let (id, action) = watched.or_else(|| self.services.checks.poll_action(now))?;
-        Some(Output::Probe(id, self.by_kernel_name(action)))
+        watched.or_else(|| self.services.checks.poll_action(now))
     }
 
     /// The kernel knows an interface by another name than the configuration may have for it.

@@ -223,6 +223,9 @@ const fn link_state(up: bool, carrier: bool) -> &'static str {
 
 /// Without the target: a program tells of none, and the name is known.
 fn write_watch(f: &mut fmt::Formatter<'_>, event: &check::Event<Tracked>) -> fmt::Result {
+    if let Some(number) = event.value.filter(|_| event.cause.is_none()) {
+        return write!(f, "{}: at {number}", event.key);
+    }
     write!(f, "{}: {} -> {}: ", event.key, event.old, event.new)?;
     match event.cause {
         Some(failure) => write!(f, "{failure}"),

@@ -119,8 +119,14 @@ pub const STOP_MAX: Duration = Duration::from_secs(8);
 /// Checks of one node: as many as dests. The index of a check is a `u32`.
 pub const CHECKS_MAX: usize = DESTS_MAX;
 
-/// Scripts and probes of one node, for virtual routers that track them: four for each of 255.
+/// Scripts, probes and files of one node, for virtual routers that track them: four for each of 255.
 pub const WATCHES_MAX: usize = 1020;
+
+/// How often a tracked file is read: whoever turns a switch sees it act before asking whether it does.
+pub const FILE_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Longest reading of a file: one on a disk that does not answer is given up, and read again.
+pub const FILE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Sockets that all checks together have open; half of the descriptors that the kernel lets a process have
 /// (INR_OPEN_MAX, 4096). Further checks wait their turn, the longest waiting first.

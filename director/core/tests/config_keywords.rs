@@ -58,6 +58,10 @@ fn around(block: Block, word: &str) -> (String, String) {
             };
             (format!("track_probe P {{\n{asks}"), "}\n")
         }
+        Block::TrackFile => {
+            let file = if word == "file" { "" } else { "file switch\n" };
+            (format!("track_file F {{\n{file}"), "}\n")
+        }
         Block::VrrpScript => {
             let script = if word == "script" {
                 ""
@@ -212,6 +216,8 @@ fn statement(keyword: &Keyword) -> String {
         }
         (_, "group") => " {\nV\nW\n}",
         (Block::Keepalived, "track_probe") => " P {\ntcp 10.0.0.1 80\n}",
+        (Block::Keepalived, "track_file" | "vrrp_track_file") => " F {\nfile switch\n}",
+        (_, "track_file") => " {\nF\n}\n}\ntrack_file F {\nfile switch\n",
         (Block::Keepalived, "vrrp_script") => " S {\nscript /bin/true\n}",
         (Block::Keepalived, "interface_up_down_delays") => " {\neth0 1 2\n}",
         (_, "track_pool") => " {\nall\n}",
@@ -275,6 +281,7 @@ path /
         "http_protocol" => "1.1",
         "path" => "/",
         "misc_path" => "/bin/true",
+        "file" => "switch",
         "bind_if" => "eth0",
         "bindto" => "10.0.0.7",
         "helo_name" | "name" | "sni_name" => "name",

@@ -224,6 +224,103 @@ fn init_fail_is_a_failure_until_the_first_run() {
     assert_eq!(state(&world, 0), "Initialize");
 }
 
+const FILE: &str = "track_file switch {\nfile /etc/keepalived/switch\n}";
+
+fn write(world: &mut World, node: usize, text: &str) {
+    let files = &mut world.nodes[node].files;
+    files.insert("/etc/keepalived/switch".into(), text.into());
+}
+
+/// The manual switch: a number in a file is added to the priority, and where none is, nothing changes.
+#[test]
+fn a_file_with_a_number_moves_the_addresses_and_brings_them_back() {
+    let mut world = pair("track_file {\nswitch\n}", FILE);
+    assert_eq!(tracker(&world, 0).state, "at 0", "it is not there");
+    write(&mut world, 0, "-60\n");
+    world.run(6 * SECOND);
+    assert_eq!(
+        (
+            state(&world, 0),
+            priority(&world, 0),
+            tracker(&world, 0).adds
+        ),
+        ("Backup".into(), 90, -60)
+    );
+    assert_eq!(state(&world, 1), "Active");
+    let told = |world: &World, text: &str| world.nodes[0].log.iter().any(|l| l.ends_with(text));
+    assert!(told(&world, " file switch: at -60"));
+    // What is no number is not believed, nor what can't be read.
+    for text in ["sixty", "-60 -60", "\u{0}", "99999999999999999999", "!"] {
+        write(&mut world, 0, text);
+        world.run(2 * SECOND);
+        assert_eq!(priority(&world, 0), 90, "{text:?}");
+    }
+    world.nodes[0].files.clear();
+    world.run(8 * SECOND);
+    assert_eq!(
+        (state(&world, 0), priority(&world, 0)),
+        ("Active".into(), 150)
+    );
+}
+
+#[test]
+fn a_file_makes_a_router_fault_by_weight_zero_and_by_a_number_that_is_low_enough() {
+    for (words, calm, fault) in [
+        ("switch weight 0", "0", "1"),
+        ("switch weight 0 reverse", "1", "0"),
+        ("switch weight 2", "-126", "-127"),
+        ("switch weight 2 reverse", "126", "127"),
+    ] {
+        let words = format!("track_file {{\n{words}\n}}");
+        let mut world = World::with(&[text(150, &words, FILE)], |node| {
+            node.files
+                .insert("/etc/keepalived/switch".into(), calm.into());
+        });
+        world.run(5 * SECOND);
+        assert_eq!(state(&world, 0), "Active", "{words} {calm}");
+        write(&mut world, 0, fault);
+        world.run(SECOND);
+        assert_eq!(state(&world, 0), "Fault", "{words} {fault}");
+        let reason = format!("tracked file switch at {fault}");
+        assert_eq!(world.router(0, "V").reason, reason);
+        write(&mut world, 0, calm);
+        world.run(5 * SECOND);
+        assert_eq!(state(&world, 0), "Active", "{words} {calm} again");
+    }
+}
+
+/// A switch that was turned before the start holds from the first moment, also while checks wait for the network.
+#[test]
+fn a_file_is_read_before_anything_is_active() {
+    let words = "track_file {\nswitch\n}\ntrack_interface {\neth1 weight 1\n}";
+    let mut world = World::with(&[text(150, words, FILE)], |node| {
+        node.files
+            .insert("/etc/keepalived/switch".into(), "-100".into());
+        node.links[1].carrier = false;
+    });
+    world.run(2 * SECOND);
+    assert_eq!(
+        (state(&world, 0), priority(&world, 0)),
+        ("Backup".into(), 50)
+    );
+}
+
+/// One that holds no number at the start, or is no file, is like one that is not there, and does not keep a router
+/// waiting.
+#[test]
+fn a_file_that_never_held_a_number_says_0() {
+    let words = "track_file {\nswitch weight 0\n}";
+    for text_of_it in ["what?", "!"] {
+        let mut world = World::with(&[text(150, words, FILE)], |node| {
+            node.files
+                .insert("/etc/keepalived/switch".into(), text_of_it.into());
+        });
+        world.run(5 * SECOND);
+        assert_eq!(state(&world, 0), "Active");
+        assert_eq!(tracker(&world, 0).state, "at 0");
+    }
+}
+
 const SERVICES: &str = "virtual_server 10.0.0.100 80 {\nlb_algo rr\nlb_kind NAT\nprotocol TCP\ndelay_loop 1\n\
     real_server 10.0.0.9 80 {\nTCP_CHECK {\nretry 0\n}\n}\n}";
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use director::proto::{File, LOG_LINES_MAX};
+use director::proto::{File, LOG_LINES_MAX, Request};
 use director_core::overrides::Wish;
 
 /// One command, understood.
@@ -24,12 +24,8 @@ pub enum Command {
     ConfigLoad(File),
     /// What a reload would change.
     Plan,
-    /// Take the files as they are.
-    Reload,
-    /// Give up Active, of one virtual router or of all.
-    Handover(Option<String>),
-    /// Let something hold for one dest: service, dest, what.
-    Dest(String, String, Wish),
+    /// Something that the director changes.
+    Change(Request),
     /// Stop in order and start the machine again, or switch it off.
     Power(Power),
     /// Show the secret.
@@ -195,7 +191,7 @@ pub const COMMANDS: &[Entry] = &[
         arguments: "",
         summary: "take the configuration files as they are",
         more: "With an error in them the configuration in force stays.",
-        meaning: |words| bare(words, Command::Reload),
+        meaning: |words| bare(words, Command::Change(Request::Reload)),
     },
     Entry {
         words: &["handover"],
@@ -203,8 +199,8 @@ pub const COMMANDS: &[Entry] = &[
         summary: "give up Active, of one virtual router or all",
         more: "This node serves until it hears its successor, and does not preempt it.",
         meaning: |words| match words {
-            [] => Some(Command::Handover(None)),
-            [router] => Some(Command::Handover(Some((*router).to_owned()))),
+            [] => Some(handover(None)),
+            [router] => Some(handover(Some(router))),
             _ => None,
         },
     },
@@ -250,6 +246,17 @@ pub const COMMANDS: &[Entry] = &[
         more: "It holds, also over a restart of the director, until `enable`.",
         meaning: |words| match words {
             [service, dest, weight] => dest_wish(service, dest, Wish::Weight(weight.parse().ok()?)),
+            _ => None,
+        },
+    },
+    Entry {
+        words: &["track"],
+        arguments: "FILE N",
+        summary: "write a number to the file of a track_file",
+        more: "Virtual routers and checks that follow it take notice at once. A reboot\n\
+               brings the file of the configuration back.",
+        meaning: |words| match words {
+            [file, number] => Some(track(file, number.parse().ok()?)),
             _ => None,
         },
     },
@@ -425,7 +432,21 @@ fn bare(words: &[&str], command: Command) -> Option<Command> {
 }
 
 fn dest_wish(service: &str, dest: &str, wish: Wish) -> Option<Command> {
-    Some(Command::Dest(service.to_owned(), dest.to_owned(), wish))
+    Some(Command::Change(Request::Dest {
+        service: service.to_owned(),
+        dest: dest.to_owned(),
+        wish,
+    }))
+}
+
+fn handover(router: Option<&str>) -> Command {
+    let router = router.map(str::to_owned);
+    Command::Change(Request::Handover { router })
+}
+
+fn track(file: &str, number: i64) -> Command {
+    let file = file.to_owned();
+    Command::Change(Request::Track { file, number })
 }
 
 fn show(view: View, words: &[&str]) -> Option<Command> {
@@ -488,11 +509,8 @@ mod tests {
                 Some(Command::ConfigShow(File::Router)),
             ),
             ("config check json", Some(Command::ConfigCheck(Form::Json))),
-            ("handover", Some(Command::Handover(None))),
-            (
-                "handover VI_1",
-                Some(Command::Handover(Some("VI_1".into()))),
-            ),
+            ("handover", Some(handover(None))),
+            ("handover VI_1", Some(handover(Some("VI_1")))),
             (
                 "drain tcp/10.0.0.1:80 10.0.0.2 60",
                 dest_wish("tcp/10.0.0.1:80", "10.0.0.2", Wish::Drain(Some(60))),
@@ -501,6 +519,7 @@ mod tests {
                 "weight WEB 10.0.0.2:80 7",
                 dest_wish("WEB", "10.0.0.2:80", Wish::Weight(7)),
             ),
+            ("track switch -60", Some(track("switch", -60))),
             ("help config", Some(Command::Help("config".into()))),
             ("poweroff", Some(Command::Power(Power::Off))),
         ] {
@@ -572,7 +591,7 @@ mod tests {
         }
         assert_eq!(shared_start(&names.routers), "VI_");
         assert_eq!(shared_start(&[]), "");
-        assert_eq!(completions("", &Names::default()).len(), 19);
+        assert_eq!(completions("", &Names::default()).len(), 20);
     }
 
     #[test]

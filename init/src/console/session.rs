@@ -272,18 +272,7 @@ impl Session {
             }
             Command::Plan => self.ask(Request::Plan, Purpose::Plan, now),
             Command::ConfigLoad(file) => self.with_secret(Then::Paste(file), now),
-            Command::Reload => self.with_secret(Then::Ask(Request::Reload), now),
-            Command::Handover(router) => {
-                self.with_secret(Then::Ask(Request::Handover { router }), now);
-            }
-            Command::Dest(service, dest, wish) => {
-                let request = Request::Dest {
-                    service,
-                    dest,
-                    wish,
-                };
-                self.with_secret(Then::Ask(request), now);
-            }
+            Command::Change(request) => self.with_secret(Then::Ask(request), now),
             Command::Power(power) => self.with_secret(Then::Power(power), now),
             Command::Login => self.with_secret(Then::Nothing, now),
             Command::Logout => {

@@ -228,6 +228,7 @@ fn answer(request: Request, authorized: &mut bool) -> Reply {
             Reply::Error(format!("no virtual router {name}"))
         }
         Request::Handover { .. } => Reply::Done("handed over".into()),
+        Request::Track { file, number } => Reply::Done(format!("{file} is at {number}")),
         Request::Dest { dest, .. } => Reply::Done(format!("{dest} is as you wish")),
     }
 }

@@ -105,6 +105,13 @@ pub enum Fault {
         /// What.
         wish: Wish,
     },
+    /// Somebody writes a number to the file that virtual routers track.
+    Switch {
+        /// Where.
+        node: usize,
+        /// What.
+        number: i64,
+    },
     /// A planned handover.
     Handover {
         /// Where.
@@ -127,7 +134,7 @@ impl Fault {
     pub fn random(nodes: usize, world: &mut World) -> Self {
         let random = &mut world.random;
         let node = random.below(nodes);
-        match random.below(17) {
+        match random.below(18) {
             0..=2 => Self::random_path(nodes, random),
             3 => Self::Stall { node },
             4 => Self::Crash { node },
@@ -172,6 +179,10 @@ impl Fault {
                     Wish::Enable,
                     Wish::Enable,
                 ]),
+            },
+            16 => Self::Switch {
+                node,
+                number: random.pick(&[0, 0, -20, -100, -253, 40]),
             },
             _ => Self::Reload { node },
         }
@@ -290,6 +301,7 @@ impl World {
                     self.operator(*node, Arrival::Command(command))?;
                 }
             }
+            Fault::Switch { node, number } => self.nodes[*node].switch = *number,
             Fault::Handover { node } => {
                 self.operator(*node, Arrival::Command(Command::Handover(None)))?;
             }
@@ -336,6 +348,7 @@ impl World {
             | Fault::Edit { .. }
             | Fault::Real { .. }
             | Fault::Word { .. }
+            | Fault::Switch { .. }
             | Fault::Handover { .. }
             | Fault::Reload { .. } => {}
         }

@@ -1,6 +1,13 @@
 //! The laws of what couples virtual routers: sync groups, and the weights of trackers.
 
-use director_core::config::{PoolChoice, Tracked, Tracker, Weight};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use director_core::check;
+use director_core::config::{
+    Check, CheckKind, Config, PoolChoice, Tracked, Tracker, Watch, Weight,
+};
+use director_core::limits;
+use director_core::time::Duration;
 
 use super::laws::Violation;
 use super::node::Node;
@@ -30,7 +37,7 @@ pub fn together(nodes: &[Node]) -> Result<(), Violation> {
     Ok(())
 }
 
-/// A router competes with its own priority and with what its pools make of it, and with nothing else.
+/// A router competes with its own priority and with what its pools and its switch make of it, and with nothing else.
 ///
 /// # Errors
 /// When it competes with another.
@@ -49,7 +56,11 @@ pub fn weighted(nodes: &[Node]) -> Result<(), Violation> {
                     let value = i32::from(tracker.weight.value);
                     let counts = (value > 0) == whole;
                     let sign = if tracker.weight.reverse { -1 } else { 1 };
-                    if counts { value * sign } else { 0 }
+                    match tracker.of {
+                        Tracked::File(_) => value * sign * node.switch as i32,
+                        _ if counts => value * sign,
+                        _ => 0,
+                    }
                 })
                 .sum();
             let owner = router.priority == 255;
@@ -69,6 +80,17 @@ pub fn weighted(nodes: &[Node]) -> Result<(), Violation> {
     Ok(())
 }
 
+/// Has all virtual routers of a node track the pools and a file.
+pub fn track(config: &mut Config, pools: Option<&Tracker>, switch: Option<&(Watch, Tracker)>) {
+    let (watch, file) = switch.map(|(watch, file)| (watch.clone(), file)).unzip();
+    config.watches.extend(watch);
+    for router in &mut config.routers {
+        router
+            .trackers
+            .extend(pools.into_iter().chain(file).cloned());
+    }
+}
+
 /// A tracker of all pools with a weight.
 pub fn pool_tracker(random: &mut Random) -> Tracker {
     let (value, reverse) = (random.pick(&[-253, -40, -10, 10, 40]), random.chance(20));
@@ -76,4 +98,38 @@ pub fn pool_tracker(random: &mut Random) -> Tracker {
         of: Tracked::Pool(PoolChoice::All),
         weight: Weight { value, reverse },
     }
+}
+
+/// The path of the file that virtual routers track.
+pub const SWITCH: &str = "switch";
+
+/// A tracker of a file with a weight, and how the file is looked at.
+pub fn switch(random: &mut Random) -> (Watch, Tracker) {
+    let of = Tracked::File("switch".parse().expect("a short name"));
+    let weight = Weight {
+        value: 1,
+        reverse: random.chance(30),
+    };
+    let file = check::Watch {
+        path: SWITCH.to_string(),
+        weight: 1,
+    };
+    let watch = Watch {
+        of: of.clone(),
+        check: Check {
+            kind: CheckKind::File(Box::new(file)),
+            target: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+            bind: None,
+            interval: limits::FILE_INTERVAL,
+            timeout: limits::FILE_TIMEOUT,
+            rise: 1,
+            retry: 0,
+            delay_before_retry: limits::FILE_INTERVAL,
+            warmup: Duration::ZERO,
+        },
+        weight,
+        init_fail: false,
+        init_file: None,
+    };
+    (watch, Tracker { of, weight })
 }

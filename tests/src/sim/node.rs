@@ -79,6 +79,8 @@ pub struct Node {
     pub stopping: bool,
     /// What the last director left for the next one.
     pub saved: Vec<Saved>,
+    /// What stands in its file that virtual routers track.
+    pub switch: i64,
     /// When somebody else last changed the kernel's state, or the kernel last refused.
     pub meddled_at: Instant,
 }
@@ -103,6 +105,7 @@ impl Node {
             handing_over: BTreeSet::new(),
             stopping: false,
             saved: Vec::new(),
+            switch: 0,
             meddled_at: Instant::ZERO,
         }
     }

@@ -85,6 +85,7 @@ impl Setup {
         // Of all routers of a node alike, so that members of a group still agree. No weight of 0: where nobody
         // reaches the servers nobody would be Active.
         let tracker = random.chance(30).then(|| groups::pool_tracker(random));
+        let switch = random.chance(30).then(|| groups::switch(random));
         let equal = random.chance(10);
         // What members prefer must agree: a group can only be where all of them win.
         let grouped = routers.len() > 1 && random.chance(50);
@@ -115,9 +116,9 @@ impl Setup {
                 if let Some(unicast) = &mut router.unicast {
                     unicast.peers = peers(node, nodes, router.group);
                 }
-                router.trackers.extend(tracker.clone());
                 config.routers.push(router);
             }
+            groups::track(&mut config, tracker.as_ref(), switch.as_ref());
             configs.push(vec![config]);
         }
         for _ in 0..random.below(4) {

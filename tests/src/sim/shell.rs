@@ -8,6 +8,7 @@ use director_core::limits;
 use director_core::time::Duration;
 
 use super::fault::Fault;
+use super::groups;
 use super::laws::Violation;
 use super::node::{Arrival, Packet};
 use super::reals::Heard;
@@ -176,11 +177,13 @@ impl World {
                 place(nowhere, Transport::Tcp)?;
                 self.reals.run(&program)
             }
-            Action::Read(_) => {
+            Action::Read(path) => {
                 place(nowhere, Transport::Tcp)?;
+                let number = if path == groups::SWITCH { of.switch } else { 0 };
+                let text = format!("{number}\n").into_bytes();
                 vec![
                     (Duration::ZERO, Heard::Connected),
-                    (Duration::ZERO, Heard::Received(b"0\n")),
+                    (Duration::ZERO, Heard::Datagram(text)),
                     (Duration::ZERO, Heard::Closed),
                 ]
             }

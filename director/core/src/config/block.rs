@@ -23,6 +23,8 @@ pub enum Block {
     UnicastPeer,
     /// `track_probe NAME`, outside.
     TrackProbe,
+    /// `track_file NAME`, outside.
+    TrackFile,
     /// `vrrp_script NAME`
     VrrpScript,
     /// `interface_up_down_delays`: one interface a line.
@@ -77,7 +79,7 @@ pub enum Block {
 
 impl Block {
     /// All of them.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::Keepalived,
         Self::GlobalDefs,
         Self::VrrpInstance,
@@ -88,6 +90,7 @@ impl Block {
         Self::TrackInterface,
         Self::UnicastPeer,
         Self::TrackProbe,
+        Self::TrackFile,
         Self::VrrpScript,
         Self::LinkDelays,
         Self::VirtualServerGroup,
@@ -129,6 +132,7 @@ impl Block {
             Self::TrackInterface => "track_interface",
             Self::UnicastPeer => "unicast_peer",
             Self::TrackProbe => "track_probe",
+            Self::TrackFile => "track_file",
             Self::VrrpScript => "vrrp_script",
             Self::LinkDelays => "interface_up_down_delays",
             Self::VirtualServerGroup => "virtual_server_group",
@@ -165,8 +169,8 @@ impl Block {
 
     /// The block that a keyword opens where it stands.
     pub(super) fn opened_by(self, word: &str) -> Option<Self> {
-        if self != Self::Keepalived && matches!(word, "track_script" | "track_probe" | "track_pool")
-        {
+        let lists = ["track_script", "track_probe", "track_pool", "track_file"];
+        if self != Self::Keepalived && lists.contains(&word) {
             return Some(Self::TrackInterface);
         }
         Self::ALL

@@ -143,7 +143,7 @@ impl<'t> Draft<'t> {
                 reader.bare(statement);
                 self.ignore_link = true;
             }
-            "track_interface" | "track_script" | "track_probe" | "track_pool" => {
+            "track_interface" | "track_script" | "track_probe" | "track_file" | "track_pool" => {
                 track::read(reader, word, statement, &mut self.tracked);
             }
             "preempt" => {

@@ -148,7 +148,7 @@ fn keyword(block: Block, mark: Mark, text: &'static str) -> Keyword {
         _ => (text, Braces::No),
     };
     let (word, canonical) = text.split_once('=').unwrap_or((text, text));
-    let opens = (mark == Mark::Acts && braces != Braces::No).then(|| block.opened_by(word));
+    let opens = (mark == Mark::Acts && braces != Braces::No).then(|| block.opened_by(canonical));
     let opens = opens.flatten();
     Keyword {
         block,

@@ -89,6 +89,8 @@ mod sync_group;
 mod text;
 mod tls;
 mod track;
+mod track_file;
+mod tracked;
 mod tree;
 mod unicast;
 
@@ -101,6 +103,7 @@ pub use diagnostic::{Diagnostic, Needed, SHOWN_COLUMNS, Severity};
 pub use monitoring::{Fifo, FifoScope, Level, Syslog, Transport};
 pub use outside::{Nothing, Outside, Reading};
 pub use parse::{Parsed, Source, parse, parse_with};
+pub use tracked::{InitFile, LinkDelay, PoolChoice, Tracked, Tracker, Watch};
 
 pub use crate::check::{Kind as CheckKind, Settings as Check, Url};
 use crate::ipvs::{Dest, DestId, Forwarding, Service, ServiceId, SyncWire, Timeouts};
@@ -275,102 +278,6 @@ pub struct Router {
     pub delay_after_boot: Duration,
     /// Announcements.
     pub garp: Garp,
-}
-
-/// Something that a virtual router tracks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tracker {
-    /// What.
-    pub of: Tracked,
-    /// How much it counts.
-    pub weight: Weight,
-}
-
-/// What can be tracked.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Tracked {
-    /// An interface, by its configured name: it serves, or does not (`track_interface`).
-    Interface(IfName),
-    /// A program of the operator's succeeds (`vrrp_script`).
-    Script(Name),
-    /// A probe succeeds (`track_probe`).
-    Probe(Name),
-    /// Pools have their quorum (`track_pool`).
-    Pool(PoolChoice),
-}
-
-/// Which pools.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum PoolChoice {
-    /// Those of all services.
-    All,
-    /// Those of services at this address and port, whatever the protocol.
-    Address(IpAddr, u16),
-    /// That of a firewall mark.
-    Mark(u32),
-    /// That of the service of a `virtual_server_group`.
-    Group(Name),
-}
-
-impl PoolChoice {
-    /// Whether the pool of this service is one of them.
-    #[must_use]
-    pub fn has(&self, server: &VirtualServer) -> bool {
-        let is = |id: ServiceId| match (self, id) {
-            (Self::Address(at, on), ServiceId::Address { address, port, .. }) => {
-                (*at, *on) == (address, port)
-            }
-            (Self::Mark(of), ServiceId::Fwmark { mark, .. }) => *of == mark,
-            _ => false,
-        };
-        match self {
-            Self::All => true,
-            Self::Group(name) => server.group.as_ref() == Some(name),
-            Self::Address(..) | Self::Mark(_) => server.ids().any(is),
-        }
-    }
-}
-
-impl core::fmt::Display for Tracked {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::Interface(name) => write!(f, "interface {name}"),
-            Self::Script(name) => write!(f, "script {name}"),
-            Self::Probe(name) => write!(f, "probe {name}"),
-            Self::Pool(PoolChoice::All) => f.write_str("pool of all services"),
-            Self::Pool(PoolChoice::Address(address, port)) => {
-                write!(f, "pool {}", core::net::SocketAddr::new(*address, *port))
-            }
-            Self::Pool(PoolChoice::Mark(mark)) => write!(f, "pool fwmark {mark}"),
-            Self::Pool(PoolChoice::Group(name)) => write!(f, "pool group {name}"),
-        }
-    }
-}
-
-/// Something that is looked at again and again for the routers that track it: a `vrrp_script`, or a `track_probe`
-/// outside the virtual routers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Watch {
-    /// What it is to those that track it.
-    pub of: Tracked,
-    /// What is done, and how often.
-    pub check: Check,
-    /// The weight where a router that tracks it says none.
-    pub weight: Weight,
-    /// Down until it has run (`init_fail`).
-    pub init_fail: bool,
-}
-
-/// How long an interface must have lost its link, or have it again, before its virtual routers take notice
-/// (`interface_up_down_delays`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LinkDelay {
-    /// Interface, by its configured name.
-    pub interface: IfName,
-    /// At most this long; less where adverts would be missed before.
-    pub down: Duration,
-    /// This long.
-    pub up: Duration,
 }
 
 /// One `vrrp_sync_group`: virtual routers that are Active together, or none of them is.

@@ -20,7 +20,7 @@ use super::track::{self, Tracks};
 use super::tree::{Statement, Tree};
 use super::{
     Config, LinkDelay, Node, Router, SyncDaemon, SyncGroup, VirtualAddress, VirtualServer, Watch,
-    group, node, probe, script, tls,
+    group, node, probe, script, tls, track_file,
 };
 use crate::limits;
 use crate::net::Name;
@@ -189,7 +189,7 @@ impl Assembly {
                 "vrrp_instance" => instances.push(statement),
                 "virtual_server_group" => self.group(reader, statement),
                 "SSL" => tls::read(reader, statement),
-                "vrrp_script" | "track_probe" => self.watch(reader, word, statement),
+                "vrrp_script" | "track_probe" | "track_file" => self.watch(reader, word, statement),
                 "interface_up_down_delays" => self.link_delays(reader, statement),
                 "vrrp_sync_group" => groups.push(sync_group::read(reader, statement)),
                 _ => servers.push(statement),
@@ -363,17 +363,20 @@ impl Assembly {
 
     fn watch(&mut self, reader: &mut Reader<'_, '_>, word: &str, statement: Statement<'_>) {
         let at = statement.keyword().at;
-        let watch = if word == "vrrp_script" {
-            script::read(reader, statement)
-        } else {
-            probe::read(reader, statement)
+        let watch = match word {
+            "vrrp_script" => script::read(reader, statement),
+            "track_probe" => probe::read(reader, statement),
+            _ => track_file::read(reader, statement),
         };
         let Some(watch) = watch else { return };
         if self.watches.iter().any(|had| had.of == watch.of) {
             let message = format!("the {} is already there", watch.of);
             reader.sink.error(at, message);
         } else if self.watches.len() == limits::WATCHES_MAX {
-            let message = format!("more than {} scripts and probes", limits::WATCHES_MAX);
+            let message = format!(
+                "more than {} scripts, probes and files",
+                limits::WATCHES_MAX
+            );
             reader.sink.error(at, message);
         } else {
             self.watches.push(watch);

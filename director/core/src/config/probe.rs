@@ -61,6 +61,7 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>) -> Option<
         of: Tracked::Probe(name?),
         weight: draft.weight,
         init_fail: false,
+        init_file: None,
         check: Check {
             kind,
             target,

@@ -59,6 +59,7 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>) -> Option<
         of: Tracked::Script(name?),
         weight,
         init_fail,
+        init_file: None,
         check: Check {
             kind: CheckKind::Exec(Box::new(program)),
             target: NOWHERE,

@@ -1,4 +1,5 @@
-//! What virtual routers track: `track_interface`, `track_script`, `track_probe`, `track_pool`, one thing a line.
+//! What virtual routers track: `track_interface`, `track_script`, `track_probe`, `track_file`, `track_pool`, one thing
+//! a line.
 
 use core::net::IpAddr;
 use std::collections::BTreeMap;
@@ -78,6 +79,7 @@ fn entry(reader: &mut Reader<'_, '_>, word: &str, line: Statement<'_>) -> Option
         "track_interface" => Tracked::Interface(reader.parse_word(first)?),
         "track_script" => Tracked::Script(reader.parse_word(first)?),
         "track_probe" => Tracked::Probe(reader.parse_word(first)?),
+        "track_file" => Tracked::File(reader.parse_word(first)?),
         _ => Tracked::Pool(pool(reader, first, &mut words)?),
     };
     let mut entry = Entry::needed(of, first.at);
@@ -184,11 +186,13 @@ fn missing(
     let (block, name) = match of {
         Tracked::Script(name) => ("vrrp_script", name),
         Tracked::Probe(name) => ("track_probe", name),
+        Tracked::File(name) => ("track_file", name),
         Tracked::Interface(_) | Tracked::Pool(_) => return,
     };
     let names = watches.keys().filter_map(|other| match (of, other) {
         (Tracked::Script(_), Tracked::Script(name)) => Some(name.as_str()),
         (Tracked::Probe(_), Tracked::Probe(name)) => Some(name.as_str()),
+        (Tracked::File(_), Tracked::File(name)) => Some(name.as_str()),
         _ => None,
     });
     let near = nearest(name.as_str(), names).map(str::to_owned);

@@ -1,4 +1,4 @@
-//! What the virtual routers of a node are judged by: links, scripts, probes, pools.
+//! What the virtual routers of a node are judged by: links, scripts, probes, files, pools.
 
 use super::links::Links;
 use super::services::Services;
@@ -70,7 +70,7 @@ impl<'a> Surroundings<'a> {
                 let link = plan::link(self.config, &self.actual.links, name);
                 up(link.is_some_and(|link| links.serves(link)))
             }
-            Tracked::Script(_) | Tracked::Probe(_) => self.watches.standing(of),
+            Tracked::Script(_) | Tracked::Probe(_) | Tracked::File(_) => self.watches.standing(of),
             Tracked::Pool(choice) => self.pool(choice),
         }
     }

@@ -37,11 +37,13 @@ pub struct World {
 pub struct Node {
     pub director: Director,
     pub dead: bool,
-    links: Vec<Link>,
+    pub links: Vec<Link>,
     addresses: BTreeMap<AddressId, bool>,
     pub log: Vec<String>,
     /// Servers and programs that fail on this node.
     pub failing: BTreeSet<String>,
+    /// Texts of files by path; `!` is one that can't be read.
+    pub files: BTreeMap<String, String>,
 }
 
 /// A configuration as text; both nodes have an address on each wire.
@@ -67,6 +69,11 @@ pub fn config(node: usize, text: &str) -> Config {
 impl World {
     /// Nodes with these files, started together.
     pub fn new(texts: &[String]) -> Self {
+        Self::with(texts, |_| {})
+    }
+
+    /// Nodes with these files, each `prepared` before the start.
+    pub fn with(texts: &[String], prepare: impl Fn(&mut Node)) -> Self {
         let node = |(index, text): (usize, &String)| Node {
             director: Director::new(config(index, text), Instant::from_millis(1), index as u64),
             dead: false,
@@ -74,6 +81,7 @@ impl World {
             addresses: BTreeMap::new(),
             log: Vec::new(),
             failing: BTreeSet::new(),
+            files: BTreeMap::new(),
         };
         let mut world = Self {
             now: Instant::from_millis(1),
@@ -82,6 +90,7 @@ impl World {
             announced: Vec::new(),
         };
         for node in 0..texts.len() {
+            prepare(&mut world.nodes[node]);
             world.drain(node);
         }
         world
@@ -224,6 +233,19 @@ impl Node {
             Action::Run(program) => {
                 let code = u8::from(self.failing.contains(&program.path));
                 Io::Exited(Exit::Code(code))
+            }
+            Action::Read(path) => {
+                let text = self.files.get(&path).cloned().unwrap_or_default();
+                let read = [Io::Connected, Io::Received(text.as_bytes()), Io::Closed];
+                let ios = if text == "!" {
+                    &[Io::Failed(22)]
+                } else {
+                    &read[..]
+                };
+                for io in ios {
+                    self.director.handle(now, Input::Probe { id, io: *io });
+                }
+                return;
             }
             _ => return,
         };

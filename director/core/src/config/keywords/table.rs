@@ -5,7 +5,8 @@ use super::{Block, Mark};
 use Block::{
     Authentication, Console, DnsCheck, GlobalDefs, HttpGet, Interface, Keepalived, Match, Metrics,
     MiscCheck, PingCheck, RealServer, Route, RouterConf, SmtpCheck, Ssl, SslGet, Syslog, System,
-    TcpCheck, TrackProbe, UdpCheck, Url, VirtualServer, VrrpInstance, VrrpScript, VrrpSyncGroup,
+    TcpCheck, TrackFile, TrackProbe, UdpCheck, Url, VirtualServer, VrrpInstance, VrrpScript,
+    VrrpSyncGroup,
 };
 use Mark::{Accepted, Acts, Dead, NotYet, Refused};
 
@@ -48,7 +49,11 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
         Acts,
         "interface_up_down_delays{}* vrrp_script{}* track_probe{}*",
     ),
-    (Keepalived, NotYet, "track_file{}* vrrp_track_file{}*"),
+    (
+        Keepalived,
+        Acts,
+        "track_file{}* vrrp_track_file=track_file{}*",
+    ),
     (Keepalived, Acts, "vrrp_sync_group{}*"),
     (Keepalived, Acts, "virtual_server_group{}*"),
     (Keepalived, Acts, "SSL{}"),
@@ -229,7 +234,7 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
         NotYet,
         "use_vmac use_vmac_addr vmac_xmit_base no_accept",
     ),
-    (VrrpInstance, NotYet, "track_file{}"),
+    (VrrpInstance, Acts, "track_file{}*"),
     (
         VrrpInstance,
         Acts,
@@ -283,7 +288,8 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
         "group{} track_interface{}* track_script{}* track_probe{}* track_pool{}* \
         sync_group_tracking_weight",
     ),
-    (VrrpSyncGroup, NotYet, "track_file{}"),
+    (VrrpSyncGroup, Acts, "track_file{}*"),
+    (TrackFile, Acts, "file weight init_file"),
     (
         TrackProbe,
         Acts,
