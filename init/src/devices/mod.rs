@@ -33,10 +33,15 @@ pub const CHANGED: u8 = b'c';
 const INDEX: &str = "/lib/modules/index";
 
 /// What a driver is for decides when it is loaded: the director waits for these parts of the kernel tree, and for what
-/// they need. Disks, keyboards, filters and IPVS schedulers come while it starts.
+/// they need. Disks, keyboards, IPVS schedulers and filters that it does not set itself come while it starts.
 const EARLY: &[&str] = &[
     "/drivers/net/",
     "/ipvs/ip_vs.ko",
+    "/nft_chain_nat.ko",
+    "/nft_ct.ko",
+    "/nft_hash.ko",
+    "/nft_nat.ko",
+    "/nf_conntrack_netlink.ko",
     "/virtio/",
     "/hv/",
     "/watchdog/",
