@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use director_core::status::{RouterStatus, Status};
 use lab_agent::{
     LoadPlan, LoadReport, ProbePlan, ProbeReport, Reply, Request, StreamPlan, StreamReport,
+    TalkPlan, TalkReport,
 };
 use lab_gauge::{Figures, Plan};
 
@@ -107,6 +108,26 @@ impl<'a> Server<'a> {
             "kill $(cat /run/nginx.pid); while [ -e /run/nginx.pid ]; do usleep 10000; done",
         )?;
         Ok(())
+    }
+
+    /// The same machine where it is somebody's client.
+    pub fn as_client(self) -> Client<'a> {
+        Client(self.0)
+    }
+
+    /// Serves talks on a port of TCP and UDP, for good.
+    pub fn serve_talks(self, port: u16) -> Result<(), LabError> {
+        let request = Request::ServeTalks { port };
+        self.0.request(request, Duration::ZERO)?;
+        Ok(())
+    }
+
+    /// Speaks on the talks that wait for it; on how many.
+    pub fn speak(self) -> Result<u32, LabError> {
+        match self.0.request(Request::SpeakTalks, Duration::ZERO)? {
+            Reply::Spoken(count) => Ok(count),
+            other => Err(self.0.unexpected(&other).into()),
+        }
     }
 
     /// Starts nginx again.
@@ -312,9 +333,31 @@ impl<'a> Client<'a> {
         self.stream_request(Request::CloseStreams, Duration::from_secs(60))
     }
 
+    /// Opens talks, beside those that are open, and tells how all of them fare.
+    pub fn open_talks(self, plan: TalkPlan) -> Result<Vec<TalkReport>, LabError> {
+        let patience = Duration::from_millis(plan.timeout_ms.into()) * plan.talks;
+        self.talk_request(Request::OpenTalks(plan), patience)
+    }
+
+    /// Lets the open talks go on, within `patience`; those of servers first.
+    pub fn go_on(self, patience: Duration) -> Result<Vec<TalkReport>, LabError> {
+        self.talk_request(Request::GoOnTalks, patience)
+    }
+
     /// Runs a shell command.
     pub fn shell(self, command: &str) -> Result<String, LabError> {
         Ok(self.0.shell(command)?)
+    }
+
+    fn talk_request(
+        self,
+        request: Request,
+        patience: Duration,
+    ) -> Result<Vec<TalkReport>, LabError> {
+        match self.0.request(request, patience)? {
+            Reply::Talks(reports) => Ok(reports),
+            other => Err(self.0.unexpected(&other).into()),
+        }
     }
 
     fn probe_request(self, request: Request) -> Result<ProbeReport, LabError> {

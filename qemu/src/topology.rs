@@ -214,6 +214,20 @@ pub fn fullnat(keepalived: &str) -> Topology {
     topology
 }
 
+/// The same segments for all ways of forwarding at once: `s3` is on both segments and knows no way out of them, for
+/// direct routing (10.77.0.21) and FULLNAT (10.77.1.21); `s4` is inside, with its way out through the directors.
+pub fn mixed(keepalived: &str) -> Topology {
+    let mut topology = nat("");
+    topology.name = "mixed".to_owned();
+    if let Some(node) = topology.node_mut("s3") {
+        node.ports.insert(0, port(0, 21, true));
+        if let Role::Server { gateway, .. } = &mut node.role {
+            *gateway = None;
+        }
+    }
+    topology.with_keepalived(keepalived)
+}
+
 impl Topology {
     /// The node of that name.
     pub fn node(&self, name: &str) -> Option<&Node> {

@@ -6,13 +6,16 @@ use std::process::{Command, Stdio};
 use crate::limits::SHELL_OUTPUT_BYTES_MAX;
 use crate::probe::Probe;
 use crate::streams::Streams;
-use crate::{Answer, Call, Reply, Request, load};
+use crate::talks::{TalkServer, Talks};
+use crate::{Answer, Call, Reply, Request, Speaker, TalkReport, load};
 
 /// What is under way between two calls.
 #[derive(Default)]
 pub struct Agent {
     probe: Option<Probe>,
     streams: Option<Streams>,
+    talk_server: Option<TalkServer>,
+    talks: Vec<Talks>,
 }
 
 impl Agent {
@@ -72,7 +75,35 @@ impl Agent {
             Request::CloseStreams => Ok(Reply::Streams(
                 self.streams.take().ok_or("no streams are open")?.close(),
             )),
+            Request::ServeTalks { port } => {
+                self.talk_server = Some(TalkServer::start(port)?);
+                Ok(Reply::Done)
+            }
+            Request::SpeakTalks => Ok(Reply::Spoken(
+                self.talk_server
+                    .as_ref()
+                    .ok_or("no talks are served")?
+                    .speak(),
+            )),
+            Request::OpenTalks(plan) => {
+                self.talks.push(Talks::open(plan));
+                Ok(Reply::Talks(self.talk_reports()))
+            }
+            Request::GoOnTalks => {
+                // A client that speaks could mend what its server's word is to show.
+                for speaker in [Speaker::Server, Speaker::Client] {
+                    let talks = self.talks.iter_mut();
+                    for talk in talks.filter(|talk| talk.report().speaker == speaker) {
+                        talk.go_on();
+                    }
+                }
+                Ok(Reply::Talks(self.talk_reports()))
+            }
         }
+    }
+
+    fn talk_reports(&self) -> Vec<TalkReport> {
+        self.talks.iter().map(Talks::report).collect()
     }
 }
 

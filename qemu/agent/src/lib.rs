@@ -16,6 +16,7 @@ mod http;
 mod load;
 mod probe;
 mod streams;
+mod talks;
 
 /// Bounds of one call. The agent runs in 128 MiB beside the servers, and its answers travel over a serial line.
 pub mod limits {
@@ -25,6 +26,8 @@ pub mod limits {
     pub const WORKERS_MAX: u32 = 128;
     /// Streams held open at once.
     pub const STREAMS_MAX: u32 = 256;
+    /// Talks that one server holds: each is a thread, and some are two sockets, of which busybox's init allows 1024.
+    pub const TALKS_MAX: usize = 600;
     /// Bytes of an HTTP answer that are read; the lab's servers send their name only.
     pub const HTTP_ANSWER_BYTES_MAX: usize = 16 * 1024;
     /// Bytes of a shell command's output that are sent back: half a second of serial line.
@@ -79,6 +82,17 @@ pub enum Request {
     StreamsReport,
     /// Close them; answers [`Reply::Streams`] as it was just before.
     CloseStreams,
+    /// Serve talks on a port of TCP and UDP, for good; answers [`Reply::Done`].
+    ServeTalks {
+        /// The port.
+        port: u16,
+    },
+    /// Speak on the served talks that wait for it; answers [`Reply::Spoken`].
+    SpeakTalks,
+    /// Open talks, beside those that are open; answers [`Reply::Talks`] with all of them.
+    OpenTalks(TalkPlan),
+    /// Let the open talks go on, those first whose server speaks; answers [`Reply::Talks`].
+    GoOnTalks,
 }
 
 /// A number of requests, each on a connection of its own.
@@ -118,6 +132,29 @@ pub struct StreamPlan {
     pub timeout_ms: u32,
 }
 
+/// Connections that are silent until one side is told to speak.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TalkPlan {
+    /// Where to connect.
+    pub target: SocketAddr,
+    /// How many connections.
+    pub talks: u32,
+    /// Who speaks next once they are open.
+    pub speaker: Speaker,
+    /// How long opening one may take, and how long all of them have to go on.
+    pub timeout_ms: u32,
+}
+
+/// One side of a talk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Speaker {
+    /// The side that connected.
+    Client,
+    /// The other one.
+    Server,
+}
+
 /// What an agent answers.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -139,6 +176,10 @@ pub enum Reply {
     Probe(ProbeReport),
     /// To the stream requests.
     Streams(StreamReport),
+    /// To [`Request::SpeakTalks`]: on how many.
+    Spoken(u32),
+    /// To the requests about a client's talks, in the order in which they were opened.
+    Talks(Vec<TalkReport>),
 }
 
 /// What came of a load.
@@ -212,6 +253,21 @@ pub struct StreamReport {
     pub longest_exchange_us: u64,
     /// Why the others are gone.
     pub lost: Vec<String>,
+}
+
+/// How the talks of one plan fare.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TalkReport {
+    /// Where they go.
+    pub target: SocketAddr,
+    /// Who speaks next.
+    pub speaker: Speaker,
+    /// How many were asked for.
+    pub wanted: u32,
+    /// How many were heard on when they were last to go on.
+    pub alive: u32,
+    /// Why the others are gone.
+    pub lost: BTreeMap<String, u32>,
 }
 
 /// Adds one to `key`'s count, within [`limits::TALLY_KEYS_MAX`] keys.

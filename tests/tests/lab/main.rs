@@ -10,3 +10,4 @@ mod moving;
 mod nat;
 mod pair;
 mod pools;
+mod survival;
