@@ -13,7 +13,7 @@ use crate::proto::{File, Reply, Request, Tagged};
 use crate::reading::{Asker, Errand};
 use crate::run::Shell;
 use crate::token::Key;
-use crate::{clock, limits, process};
+use crate::{clock, kernel, limits, process};
 
 impl Shell {
     /// Answers a client's request, now or when the files have been read.
@@ -213,6 +213,9 @@ impl Shell {
         status.config.errors = checked.errors;
         status.config.warnings = checked.warnings;
         status.process = self.process.status();
+        if let Some(tracking) = &mut status.tracking {
+            kernel::tracking::measure(tracking);
+        }
         if status.node.is_empty() {
             status.node = process::node_name();
         }

@@ -84,6 +84,7 @@ impl Shell {
                 self.core
                     .handle(self.now, Input::Applied { op: id, result });
             }
+            Output::Recover(filter) => self.recoveries.want(filter),
             Output::Read(part) => self.kernel.begin_read(part),
             Output::Probe(id, action) => self.act_on_probe(id, action),
         }

@@ -33,6 +33,7 @@ mod probing;
 mod process;
 pub mod proto;
 mod reading;
+mod recovery;
 pub mod run;
 mod saved;
 mod scrape;

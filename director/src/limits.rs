@@ -86,6 +86,25 @@ pub const LOG_BURST: u32 = 500;
 /// See [`LOG_BURST`].
 pub const LOG_PERIOD: Duration = Duration::from_secs(10);
 
+/// Recoveries of connections that wait for one that is under way. There is one for each takeover, and a later one finds
+/// little to do.
+pub const RECOVERIES_MAX: usize = 4;
+
+/// Connections of one exchange with connection tracking: their answers fit a socket's smallest buffer.
+pub const RECOVERY_BATCH: usize = 64;
+
+/// Lines of the kernel's table of connections that are read: a million connections take 1.3 GB of the kernel's memory.
+pub const RECOVERY_LINES_MAX: usize = 1 << 20;
+
+/// Connections that are tried again when the kernel refused them: a megabyte.
+pub const RECOVERY_REFUSED_MAX: usize = 8192;
+
+/// How often that is done, and after what pause: a lack of memory may pass.
+pub const RECOVERY_RETRIES: usize = 3;
+
+/// See [`RECOVERY_RETRIES`].
+pub const RECOVERY_PAUSE: Duration = Duration::from_secs(1);
+
 /// Between two beats for PID 1.
 pub const HEARTBEAT: Duration = Duration::from_secs(1);
 

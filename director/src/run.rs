@@ -35,6 +35,7 @@ use crate::kernel::monitor::Monitor;
 use crate::monitoring::Monitoring;
 use crate::process::{self, Process};
 use crate::reading::{Errand, Readings};
+use crate::recovery::Recoveries;
 use crate::saved::SavedFile;
 use crate::signal::{self, Wish};
 use crate::sock::announce::Announcer;
@@ -112,6 +113,7 @@ pub(crate) struct Shell {
     pub(crate) programs: Programs,
     pub(crate) monitoring: Monitoring,
     pub(crate) tls: Sessions,
+    pub(crate) recoveries: Recoveries,
     signals: Signals,
     pub(crate) ctl: Ctl,
     pub(crate) files: Files,
@@ -163,6 +165,7 @@ impl Shell {
         });
         let folder = files.folder().to_path_buf();
         let tls = Sessions::new(folder.clone(), Arc::clone(&waker));
+        let recoveries = Recoveries::new(Arc::clone(&waker));
         let programs = Programs::new(options.launcher.clone(), folder, waker);
         let kernel = on("rtnetlink", Kernel::open())?;
         process::name_node(config.node.hostname.as_deref());
@@ -180,6 +183,7 @@ impl Shell {
             programs,
             monitoring: Monitoring::new(now),
             tls,
+            recoveries,
             signals,
             ctl,
             files,
@@ -354,6 +358,9 @@ impl Shell {
             Key::Worker => {
                 self.collect_programs();
                 self.collect_tls();
+                for recovery in self.recoveries.collect() {
+                    self.feed(Input::Recovered(recovery));
+                }
                 self.end_reading();
             }
             Key::Client(number) => return Ok(self.serve_client(number)),

@@ -284,6 +284,7 @@ impl Fuzzed {
                 Output::Advert { payload, .. } => assert!(payload.len() >= 8),
                 Output::Join { .. }
                 | Output::Announce { .. }
+                | Output::Recover(_)
                 | Output::Read(_)
                 | Output::Probe(..) => {}
             }

@@ -1,10 +1,12 @@
 //! The whole director as one value: it routes inputs to the machines and their wishes to the outputs.
 
 mod drains;
+mod findings;
 mod groups;
 #[cfg(test)]
 mod growth;
 mod links;
+mod recoveries;
 mod report;
 mod roster;
 mod routers;
@@ -20,6 +22,7 @@ use core::net::IpAddr;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use self::recoveries::Recoveries;
 use self::routers::{Routers, Slot};
 use self::services::Services;
 use self::stop::Stop;
@@ -34,9 +37,10 @@ pub use crate::kernel::{OpId, Part};
 use crate::net::{Ifindex, Mac, Name};
 use crate::overrides::{Saved, Wish};
 use crate::plan;
-use crate::reconcile::{Finding, Reconciler};
+use crate::reconcile::Reconciler;
 use crate::status::{LogLine, Status};
 use crate::time::Instant;
+use crate::tracking::Recovery;
 use crate::vrrp::Received;
 use crate::{check, limits};
 
@@ -76,6 +80,8 @@ pub enum Input<'a> {
     Command(Command),
     /// What a director before this one left, by [`Director::saved`]; at the start, before the table is read.
     Restore(Vec<Saved>),
+    /// What came of an [`Output::Recover`].
+    Recovered(Recovery),
     /// Something of the shell's own that belongs in the log.
     Note(Level, String),
 }
@@ -127,6 +133,9 @@ pub enum Output {
     },
     /// Do this to the kernel and answer with [`Input::Applied`]; several in a row may go in one batch, in order.
     Apply(OpId, Op),
+    /// Have the connections tracked that IPVS knows of the services of this filter, beside everything else, and answer
+    /// with [`Input::Recovered`]. One that is asked for while another one is under way comes after it.
+    Recover(Arc<Filter>),
     /// Read a part of the kernel's state whole and answer with [`Input::Actual`].
     Read(Part),
     /// Something for the socket of a check.
@@ -178,6 +187,7 @@ pub struct Director {
     /// What is desired must be planned anew.
     dirty: bool,
     stop: Option<Stop>,
+    recoveries: Recoveries,
 }
 
 impl Director {
@@ -203,6 +213,7 @@ impl Director {
             last_failure: String::new(),
             dirty: true,
             stop: None,
+            recoveries: Recoveries::default(),
         };
         director.configure(config);
         director.settle();
@@ -230,6 +241,7 @@ impl Director {
             }
             Input::Command(command) => self.handle_command(command),
             Input::Restore(saved) => self.services.restore(now, &saved),
+            Input::Recovered(recovery) => self.handle_recovered(recovery),
             Input::Note(level, text) => self.note(Event::Note { level, text }),
         }
         self.settle();
@@ -250,6 +262,9 @@ impl Director {
             if let Some((id, op)) = self.reconciler.poll_op(now, part) {
                 return Some(Output::Apply(id, op));
             }
+        }
+        if self.recoveries.take_due() {
+            return Some(Output::Recover(Arc::clone(&self.filter)));
         }
         if let Some(part) = self.reconciler.poll_read(now) {
             return Some(Output::Read(part));
@@ -403,35 +418,6 @@ impl Director {
         }
     }
 
-    fn handle_kernel(&mut self, event: KernelEvent) {
-        let links = &self.reconciler.actual().links;
-        let note = match &event {
-            // A hint, which changes nothing that is known.
-            KernelEvent::Address(..) | KernelEvent::AddressGone(_) => {
-                return self.reconciler.handle_event(self.now, event);
-            }
-            // Unseen, an interface may have gone and come again, and its memberships with it.
-            KernelEvent::Overrun => {
-                self.routers.forget_joined();
-                Some(Event::Overrun)
-            }
-            KernelEvent::Link(link) if links.get(&link.ifindex) == Some(link) => None,
-            KernelEvent::Link(link) => Some(Event::Link {
-                name: link.name.clone(),
-                up: link.up,
-                carrier: link.carrier,
-            }),
-            KernelEvent::LinkGone(ifindex) => links.get(ifindex).map(|link| Event::LinkGone {
-                name: link.name.clone(),
-            }),
-        };
-        if let Some(note) = note {
-            self.note(note);
-        }
-        self.reconciler.handle_event(self.now, event);
-        self.follow_network();
-    }
-
     fn handle_snapshot(&mut self, snapshot: Snapshot) {
         let part = snapshot.part();
         let known = self.reconciler.knows(part);
@@ -469,19 +455,6 @@ impl Director {
             }
             Command::Stop => self.begin_stop(),
         }
-    }
-
-    fn note_finding(&mut self, finding: Finding) {
-        let event = match finding {
-            Finding::Refused(op, error) => {
-                self.last_failure = format!("{op}: {error}");
-                Event::Refused { op, error }
-            }
-            Finding::ForeignEdit(count) => Event::ForeignEdit {
-                operations: u32::try_from(count).unwrap_or(u32::MAX),
-            },
-        };
-        self.note(event);
     }
 
     /// Keeps an event for `log` and offers it to the shell, which may be slow: the ring keeps what it misses.

@@ -12,6 +12,7 @@ use crate::net::{IfName, Name};
 use crate::overrides::Change;
 use crate::status::LogLine;
 use crate::time::{Duration, Instant};
+use crate::tracking::Recovery;
 use crate::vrrp;
 
 /// The real server that a check belongs to.
@@ -112,6 +113,8 @@ pub enum Event {
         /// One virtual router, or all.
         router: Option<Name>,
     },
+    /// The connections of FULLNAT services are tracked as they were on the peer, as far as they could be.
+    Recovered(Recovery),
     /// Something of the shell's own.
     Note {
         /// How much it matters.
@@ -139,6 +142,7 @@ impl Event {
             Self::Check(check::Event { new, .. }) if *new == check::Health::Down => Level::Warning,
             Self::Watch(event) if event.new == check::Health::Down => Level::Warning,
             Self::ForeignEdit { .. } | Self::Overrun | Self::LinkGone { .. } => Level::Warning,
+            Self::Recovered(recovery) if recovery.has_losses() => Level::Warning,
             Self::Link { up, carrier, .. } if !(*up && *carrier) => Level::Warning,
             _ => Level::Info,
         }
@@ -202,6 +206,7 @@ impl fmt::Display for Event {
                 write!(f, "handover of router {name} asked for")
             }
             Self::Handover { router: None } => f.write_str("handover of all routers asked for"),
+            Self::Recovered(recovery) => write!(f, "FULLNAT: {recovery}"),
             Self::Note { text, .. } => f.write_str(text),
             Self::Stopping => {
                 f.write_str("stopping: handing over, then removing addresses and services")

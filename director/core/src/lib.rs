@@ -6,7 +6,8 @@
 //! answered by exactly one `Input::Applied`.
 //!
 //! Imports run one way: `time, limits, net <- pattern <- record, wire, ipvs, overrides <- {filter, vrrp, check} <-
-//! config <- kernel <- {plan, diff, pool} <- {change, reconcile} <- status <- event <- director <- {metrics, moving}`.
+//! tracking, config <- kernel <- {plan, diff, pool} <- {change, reconcile} <- status <- event <- director <- {metrics,
+//! moving}`.
 //! Siblings do not import each other.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -32,5 +33,6 @@ pub mod reconcile;
 pub mod record;
 pub mod status;
 pub mod time;
+pub mod tracking;
 pub mod vrrp;
 pub mod wire;

@@ -38,6 +38,8 @@ pub struct Status {
     pub sync: Vec<SyncStatus>,
     /// The director's dealings with the kernel.
     pub kernel: KernelStatus,
+    /// Connection tracking, while a service needs it.
+    pub tracking: Option<TrackingStatus>,
     /// The process; filled in by the shell.
     pub process: ProcessStatus,
 }
@@ -296,6 +298,26 @@ pub struct KernelStatus {
     pub last_failure: String,
     /// How often a read of the kernel's tables found a foreign edit.
     pub repairs: u64,
+}
+
+/// Connection tracking. The kernel's own figures are filled in by the shell, and are of all connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TrackingStatus {
+    /// Connections that are tracked now.
+    pub tracked: u64,
+    /// How many can be.
+    pub tracked_max: u64,
+    /// Connections that could not be tracked since the node's boot, and lost their packet: no local port was left for
+    /// them, for the most part.
+    pub refused: u64,
+    /// Packets dropped since the node's boot because no more connections can be tracked.
+    pub dropped: u64,
+    /// Connections whose tracking was made anew at takeovers.
+    pub restored: u64,
+    /// Connections that could not go on at takeovers, because another one has their local port.
+    pub contested: u64,
+    /// Connections that the kernel refused to track at takeovers.
+    pub failed: u64,
 }
 
 /// The process.

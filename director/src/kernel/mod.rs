@@ -13,7 +13,7 @@ mod reader;
 mod route_message;
 mod route_socket;
 pub mod rtnl;
-mod tracking;
+pub(crate) mod tracking;
 
 use std::io;
 use std::sync::Arc;
@@ -41,6 +41,8 @@ pub struct Kernel {
     /// The last failure of IPVS, logged once; empty when it went well.
     trouble: String,
     netfilter: Option<Netfilter>,
+    /// A service needs connections to be tracked.
+    tracks: bool,
     /// Before this moment a missing IPVS is not looked for again.
     ipvs_retry_at: Instant,
     network_read_at: Option<Instant>,
@@ -61,6 +63,7 @@ impl Kernel {
             ipvs: None,
             trouble: String::new(),
             netfilter: None,
+            tracks: false,
             ipvs_retry_at: Instant::ZERO,
             network_read_at: None,
             filter_read_at: None,
@@ -87,7 +90,9 @@ impl Kernel {
         let is_needed = !filter.translated.is_empty();
         if is_needed {
             tracking::begin()?;
+            self.follow_timeouts();
         }
+        self.tracks = is_needed;
         self.netfilter()
             .and_then(|netfilter| netfilter.replace(filter))
             .map_err(|error| error.errno())?;
@@ -107,9 +112,22 @@ impl Kernel {
     /// Does up to [`ipvs::BATCH_MAX`] operations on IPVS, in order; the results have the same order.
     pub fn apply_ipvs(&mut self, ops: &[Op]) -> Vec<Result<(), OpError>> {
         self.put_off_reading();
-        match self.ipvs() {
+        let results = match self.ipvs() {
             Some(ipvs) => ipvs.apply(ops),
             None => vec![Err(IpvsError::Missing.errno()); ops.len()],
+        };
+        if self.tracks && ops.iter().any(|op| matches!(op, Op::SetTimeouts(_))) {
+            self.follow_timeouts();
+        }
+        results
+    }
+
+    /// Connections are tracked for as long as IPVS knows them.
+    fn follow_timeouts(&mut self) {
+        match self.ipvs().map(Ipvs::timeouts) {
+            Some(Ok(timeouts)) => tracking::follow(timeouts),
+            Some(Err(error)) => log::warn!("timeouts of connections: {error}"),
+            None => {}
         }
     }
 

@@ -11,11 +11,11 @@ use director_core::kernel::{Op, OpError};
 use director_core::time::{Duration, Instant};
 use director_core::{diff, limits};
 
-use super::groups;
 use super::kernel::is_gone_already;
 use super::network::Network;
 use super::node::Node;
 use super::setup;
+use super::{groups, locals};
 
 /// The wire, the wake-up and a look at the sockets.
 const TOLERANCE: Duration = Duration::from_millis(5);
@@ -362,6 +362,9 @@ impl Laws {
             left.extend(diff::ipvs(desired, truth));
             if let Some(op) = left.first() {
                 return broken(format!("{op} is left to do"));
+            }
+            if !locals::translates(director.config(), truth.filter.as_deref()) {
+                return broken("services by FULLNAT are not translated".to_string());
             }
             for router in node.routers() {
                 for VirtualAddress { cidr, .. } in router.virtual_addresses() {

@@ -8,6 +8,7 @@ pub mod fault;
 pub mod groups;
 pub mod kernel;
 pub mod laws;
+mod locals;
 pub mod network;
 pub mod node;
 pub mod pools;

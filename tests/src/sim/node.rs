@@ -10,6 +10,7 @@ use director_core::kernel::{KernelEvent, Op};
 use director_core::net::{Cidr, Ifindex};
 use director_core::overrides::Saved;
 use director_core::time::{Duration, Instant};
+use director_core::tracking::Recovery;
 
 use super::kernel::Kernel;
 use super::reals::Heard;
@@ -25,6 +26,8 @@ pub enum Arrival {
     Execute(OpId, Op, bool),
     /// The shell comes to read a part.
     Read(Part),
+    /// Connections that came with local addresses are tracked.
+    Recovered(Recovery),
     /// A notification of the kernel.
     Notice(KernelEvent),
     /// An operator's wish.

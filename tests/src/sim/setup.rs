@@ -13,9 +13,9 @@ use director_core::net::{Cidr, Family};
 use director_core::time::Duration;
 use director_core::wire::vrrp;
 
-use super::groups;
 use super::random::Random;
 use super::servers::{another_kind, dest, dest_id, real};
+use super::{groups, locals};
 
 /// What a world is made of.
 #[derive(Clone, Debug)]
@@ -119,6 +119,7 @@ impl Setup {
                 config.routers.push(router);
             }
             groups::track(&mut config, tracker.as_ref(), switch.as_ref());
+            locals::place(&mut config);
             configs.push(vec![config]);
         }
         for _ in 0..random.below(4) {
@@ -221,7 +222,7 @@ fn further_address(router: &Router, index: u8) -> VirtualAddress {
     }
 }
 
-fn on_eth0(address: IpAddr) -> VirtualAddress {
+pub(super) fn on_eth0(address: IpAddr) -> VirtualAddress {
     VirtualAddress {
         cidr: Cidr::host(address),
         interface: "eth0".parse().expect("a short name"),
@@ -333,7 +334,8 @@ fn random_services(random: &mut Random) -> Vec<Arc<VirtualServer>> {
             (service.quorum, service.hysteresis) = (2, random.below(2) as u32);
         }
         if random.chance(30) {
-            service.locals = vec![[10, 0, 0, 250].into()];
+            let last = 250 + random.below(3) as u8;
+            service.locals = (250..=last).map(|last| [10, 0, 0, last].into()).collect();
         }
         services.push(service.into());
     }
@@ -378,6 +380,7 @@ fn variant(configs: &mut [Vec<Config>], random: &mut Random) {
             5 => config.timeouts = [0, 60, 0],
             _ => {} // a reload that changes nothing
         }
+        locals::place(&mut config);
         configs.push(config);
     }
 }

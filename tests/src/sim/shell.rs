@@ -6,10 +6,12 @@ use director_core::check::{Action, Id, Transport};
 use director_core::director::{Input, Output};
 use director_core::limits;
 use director_core::time::Duration;
+use director_core::tracking::Recovery;
 
 use super::fault::Fault;
 use super::groups;
 use super::laws::Violation;
+use super::locals;
 use super::node::{Arrival, Packet};
 use super::reals::Heard;
 use super::setup;
@@ -48,10 +50,16 @@ impl World {
             return Err(Violation(format!("{node}: more operations than a slice")));
         }
         let mut lines = Vec::new();
+        let mut took_over = false;
         while let Some(event) = director.poll_event() {
+            took_over |= locals::brings_connections(director.config(), &event);
             if self.trace.is_some() {
                 lines.push(event.to_string());
             }
+        }
+        let recover = |output: &&Output| matches!(output, Output::Recover(_));
+        if outputs.iter().filter(recover).count() != usize::from(took_over) {
+            return Err(Violation(format!("{node}: connections left behind")));
         }
         let stopped = director.stopped();
         for line in lines {
@@ -110,6 +118,21 @@ impl World {
             Output::Apply(id, op) => {
                 let wished = self.laws.asked(self.now, node, &self.nodes, &op)?;
                 self.ask_kernel(node, Arrival::Execute(id, op, wished));
+                Ok(())
+            }
+            Output::Recover(filter) => {
+                let restored = self.random.below(1000) as u64;
+                let recovery = Recovery {
+                    restored,
+                    ..Recovery::default()
+                };
+                if filter.translated.is_empty() {
+                    return Err(Violation(format!("{node}: recovers nobody's connections")));
+                }
+                let after = self
+                    .random
+                    .time(Duration::from_millis(1), Duration::from_secs(1));
+                self.arrives(self.now + after, node, Arrival::Recovered(recovery));
                 Ok(())
             }
             Output::Read(part) => {

@@ -211,6 +211,7 @@ impl World {
                 self.feed(node, Input::Vrrp { ifindex, received })
             }
             Arrival::Heard(id, heard) => self.hear(node, id, &heard),
+            Arrival::Recovered(recovery) => self.feed(node, Input::Recovered(recovery)),
             Arrival::Notice(event) => self.feed(node, Input::Kernel(event)),
             Arrival::Execute(op_id, op, wished) => {
                 let served = laws::serves_before(&self.nodes[node], &op);

@@ -11,9 +11,10 @@ use crate::kernel::Actual;
 use crate::overrides::Leaving;
 use crate::status::{
     CheckStatus, ConfigStatus, Count, DestStatus, GroupStatus, InterfaceStatus, KernelStatus,
-    RouterStatus, SCHEMA, ServiceStatus, Status, SyncStatus, Totals, TrackerStatus,
+    RouterStatus, SCHEMA, ServiceStatus, Status, SyncStatus, Totals, TrackerStatus, TrackingStatus,
 };
 use crate::time::{Duration, Instant};
+use crate::tracking::Recovery;
 use crate::vrrp::{Effect, Fault, Member, Reason, State as RouterState};
 
 pub(super) fn status(director: &Director) -> Status {
@@ -62,6 +63,7 @@ pub(super) fn status(director: &Director) -> Status {
             })
             .collect(),
         kernel: kernel(director),
+        tracking: tracking(director),
         process: crate::status::ProcessStatus::default(),
     }
 }
@@ -454,6 +456,21 @@ fn kernel(director: &Director) -> KernelStatus {
         last_failure: director.last_failure.clone(),
         repairs,
     }
+}
+
+fn tracking(director: &Director) -> Option<TrackingStatus> {
+    let Recovery {
+        restored,
+        contested,
+        failed,
+        ..
+    } = director.recoveries.sum;
+    (!director.filter.translated.is_empty()).then_some(TrackingStatus {
+        restored,
+        contested,
+        failed,
+        ..TrackingStatus::default()
+    })
 }
 
 fn micros(duration: Duration) -> u64 {

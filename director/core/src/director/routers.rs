@@ -377,13 +377,7 @@ impl Routers {
 impl Slot {
     fn poll_event(&mut self) -> Option<Event> {
         let event = self.machine.poll_event()?;
-        if let vrrp::Event::StateChanged {
-            new: vrrp::StateName::Active,
-            ..
-        } = event
-        {
-            self.takeovers += 1;
-        }
+        self.takeovers += u64::from(event.is_takeover());
         Some(Event::Vrrp {
             router: self.config.name.clone(),
             event,

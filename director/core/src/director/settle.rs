@@ -34,6 +34,7 @@ impl Director {
         self.routers.settle_groups(now);
         while let Some(event) = self.routers.poll_event(now) {
             self.dirty = true;
+            self.follow_takeover(&event);
             self.note(event);
         }
         self.dirty |= self.routers.forget_retired();

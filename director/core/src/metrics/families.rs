@@ -3,6 +3,7 @@
 use super::{Family, Samples};
 use crate::status::{
     CheckStatus, DestStatus, InterfaceStatus, RouterStatus, ServiceStatus, Status, SyncStatus,
+    TrackingStatus,
 };
 
 const fn gauge<T>(
@@ -127,7 +128,49 @@ pub(super) const NODE: &[Family<Status>] = &[
             out.seconds(node.process.turn_max_us);
         },
     ),
+    gauge(
+        "keelson_tracked_connections",
+        "Connections that the kernel tracks.",
+        |node, out| tracked(node, out, |tracking| tracking.tracked),
+    ),
+    gauge(
+        "keelson_tracked_connections_max",
+        "Connections that the kernel can track.",
+        |node, out| tracked(node, out, |tracking| tracking.tracked_max),
+    ),
+    counter(
+        "keelson_tracked_connections_refused_total",
+        "Connections for which there was no local port, or no place.",
+        |node, out| tracked(node, out, |tracking| tracking.refused),
+    ),
+    counter(
+        "keelson_tracked_packets_dropped_total",
+        "Packets dropped because no more connections can be tracked.",
+        |node, out| tracked(node, out, |tracking| tracking.dropped),
+    ),
+    counter(
+        "keelson_takeover_connections_restored_total",
+        "Connections by FULLNAT that go on after a takeover.",
+        |node, out| tracked(node, out, |tracking| tracking.restored),
+    ),
+    counter(
+        "keelson_takeover_connections_contested_total",
+        "Connections by FULLNAT whose local port another one has after a takeover.",
+        |node, out| tracked(node, out, |tracking| tracking.contested),
+    ),
+    counter(
+        "keelson_takeover_connections_failed_total",
+        "Connections by FULLNAT that the kernel refused after a takeover.",
+        |node, out| tracked(node, out, |tracking| tracking.failed),
+    ),
 ];
+
+/// A figure of connection tracking, where there is any.
+fn tracked(node: &Status, out: &mut Samples<'_>, figure: fn(&TrackingStatus) -> u64) {
+    if let Some(tracking) = &node.tracking {
+        out.number(figure(tracking));
+    }
+}
 
 pub(super) const ROUTER: &[Family<RouterStatus>] = &[
     gauge(

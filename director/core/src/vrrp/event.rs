@@ -131,6 +131,20 @@ impl fmt::Display for Cause {
     }
 }
 
+impl Event {
+    /// Whether the router becomes Active.
+    #[must_use]
+    pub const fn is_takeover(&self) -> bool {
+        matches!(
+            self,
+            Self::StateChanged {
+                new: StateName::Active,
+                ..
+            }
+        )
+    }
+}
+
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -195,7 +195,7 @@ impl World {
                 let snapshot = of.snapshot(part);
                 of.director.handle(now, Input::Actual(snapshot));
             }
-            Output::Join { .. } | Output::Probe(..) => {}
+            Output::Join { .. } | Output::Recover(_) | Output::Probe(..) => {}
         }
     }
 

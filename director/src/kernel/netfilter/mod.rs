@@ -5,6 +5,7 @@
 //! it with what was read right after it had been put there. A restarted director does not know what it reads, and
 //! replaces it once; connections that are translated already stay so.
 
+pub mod conntrack;
 mod message;
 mod ruleset;
 

@@ -2,7 +2,7 @@
 
 use director_core::status::{
     CheckStatus, DestStatus, GroupStatus, RouterStatus, ServiceStatus, Status, Totals,
-    TrackerStatus,
+    TrackerStatus, TrackingStatus,
 };
 
 use super::overview::name;
@@ -125,10 +125,26 @@ fn tracker(tracker: &TrackerStatus) -> String {
 /// Each service with its pool.
 pub(super) fn services(status: &Status) -> String {
     let paragraph = |service| service_text(service, status.now_us);
+    let tracking = status.tracking.iter().map(tracking_text);
     listed(
-        status.services.iter().map(paragraph),
+        status.services.iter().map(paragraph).chain(tracking),
         "no service is configured\n",
     )
+}
+
+/// Connection tracking, which services by FULLNAT share.
+fn tracking_text(tracking: &TrackingStatus) -> String {
+    let (tracked, most) = (count(tracking.tracked), count(tracking.tracked_max));
+    let mut text = wrap("", 4, &format!("FULLNAT: {tracked} of {most} connections"));
+    let (refused, dropped) = (count(tracking.refused), count(tracking.dropped));
+    let lost = format!("{refused} had no local port, {dropped} packets had no place");
+    text += &wrap("  ", 4, &lost);
+    let [restored, contested, failed] =
+        [tracking.restored, tracking.contested, tracking.failed].map(count);
+    let taken = format!(
+        "takeovers: {restored} went on, {contested} had no port of their own, {failed} were refused"
+    );
+    text + &wrap("  ", 4, &taken)
 }
 
 fn service_text(service: &ServiceStatus, now_us: u64) -> String {
