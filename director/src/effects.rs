@@ -99,9 +99,13 @@ impl Shell {
 
     fn log_events(&mut self) {
         while let Some(event) = self.core.poll_event() {
+            let fact = self.facts.of(&event, self.core.config());
+            if let Some(fact) = &fact {
+                self.notices.tell(self.now, fact);
+            }
             let registry = self.poll.registry();
             self.monitoring
-                .tell(registry, self.now, &event, self.core.config());
+                .tell(registry, self.now, &event, fact.as_ref());
         }
     }
 }

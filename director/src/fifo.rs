@@ -3,24 +3,19 @@
 //! The FIFO is opened for reading too, as keepalived does it: a reader may come and go without a signal or an error,
 //! and what is written before it comes waits in the pipe. A line that does not fit is lost and counted; it never waits.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 
-use director_core::check::Health;
 use director_core::config::{Config, Fifo, FifoScope};
-use director_core::event::Event;
-use director_core::ipvs::{DestId, Protocol, ServiceId};
-use director_core::vrrp::{self, StateName};
 use nix::sys::stat::Mode;
 
-/// The FIFOs, and which real servers are down.
+use crate::fact::Fact;
+
+/// The FIFOs.
 #[derive(Debug, Default)]
 pub(crate) struct Fifos {
     open: Vec<Open>,
-    /// The failed checks of each real server: it is down while there is one.
-    down: BTreeMap<(ServiceId, DestId), BTreeSet<u16>>,
 }
 
 #[derive(Debug)]
@@ -43,114 +38,15 @@ impl Fifos {
             self.open
                 .push(open.unwrap_or_else(|| Open::new(wanted.clone())));
         }
-        self.down.retain(|(service, dest), _| {
-            let servers = config
-                .services
-                .iter()
-                .filter(|server| server.id == *service);
-            servers
-                .flat_map(|server| &server.real_servers)
-                .any(|real| real.id == *dest)
-        });
     }
 
     /// Writes what happened to those whom it concerns.
-    pub(crate) fn tell(&mut self, event: &Event, config: &Config) {
-        if self.open.is_empty() {
-            return;
-        }
-        let Some((scope, line)) = self.line(event, config) else {
-            return;
-        };
+    pub(crate) fn tell(&mut self, fact: &Fact) {
         for open in &mut self.open {
-            if open.config.scope == FifoScope::All || open.config.scope == scope {
-                open.write(&line);
+            if open.config.scope == FifoScope::All || open.config.scope == fact.scope() {
+                open.write(&format!("{fact}\n"));
             }
         }
-    }
-
-    /// The line for an event, if it has one.
-    fn line(&mut self, event: &Event, config: &Config) -> Option<(FifoScope, String)> {
-        match event {
-            Event::Vrrp { router, event } => {
-                let vrrp::Event::StateChanged { new, .. } = event else {
-                    return None;
-                };
-                let configured = config.routers.iter().find(|other| other.name == *router);
-                let priority = configured.map_or(0, |router| router.priority);
-                let state = match (new, configured) {
-                    (_, None) => "DELETED",
-                    (StateName::Active, _) => "MASTER",
-                    (StateName::Backup, _) => "BACKUP",
-                    (StateName::Fault, _) => "FAULT",
-                    (StateName::Initialize, _) => "STOP",
-                };
-                Some((
-                    FifoScope::Vrrp,
-                    format!("INSTANCE \"{router}\" {state} {priority}\n"),
-                ))
-            }
-            Event::Check(event) => {
-                let key = (event.key.service, event.key.dest);
-                let failed = self.down.entry(key).or_default();
-                let before = failed.len();
-                let is_turn = match event.new {
-                    Health::Down => failed.insert(event.key.ordinal) && before == 0,
-                    Health::Up => {
-                        failed.remove(&event.key.ordinal);
-                        failed.is_empty()
-                    }
-                };
-                let turn = if event.new == Health::Up {
-                    "UP"
-                } else {
-                    "DOWN"
-                };
-                let (service, dest) = (service_name(key.0), dest_name(key.0, key.1));
-                is_turn.then(|| (FifoScope::Lvs, format!("RS {dest} {service} {turn}\n")))
-            }
-            Event::Quorum { service, held, .. } => {
-                let turn = if *held { "UP" } else { "DOWN" };
-                Some((
-                    FifoScope::Lvs,
-                    format!("VS {} {turn}\n", service_name(*service)),
-                ))
-            }
-            _ => None,
-        }
-    }
-}
-
-/// `[ADDRESS]:tcp:PORT`, or `FWM MARK`.
-fn service_name(service: ServiceId) -> String {
-    match service {
-        ServiceId::Address {
-            protocol,
-            address,
-            port,
-        } => format!("[{address}]:{}:{port}", protocol_name(protocol)),
-        ServiceId::Fwmark { mark, .. } => format!("FWM {mark}"),
-    }
-}
-
-fn dest_name(service: ServiceId, dest: DestId) -> String {
-    let protocol = match service {
-        ServiceId::Address { protocol, .. } => protocol,
-        ServiceId::Fwmark { .. } => Protocol::Tcp,
-    };
-    format!(
-        "[{}]:{}:{}",
-        dest.address,
-        protocol_name(protocol),
-        dest.port
-    )
-}
-
-const fn protocol_name(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Tcp => "tcp",
-        Protocol::Udp => "udp",
-        Protocol::Sctp => "sctp",
     }
 }
 
@@ -208,13 +104,15 @@ fn open(path: &str) -> io::Result<File> {
 mod tests {
     use std::io::Read;
 
-    use director_core::check;
+    use director_core::check::{self, Health};
     use director_core::config::{Source, parse};
-    use director_core::event::CheckKey;
+    use director_core::event::{CheckKey, Event};
+    use director_core::ipvs::{DestId, Protocol, ServiceId};
     use director_core::time::Duration;
-    use director_core::vrrp::Cause;
+    use director_core::vrrp::{self, Cause, StateName};
 
     use super::*;
+    use crate::fact::Facts;
 
     #[test]
     fn each_fifo_gets_its_lines_in_keepaliveds_words_and_lost_ones_are_counted() {
@@ -234,6 +132,7 @@ mod tests {
         let config = parse(Some(source), None).config.unwrap();
         let mut fifos = Fifos::default();
         fifos.configure(&config);
+        let mut facts = Facts::default();
         let service = ServiceId::Address {
             protocol: Protocol::Tcp,
             address: [10, 0, 0, 100].into(),
@@ -243,6 +142,12 @@ mod tests {
             became(StateName::Active),
             check_event(service, Health::Down),
             check_event(service, Health::Up),
+            Event::Group {
+                group: "both".parse().unwrap(),
+                old: StateName::Active,
+                new: StateName::Fault,
+                lasted: Duration::ZERO,
+            },
             Event::Quorum {
                 service,
                 held: false,
@@ -251,7 +156,9 @@ mod tests {
             },
             Event::Overrun,
         ] {
-            fifos.tell(&event, &config);
+            if let Some(fact) = facts.of(&event, &config) {
+                fifos.tell(&fact);
+            }
         }
         let mut read = |index: usize| {
             let mut bytes = [0; 4096];
@@ -260,14 +167,15 @@ mod tests {
             String::from_utf8_lossy(&bytes[..length]).into_owned()
         };
         let instance = "INSTANCE \"web\" MASTER 150\n";
+        let group = "GROUP \"both\" FAULT 0\n";
         let expected = format!(
             "{instance}RS [10.0.0.21]:tcp:80 [10.0.0.100]:tcp:80 DOWN\n\
-             RS [10.0.0.21]:tcp:80 [10.0.0.100]:tcp:80 UP\nVS [10.0.0.100]:tcp:80 DOWN\n"
+             RS [10.0.0.21]:tcp:80 [10.0.0.100]:tcp:80 UP\n{group}VS [10.0.0.100]:tcp:80 DOWN\n"
         );
-        assert_eq!((read(0), read(1).as_str()), (expected, instance));
+        assert_eq!((read(0), read(1)), (expected, format!("{instance}{group}")));
         // Nobody reads: the pipe is full after a while, and nothing waits.
         while fifos.open[1].lost < 3 {
-            fifos.tell(&became(StateName::Backup), &config);
+            fifos.tell(&facts.of(&became(StateName::Backup), &config).unwrap());
         }
         std::fs::remove_dir_all(&folder).unwrap();
     }
@@ -286,6 +194,10 @@ mod tests {
     }
 
     fn check_event(service: ServiceId, new: Health) -> Event {
+        let old = match new {
+            Health::Up => Health::Down,
+            Health::Down => Health::Up,
+        };
         let dest = DestId {
             address: [10, 0, 0, 21].into(),
             port: 80,
@@ -298,7 +210,7 @@ mod tests {
             },
             kind: "TCP",
             target: ([10, 0, 0, 21], 80).into(),
-            old: Health::Up,
+            old,
             new,
             cause: None,
             value: None,

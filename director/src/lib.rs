@@ -12,6 +12,7 @@
 //! | [`exec`], [`tls`] | programs of the operator's, TLS sessions of the checks; each with its thread |
 //! | `ctl`, [`frame`], [`proto`] | the control socket and what is said there |
 //! | `monitoring`, `scrape`, `syslog`, `fifo`, `throttle` | what leaves the node for monitoring |
+//! | `fact`, `notices` | what happened in keepalived's words, and programs that are run for it |
 //! | `reading` | the thread that reads configuration files |
 //! | `saved` | operators' words, kept for the next director |
 //! | `files`, [`Host`], `process`, [`signal`], [`clock`] | configuration files, priority and figures, signals, time |
@@ -22,12 +23,14 @@ pub mod clock;
 mod ctl;
 mod effects;
 pub mod exec;
+mod fact;
 mod fifo;
 mod files;
 pub mod frame;
 pub mod kernel;
 pub mod limits;
 mod monitoring;
+mod notices;
 mod outside;
 mod probing;
 mod process;

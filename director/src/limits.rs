@@ -122,6 +122,18 @@ pub const PROGRAMS_MAX: usize = 2 * director_core::limits::PROGRAMS_MAX;
 /// How long a program that was told to end (SIGTERM) may take.
 pub const PROGRAM_KILL_AFTER: Duration = Duration::from_secs(2);
 
+/// Changes whose programs wait for those before them: each of 255 virtual routers goes to and fro twice.
+pub const NOTICES_MAX: usize = 1020;
+
+/// Programs for notifications that run at once.
+pub const NOTICES_AT_ONCE: usize = 16;
+
+/// Longest time of a program for a notification: it may write a mail, and not wait for ever.
+pub const NOTICE_WITHIN: Duration = Duration::from_secs(60);
+
+/// The same at the director's end, for all that is still to be told. PID 1 waits ten seconds for all of it.
+pub const NOTICES_STOP_WITHIN: Duration = Duration::from_secs(3);
+
 /// What the thread that starts programs and reads files has to do at once: all programs, and files with them.
 pub const ORDERS_MAX: usize = PROGRAMS_MAX + 64;
 

@@ -5,6 +5,7 @@ use director_core::event::Event;
 use director_core::time::{Instant, earliest};
 use mio::Registry;
 
+use crate::fact::Fact;
 use crate::fifo::Fifos;
 use crate::run::Shell;
 use crate::scrape::{Scrapes, Wish};
@@ -53,15 +54,17 @@ impl Monitoring {
         self.fifos.configure(config);
     }
 
-    /// Tells everybody what happened.
+    /// Tells everybody what happened; `fact` is what of it has a line in the FIFOs.
     pub(crate) fn tell(
         &mut self,
         registry: &Registry,
         now: Instant,
         event: &Event,
-        config: &Config,
+        fact: Option<&Fact>,
     ) {
-        self.fifos.tell(event, config);
+        if let Some(fact) = fact {
+            self.fifos.tell(fact);
+        }
         let level = event.level();
         match self.throttle.judge(now) {
             Verdict::LeftOut => {}
@@ -121,8 +124,10 @@ impl Shell {
     /// Takes up what the configuration in force says of monitoring.
     pub(crate) fn configure_monitoring(&mut self) {
         let registry = self.poll.registry();
-        self.monitoring
-            .configure(registry, self.now, self.core.config());
+        let config = self.core.config();
+        self.monitoring.configure(registry, self.now, config);
+        self.facts.configure(config);
+        self.notices.configure(config);
     }
 
     /// Serves one of the sockets; true when there may be more.

@@ -29,10 +29,12 @@ use signal_hook_mio::v1_0::Signals;
 
 use crate::ctl::{Ctl, Received};
 use crate::exec::Programs;
+use crate::fact::Facts;
 use crate::files::{Files, Loaded};
 use crate::kernel::Kernel;
 use crate::kernel::monitor::Monitor;
 use crate::monitoring::Monitoring;
+use crate::notices::Notices;
 use crate::process::{self, Process};
 use crate::reading::{Errand, Readings};
 use crate::recovery::Recoveries;
@@ -92,6 +94,12 @@ pub fn run(options: &Options) -> Result<(), Error> {
     while !shell.core.stopped() {
         shell.turn()?;
     }
+    // What is told of the end is told before it.
+    let until = shell.now + limits::NOTICES_STOP_WITHIN;
+    shell.notices.end_by(until);
+    while shell.notices.is_busy() && shell.now < until {
+        shell.turn()?;
+    }
     log::info!("stopped: {}", shell.process.figures());
     Ok(())
 }
@@ -112,6 +120,8 @@ pub(crate) struct Shell {
     pub(crate) probes: Probes,
     pub(crate) programs: Programs,
     pub(crate) monitoring: Monitoring,
+    pub(crate) facts: Facts,
+    pub(crate) notices: Notices,
     pub(crate) tls: Sessions,
     pub(crate) recoveries: Recoveries,
     signals: Signals,
@@ -166,7 +176,9 @@ impl Shell {
         let folder = files.folder().to_path_buf();
         let tls = Sessions::new(folder.clone(), Arc::clone(&waker));
         let recoveries = Recoveries::new(Arc::clone(&waker));
-        let programs = Programs::new(options.launcher.clone(), folder, waker);
+        let launcher = || options.launcher.clone();
+        let noticing = Programs::new(launcher(), folder.clone(), Arc::clone(&waker));
+        let programs = Programs::new(launcher(), folder, waker);
         let kernel = on("rtnetlink", Kernel::open())?;
         process::name_node(config.node.hostname.as_deref());
         let now = clock::now();
@@ -182,6 +194,8 @@ impl Shell {
             probes: Probes::default(),
             programs,
             monitoring: Monitoring::new(now),
+            facts: Facts::default(),
+            notices: Notices::new(noticing),
             tls,
             recoveries,
             signals,
@@ -231,6 +245,7 @@ impl Shell {
         self.monitoring
             .handle_timeout(self.poll.registry(), self.now);
         self.programs.handle_timeout(self.now);
+        self.end_notices();
         self.ended = clock::now();
         self.process.end_turn(started, self.ended); // 8: figures, and the beat for PID 1
         Ok(())
@@ -248,6 +263,7 @@ impl Shell {
             self.monitoring.next_timeout(),
             self.process.next_beat(),
             self.programs.next_timeout(),
+            self.notices.next_timeout(),
         ];
         let next = others.into_iter().fold(core, earliest)?;
         Some(next.since(self.ended))
@@ -355,8 +371,10 @@ impl Shell {
             Key::Vrrp(place) => return Ok(self.read_adverts_of(place)),
             Key::Probe(id) => return Ok(self.serve_probe(id)),
             Key::Program(id) => self.serve_program(id),
+            Key::Notice(id) => self.serve_notice(id),
             Key::Worker => {
                 self.collect_programs();
+                self.collect_notices();
                 self.collect_tls();
                 for recovery in self.recoveries.collect() {
                     self.feed(Input::Recovered(recovery));

@@ -21,6 +21,8 @@ pub(crate) enum Key {
     Probe(check::Id),
     /// The program of a check.
     Program(check::Id),
+    /// A program for a notification.
+    Notice(check::Id),
     /// The thread that starts programs.
     Worker,
     /// New readers of the metrics.
@@ -43,6 +45,7 @@ const VRRP_V6: usize = 9;
 const SCRAPES: usize = 12;
 const SCRAPE: usize = 10;
 const SYSLOG: usize = 11;
+const NOTICE: usize = 13;
 
 /// The kind stands in the upper four bits, a check's generation in the 32 below, its index in the rest.
 const KIND_SHIFT: u32 = 60;
@@ -63,6 +66,7 @@ impl Key {
             Self::Client(number) => (CLIENT, number as usize),
             Self::Probe(id) => (PROBE, number_of(id)),
             Self::Program(id) => (PROGRAM, number_of(id)),
+            Self::Notice(id) => (NOTICE, number_of(id)),
             Self::Worker => (WORKER, 0),
             Self::Scrapes => (SCRAPES, 0),
             Self::Scrape(number) => (SCRAPE, number as usize),
@@ -82,6 +86,7 @@ impl Key {
             CLIENT => Self::Client(number as u32),
             PROBE => Self::Probe(id_of(number)),
             PROGRAM => Self::Program(id_of(number)),
+            NOTICE => Self::Notice(id_of(number)),
             WORKER => Self::Worker,
             SCRAPES => Self::Scrapes,
             SCRAPE => Self::Scrape(number as u32),
@@ -121,6 +126,7 @@ mod tests {
             Key::Client(u32::MAX),
             Key::Probe(id),
             Key::Program(id),
+            Key::Notice(id),
             Key::Worker,
             Key::Scrapes,
             Key::Scrape(u32::MAX),

@@ -259,6 +259,8 @@ path /
         "level" | "log_level" => "warning",
         "listen" => "10.0.0.9:9475",
         "notify_fifo" | "vrrp_notify_fifo" | "lvs_notify_fifo" => "/run/fifo",
+        word if word.starts_with("notify") => "/bin/true",
+        "script_user" => "nobody",
         "router_id" | "hostname" | "secret" | "virtualhost" => "name",
         "interface"
         | "default_interface"

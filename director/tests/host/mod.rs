@@ -29,7 +29,7 @@ pub(crate) fn as_a_director() {
         keepalived: folder.join("keepalived.conf"),
         router: folder.join("router.conf"),
         socket: folder.join("socket"),
-        launcher: PathBuf::from("/proc/self/exe"),
+        launcher: folder.join("launcher"),
     };
     let log = File::create(folder.join("log")).unwrap();
     let target = env_logger::Target::Pipe(Box::new(log));

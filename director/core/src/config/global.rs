@@ -7,6 +7,7 @@ use core::net::IpAddr;
 use self::sync::SyncWords;
 use super::fullnat;
 use super::keywords::Block;
+use super::program;
 use super::read::{Reader, decimal};
 use super::tree::{Statement, Word};
 use super::{Fifo, Garp, Version, monitoring};
@@ -159,6 +160,7 @@ impl Global {
                 "notify_fifo" | "vrrp_notify_fifo" | "lvs_notify_fifo" => {
                     self.fifos.extend(monitoring::fifo(reader, statement));
                 }
+                "script_user" => program::default_user(reader, statement),
                 "local_address" => self.locals = fullnat::entries(reader, statement),
                 "vrrp_version" => self.version = version(reader, statement).unwrap_or(self.version),
                 "vrrp_mcast_group4" => self.read_group(reader, statement, Family::V4),

@@ -6,6 +6,7 @@ use super::addresses::{self, Entry};
 use super::diagnostic::Place;
 use super::global::{GarpWords, Global, byte, down_adverts, version};
 use super::keywords::Block;
+use super::notices::{self, Subject};
 use super::read::Reader;
 use super::track;
 use super::tree::{Statement, Word};
@@ -73,8 +74,12 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>, global: &G
     reader.each(
         Block::VrrpInstance,
         block.children(),
-        |reader, word, statement| {
-            draft.read(reader, word, statement);
+        |reader, word, statement| match word {
+            word if notices::is_one(word) => {
+                let subject = name.clone().map(Subject::Router);
+                notices::read(reader, word, statement, subject);
+            }
+            word => draft.read(reader, word, statement),
         },
     );
     draft.settle(reader, block, global);

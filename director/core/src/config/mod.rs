@@ -76,6 +76,7 @@ pub mod keywords;
 mod lex;
 mod monitoring;
 mod node;
+mod notices;
 mod outside;
 mod parse;
 mod pool;
@@ -101,6 +102,7 @@ use std::sync::Arc;
 pub(crate) use diagnostic::safe;
 pub use diagnostic::{Diagnostic, Needed, SHOWN_COLUMNS, Severity};
 pub use monitoring::{Fifo, FifoScope, Level, Syslog, Transport};
+pub use notices::{Notice, Subject, Turn};
 pub use outside::{Nothing, Outside, Reading};
 pub use parse::{Parsed, Source, parse, parse_with};
 pub use tracked::{InitFile, LinkDelay, PoolChoice, Tracked, Tracker, Watch};
@@ -132,6 +134,8 @@ pub struct Config {
     pub sync_daemon: Option<SyncDaemon>,
     /// FIFOs that get a line for each change, in the order of the file.
     pub fifos: Vec<Fifo>,
+    /// Programs that are run when something changes.
+    pub notices: Vec<Notice>,
     /// Local addresses of FULLNAT services whose own addresses belong to no virtual router: they are always there.
     pub local_addresses: Vec<VirtualAddress>,
     /// IPVS timeouts for established TCP, TCP after FIN, and UDP, in seconds; 0 keeps the kernel's (`lvs_timeouts`).

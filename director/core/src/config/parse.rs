@@ -180,6 +180,7 @@ impl Assembly {
     fn read(mut self, reader: &mut Reader<'_, '_>, tree: &Tree<'_>, node: Option<&Node>) -> Config {
         let mut instances = Vec::new();
         let mut groups = Vec::new();
+        let mut watches = Vec::new();
         let mut servers = Vec::new();
         reader.each(
             Block::Keepalived,
@@ -189,16 +190,23 @@ impl Assembly {
                 "vrrp_instance" => instances.push(statement),
                 "virtual_server_group" => self.group(reader, statement),
                 "SSL" => tls::read(reader, statement),
-                "vrrp_script" | "track_probe" | "track_file" => self.watch(reader, word, statement),
+                "vrrp_script" | "track_probe" | "track_file" => watches.push((word, statement)),
                 "interface_up_down_delays" => self.link_delays(reader, statement),
-                "vrrp_sync_group" => groups.push(sync_group::read(reader, statement)),
+                "vrrp_sync_group" => groups.push(statement),
                 _ => servers.push(statement),
             },
         );
-        // The defaults of `global_defs` hold for all instances, also for those above it.
+        // The defaults of `global_defs` hold for all, also for what is above it.
+        for (word, statement) in watches {
+            self.watch(reader, word, statement);
+        }
         for statement in instances {
             self.instance(reader, statement, node);
         }
+        let groups = groups.into_iter();
+        let groups: Vec<_> = groups
+            .map(|block| sync_group::read(reader, block))
+            .collect();
         self.trackers(reader, &groups);
         let groups = self.sync_groups(reader, groups);
         for statement in servers {
@@ -217,6 +225,7 @@ impl Assembly {
             sync_daemon,
             timeouts: self.global.timeouts,
             fifos: self.global.fifos,
+            notices: core::mem::take(&mut reader.notices),
         }
     }
 

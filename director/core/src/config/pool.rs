@@ -9,6 +9,7 @@ use super::diagnostic::Place;
 use super::fullnat::{self, Wish};
 use super::global::address;
 use super::keywords::Block;
+use super::notices::{self, Subject};
 use super::read::Reader;
 use super::service::{WEIGHT_MAX, port, span};
 use super::tree::Statement;
@@ -71,6 +72,7 @@ impl Pool<'_> {
         let mut virtualhost = None;
         let mut slow_start = self.slow_start;
         let mut checks = Vec::new();
+        let mut notices = Vec::new();
         reader.each(
             Block::RealServer,
             block.children(),
@@ -88,6 +90,7 @@ impl Pool<'_> {
                 "slow_start" => slow_start = span(reader, statement),
                 "virtualhost" => virtualhost = check::virtualhost(reader, statement),
                 word if is_check(word) => checks.push(statement),
+                word if notices::is_one(word) => notices.push((word, statement)),
                 _ => timers.read(reader, word, statement),
             },
         );
@@ -99,6 +102,11 @@ impl Pool<'_> {
         let forwarding = forwarding_here.unwrap_or(self.forwarding);
         let id =
             place.and_then(|(address, port)| self.dest(reader, block, forwarding, address, port));
+        let subject = self.ids.first().copied().zip(id);
+        let subject = subject.map(|(service, dest)| Subject::Server(service, dest));
+        for (word, statement) in notices {
+            notices::read(reader, word, statement, subject.clone());
+        }
         let context = check::Context {
             address: place.map(|(address, _)| address),
             port: id

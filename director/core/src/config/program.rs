@@ -3,7 +3,7 @@
 
 use super::diagnostic::{Needed, Place, quote};
 use super::read::{Reader, decimal};
-use super::tree::Statement;
+use super::tree::{Statement, Word};
 use crate::check::Owner;
 use crate::limits;
 
@@ -45,10 +45,12 @@ pub(super) fn native(path: &str) -> Option<&'static str> {
     rows.next().map(|(_, instead)| *instead)
 }
 
-/// A program with its arguments, and who it runs as when the line says so.
+/// A program with its arguments, and who it runs as when the line says so. `instead` is what a node has for it, if it
+/// is not one of those that people check with.
 pub(super) fn command(
     reader: &mut Reader<'_, '_>,
     statement: Statement<'_>,
+    instead: Option<&str>,
 ) -> Option<(String, Vec<String>, Option<Owner>)> {
     let at = statement.place(statement.raw().1);
     let said = reader.program(statement)?;
@@ -70,12 +72,25 @@ pub(super) fn command(
         reader.sink.error(at, "a program has no NUL in its words");
         return None;
     }
-    reader.sink.need(at, Needed::Program, &path, native(&path));
+    let instead = native(&path).or(instead);
+    reader.sink.need(at, Needed::Program, &path, instead);
     let owner = match said.user {
         Some(user) => Some(owner(reader, at, &user, said.group.as_deref())?),
         None => None,
     };
     Some((path, arguments, owner))
+}
+
+/// `script_user NAME|NUMBER [GROUP]`: whom all programs run as that say nothing else. Who wrote `root` meant a program
+/// that looks at the whole machine; here it looks at nothing of the kind.
+pub(super) fn default_user(reader: &mut Reader<'_, '_>, statement: Statement<'_>) {
+    let is_root = |word: Word<'_>| matches!(word.bytes, b"root" | b"0");
+    if let Some(word) = statement.arguments().next().filter(|word| is_root(*word)) {
+        let message = "programs do not run as root: they run as nobody";
+        reader.sink.warning(word.at, message);
+    } else if let Some(owner) = user(reader, statement) {
+        reader.owner = owner;
+    }
 }
 
 /// `user NAME|NUMBER [GROUP]`.

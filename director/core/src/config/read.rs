@@ -9,8 +9,10 @@ use std::collections::btree_map::Entry;
 
 use super::diagnostic::{Place, Sink};
 use super::keywords::{self, Block, Braces, Keyword, Mark};
+use super::notices::Notice;
 use super::tls::Ssl;
 use super::tree::{Statement, Statements, Word};
+use crate::check::Owner;
 use crate::pattern::{Options, Pattern};
 pub(super) use values::decimal;
 
@@ -25,6 +27,10 @@ pub(super) struct Reader<'r, 'a> {
     block: Block,
     /// What the block `SSL` says, for all checks.
     pub(super) ssl: Ssl,
+    /// Programs that are run when something changes.
+    pub(super) notices: Vec<Notice>,
+    /// Whom programs run as, when nothing else is said (`script_user`).
+    pub(super) owner: Owner,
     /// Expressions met so far: many checks have the same one, and share it.
     patterns: BTreeMap<(String, Options), Pattern>,
 }
@@ -38,6 +44,8 @@ impl<'r, 'a> Reader<'r, 'a> {
             told_options: Vec::new(),
             block: Block::Keepalived,
             ssl: Ssl::default(),
+            notices: Vec::new(),
+            owner: Owner::NOBODY,
             patterns: BTreeMap::new(),
         }
     }

@@ -9,7 +9,7 @@ use super::program;
 use super::read::Reader;
 use super::tree::Statement;
 use super::{Check, CheckKind, Tracked, Watch};
-use crate::check::{Owner, Program};
+use crate::check::Program;
 use crate::net::Name;
 use crate::time::Duration;
 use crate::vrrp::Weight;
@@ -28,7 +28,7 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>) -> Option<
         Block::VrrpScript,
         block.children(),
         |reader, word, statement| match word {
-            "script" => command = program::command(reader, statement),
+            "script" => command = program::command(reader, statement, None),
             "interval" => interval = reader.timer(statement, Duration::ZERO..=DAY),
             "timeout" => timeout = reader.timer(statement, Duration::ZERO..=DAY),
             "rise" => rise = reader.number(statement, 1..=ROW_MAX).unwrap_or(rise),
@@ -52,7 +52,7 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>) -> Option<
     let program = Program {
         path,
         arguments,
-        owner: user.or(owner).unwrap_or(Owner::NOBODY),
+        owner: user.or(owner).unwrap_or(reader.owner),
         dynamic: false,
     };
     Some(Watch {

@@ -4,6 +4,7 @@ use super::SyncGroup;
 use super::addresses::lines;
 use super::diagnostic::Place;
 use super::keywords::Block;
+use super::notices::{self, Subject};
 use super::read::Reader;
 use super::track;
 use super::tree::Statement;
@@ -37,6 +38,10 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>) -> GroupWo
             "group" => words.members.extend(members(reader, statement)),
             "sync_group_tracking_weight" => {
                 words.weighted = reader.flag(statement).unwrap_or_default();
+            }
+            word if notices::is_one(word) => {
+                let subject = words.name.clone().map(Subject::Group);
+                notices::read(reader, word, statement, subject);
             }
             _ => track::read(reader, word, statement, &mut words.tracked),
         },

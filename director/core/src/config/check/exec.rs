@@ -1,7 +1,7 @@
 //! `MISC_CHECK`: a program of the operator's.
 
 use super::Common;
-use crate::check::{Owner, Program};
+use crate::check::Program;
 use crate::config::CheckKind;
 use crate::config::global::DAY;
 use crate::config::keywords::Block;
@@ -22,7 +22,7 @@ pub(super) fn read(
         Block::MiscCheck,
         block.children(),
         |reader, word, statement| match word {
-            "misc_path" => command = program::command(reader, statement),
+            "misc_path" => command = program::command(reader, statement, None),
             "misc_timeout" => {
                 common.timeout = reader.timer(statement, Duration::from_millis(1)..=DAY);
             }
@@ -39,7 +39,7 @@ pub(super) fn read(
     Some(CheckKind::Exec(Box::new(Program {
         path,
         arguments,
-        owner: user.or(owner).unwrap_or(Owner::NOBODY),
+        owner: user.or(owner).unwrap_or(reader.owner),
         dynamic,
     })))
 }

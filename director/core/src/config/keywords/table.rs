@@ -23,7 +23,7 @@ const LOG: &str = "the log has every change with its reason";
 const RELOAD: &str =
     "a reload is always checked first, and a wrong file leaves the running one in place";
 const FIREWALL: &str = "it only matters with no_accept or use_vmac";
-const SCRIPTS: &str = "no scripts are run";
+const SCRIPTS: &str = "programs always run without privileges, and without a shell";
 const LINK: &str = "the kernel's link state is used";
 const PROGRAM: &str = "the node has no shell and no programs to run";
 const FIFO_READER: &str =
@@ -113,7 +113,7 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
         Refused(FIFO_READER),
         "notify_fifo_script vrrp_notify_fifo_script lvs_notify_fifo_script",
     ),
-    (GlobalDefs, Acts, "include_check*"),
+    (GlobalDefs, Acts, "include_check* script_user"),
     (
         GlobalDefs,
         Accepted(MAIL),
@@ -170,7 +170,7 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
     (
         GlobalDefs,
         Accepted(SCRIPTS),
-        "script_user enable_script_security set_supplementary_groups \
+        "enable_script_security set_supplementary_groups \
         use_symlink_paths startup_script_timeout shutdown_script_timeout",
     ),
     (
@@ -248,7 +248,7 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
     ),
     (
         VrrpInstance,
-        NotYet,
+        Acts,
         "notify notify_master notify_backup notify_fault notify_stop notify_deleted notify_master_rx_lower_pri",
     ),
     (VrrpInstance, Accepted(MAIL), "smtp_alert"),
@@ -302,7 +302,7 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
     ),
     (
         VrrpSyncGroup,
-        NotYet,
+        Acts,
         "notify notify_master notify_backup notify_fault notify_stop",
     ),
     (VrrpSyncGroup, Accepted(MAIL), "smtp_alert"),
@@ -360,7 +360,7 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
         DNS_CHECK{}* UDP_CHECK{}* PING_CHECK{}* MISC_CHECK{}*",
     ),
     (RealServer, NotYet, "FILE_CHECK{}*"),
-    (RealServer, NotYet, "notify_up notify_down"),
+    (RealServer, Acts, "notify_up notify_down"),
     (RealServer, Refused("BFD is not built"), "BFD_CHECK{}*"),
     (RealServer, Accepted(MAIL), "smtp_alert"),
     (RealServer, Accepted(SNMP), "snmp_name"),
