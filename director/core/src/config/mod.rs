@@ -94,6 +94,7 @@ mod track_file;
 mod tracked;
 mod tree;
 mod unicast;
+mod watches;
 
 use core::net::{IpAddr, SocketAddr};
 use std::collections::BTreeMap;

@@ -18,9 +18,10 @@ use super::sync_group::{self, GroupWords};
 use super::text::Text;
 use super::track::{self, Tracks};
 use super::tree::{Statement, Tree};
+use super::watches::Watches;
 use super::{
-    Config, LinkDelay, Node, Router, SyncDaemon, SyncGroup, VirtualAddress, VirtualServer, Watch,
-    group, node, probe, script, tls, track_file,
+    Config, LinkDelay, Node, Router, SyncDaemon, SyncGroup, VirtualAddress, VirtualServer, group,
+    node, tls,
 };
 use crate::limits;
 use crate::net::Name;
@@ -158,7 +159,7 @@ struct Assembly {
     routers: Vec<Router>,
     /// Of each router: what it tracks.
     tracked: Vec<Vec<track::Entry>>,
-    watches: Vec<Watch>,
+    watches: Watches,
     link_delays: Vec<LinkDelay>,
     services: Vec<Arc<VirtualServer>>,
     sync: Option<SyncWords>,
@@ -198,7 +199,7 @@ impl Assembly {
         );
         // The defaults of `global_defs` hold for all, also for what is above it.
         for (word, statement) in watches {
-            self.watch(reader, word, statement);
+            self.watches.read(reader, word, statement);
         }
         for statement in instances {
             self.instance(reader, statement, node);
@@ -218,7 +219,7 @@ impl Assembly {
             node: Node::default(),
             routers: self.routers,
             groups,
-            watches: self.watches,
+            watches: self.watches.list,
             link_delays: self.link_delays,
             services: self.services,
             local_addresses,
@@ -342,10 +343,7 @@ impl Assembly {
 
     /// What a virtual router tracks, and what its group does.
     fn trackers(&mut self, reader: &mut Reader<'_, '_>, groups: &[GroupWords]) {
-        let watches = self.watches.iter();
-        let watches = watches
-            .map(|watch| (watch.of.clone(), watch.weight))
-            .collect();
+        let watches = self.watches.weights();
         for (router, tracked) in self.routers.iter_mut().zip(&self.tracked) {
             let is_member = |group: &&GroupWords| {
                 let mut members = group.members.iter();
@@ -367,28 +365,6 @@ impl Assembly {
                     router.trackers.push(tracker);
                 }
             }
-        }
-    }
-
-    fn watch(&mut self, reader: &mut Reader<'_, '_>, word: &str, statement: Statement<'_>) {
-        let at = statement.keyword().at;
-        let watch = match word {
-            "vrrp_script" => script::read(reader, statement),
-            "track_probe" => probe::read(reader, statement),
-            _ => track_file::read(reader, statement),
-        };
-        let Some(watch) = watch else { return };
-        if self.watches.iter().any(|had| had.of == watch.of) {
-            let message = format!("the {} is already there", watch.of);
-            reader.sink.error(at, message);
-        } else if self.watches.len() == limits::WATCHES_MAX {
-            let message = format!(
-                "more than {} scripts, probes and files",
-                limits::WATCHES_MAX
-            );
-            reader.sink.error(at, message);
-        } else {
-            self.watches.push(watch);
         }
     }
 
