@@ -61,18 +61,29 @@ impl Pool<'_> {
         servers
     }
 
+    /// What is run when a real server comes and goes.
+    fn notices(
+        &self,
+        reader: &mut Reader<'_, '_>,
+        notices: &[(&str, Statement<'_>)],
+        id: Option<DestId>,
+    ) {
+        let subject = self.ids.first().copied().zip(id);
+        let subject = subject.map(|(service, dest)| Subject::Server(service, dest));
+        for (word, statement) in notices {
+            notices::read(reader, word, *statement, subject.clone());
+        }
+    }
+
     fn real_server(&self, reader: &mut Reader<'_, '_>, block: Statement<'_>) -> Option<RealServer> {
         let place = self.address(reader, block);
         let mut weight = self.weight;
         let mut thresholds = [0; 2];
         let mut forwarding_here = None;
-        let mut inhibit_on_failure = self.inhibit_on_failure;
-        let mut alpha = self.alpha;
-        let mut timers = Timers::default();
-        let mut virtualhost = None;
+        let (mut inhibit_on_failure, mut alpha) = (self.inhibit_on_failure, self.alpha);
+        let (mut timers, mut virtualhost) = (Timers::default(), None);
         let mut slow_start = self.slow_start;
-        let mut checks = Vec::new();
-        let mut notices = Vec::new();
+        let (mut checks, mut notices) = (Vec::new(), Vec::new());
         reader.each(
             Block::RealServer,
             block.children(),
@@ -102,11 +113,7 @@ impl Pool<'_> {
         let forwarding = forwarding_here.unwrap_or(self.forwarding);
         let id =
             place.and_then(|(address, port)| self.dest(reader, block, forwarding, address, port));
-        let subject = self.ids.first().copied().zip(id);
-        let subject = subject.map(|(service, dest)| Subject::Server(service, dest));
-        for (word, statement) in notices {
-            notices::read(reader, word, statement, subject.clone());
-        }
+        self.notices(reader, &notices, id);
         let context = check::Context {
             address: place.map(|(address, _)| address),
             port: id
