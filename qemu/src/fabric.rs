@@ -224,7 +224,7 @@ impl Fabric {
         }
         match self.learned.get(&(Arc::clone(&frame.segment), destination)) {
             Some(port) if *port == from => {}
-            Some(port) => self.pass(*port, Direction::ToNode, frame),
+            Some(port) => self.forward(*port, frame),
             None => self.flood(from, &frame),
         }
     }
@@ -237,8 +237,17 @@ impl Fabric {
                     .get(to)
                     .is_some_and(|port| port.segment == frame.segment)
             {
-                self.pass(to, Direction::ToNode, frame.clone());
+                self.forward(to, frame.clone());
             }
+        }
+    }
+
+    /// Sends a frame to a machine, unless it is separated from the sender.
+    fn forward(&mut self, to: usize, frame: Frame) {
+        let receiver = self.ports.get(to).map(|port| Arc::clone(&port.node));
+        let reaches = |node: Arc<str>| !self.shared.control().are_separated(&frame.node, &node);
+        if receiver.is_some_and(reaches) {
+            self.pass(to, Direction::ToNode, frame);
         }
     }
 

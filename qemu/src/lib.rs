@@ -35,6 +35,7 @@
 //! | [`vm`] | power, cables, console and agent of one machine |
 //! | [`console`] | `expect`, `command`, `json` on a serial line |
 //! | [`switch`], [`frame`] | taps with timestamps, loss, delay, cuts in one direction, captures |
+//! | [`tshark`], [`pcap`] | what Wireshark takes a capture for |
 //! | [`measure`] | takeover, handover and server failure as figures |
 //! | [`bench`] | the director beside keepalived and ipvsadm |
 //! | [`setup`] | what must be installed, and installing it |
@@ -59,7 +60,7 @@ pub mod limits;
 pub mod measure;
 mod packages;
 pub mod parsing;
-mod pcap;
+pub mod pcap;
 mod process;
 mod qmp;
 pub mod reference;
@@ -68,6 +69,7 @@ pub mod roles;
 pub mod setup;
 pub mod switch;
 pub mod topology;
+pub mod tshark;
 pub mod vm;
 
 pub use guest::GuestError;

@@ -10,7 +10,7 @@ const MAGIC_NANOSECONDS: u32 = 0xa1b2_3c4d;
 const LINK_TYPE_ETHERNET: u32 = 1;
 
 /// A capture file that is being written.
-pub(crate) struct Capture {
+pub struct Capture {
     file: BufWriter<File>,
     written: u64,
     /// The same moment by both clocks: frames carry the monotonic one, the file the other.
@@ -19,7 +19,7 @@ pub(crate) struct Capture {
 
 impl Capture {
     /// Makes the file anew.
-    pub(crate) fn create(path: &Path) -> io::Result<Self> {
+    pub fn create(path: &Path) -> io::Result<Self> {
         let mut file = BufWriter::new(File::create(path)?);
         file.write_all(&file_header())?;
         Ok(Self {
@@ -30,7 +30,7 @@ impl Capture {
     }
 
     /// Appends a frame; does nothing once the file is full.
-    pub(crate) fn record(&mut self, at: Instant, frame: &[u8]) -> io::Result<()> {
+    pub fn record(&mut self, at: Instant, frame: &[u8]) -> io::Result<()> {
         if self.written >= CAPTURE_BYTES_MAX {
             return Ok(());
         }
@@ -47,7 +47,7 @@ impl Capture {
     }
 
     /// Lets a reader of the file see all frames so far.
-    pub(crate) fn flush(&mut self) -> io::Result<()> {
+    pub fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
     }
 }

@@ -92,6 +92,8 @@ pub(crate) struct Shared {
 /// What the owner changes while the switch runs.
 pub(crate) struct Control {
     faults: Vec<LinkFaults>,
+    /// Nodes between which nothing passes.
+    separated: Option<(String, String)>,
     taps: Vec<Subscriber>,
 }
 
@@ -124,6 +126,7 @@ impl Switch {
         };
         let control = Control {
             faults: vec![well; ports.len()],
+            separated: None,
             taps: Vec::new(),
         };
         let shared = Arc::new(Shared {
@@ -192,6 +195,16 @@ impl Switch {
     pub fn heal(&self, node: &str) {
         self.set_fault(node, Direction::FromNode, Fault::NONE);
         self.set_fault(node, Direction::ToNode, Fault::NONE);
+    }
+
+    /// Lets nothing pass between two nodes, which go on reaching all others; ends the separation of the two before.
+    pub fn separate(&self, one: &str, other: &str) {
+        self.shared.control().separated = Some((one.to_owned(), other.to_owned()));
+    }
+
+    /// Ends a separation.
+    pub fn reunite(&self) {
+        self.shared.control().separated = None;
     }
 
     fn set_fault_where(
@@ -289,6 +302,14 @@ impl Control {
                 Direction::FromNode => faults.from_node,
                 Direction::ToNode => faults.to_node,
             })
+    }
+
+    /// Whether nothing passes from one node to the other.
+    pub(crate) fn are_separated(&self, from: &str, to: &str) -> bool {
+        let separated = self.separated.as_ref();
+        separated.is_some_and(|(one, other)| {
+            (one == from && other == to) || (one == to && other == from)
+        })
     }
 
     /// Gives a frame to everyone who asked for its kind, and forgets those who are gone.
@@ -415,6 +436,25 @@ mod tests {
         bench.switch().heal("n0");
         bench.send(0, 0xff, 3);
         assert_eq!(bench.receive(1), 3);
+    }
+
+    #[test]
+    fn separated_nodes_reach_all_others_but_not_each_other() {
+        let bench = Bench::new("separate", 3);
+        bench.switch().separate("n0", "n1");
+        bench.send(0, 0xff, 1);
+        bench.send(1, 0xff, 2);
+        bench.send(2, 0xff, 3);
+        assert_eq!((bench.receive(2), bench.receive(2)), (1, 2));
+        assert_eq!((bench.receive(0), bench.receive(1)), (3, 3));
+        bench.send(1, 0, 4);
+        bench.switch().reunite();
+        bench.send(1, 0, 5);
+        assert_eq!(
+            bench.receive(0),
+            5,
+            "a frame to a known address is not passed either"
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Configurations as the stories need them.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// The protocol that a virtual router speaks, and what its configuration says for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,15 @@ impl Protocol {
             }
             Self::V2WithPassword | Self::V3 | Self::V3OverIpv6 => String::new(),
         }
+    }
+
+    /// The addresses that the adverts carry.
+    pub fn carried(self) -> Vec<IpAddr> {
+        let texts: &[&str] = match self {
+            Self::V3OverIpv6 => &["fe80::77:100", "2001:db8:77::100"],
+            Self::V2WithPassword | Self::V3 | Self::V3Unicast => &["10.77.0.100"],
+        };
+        texts.iter().filter_map(|text| text.parse().ok()).collect()
     }
 
     /// The virtual addresses.

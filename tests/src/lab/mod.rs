@@ -5,6 +5,7 @@
 //! passed every segment, and stays until the same test runs again.
 
 pub mod conf;
+pub mod opinion;
 pub mod wire;
 
 use std::fs;

@@ -3,9 +3,11 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use qemu::frame::Mac;
 use qemu::lab::{Lab, LabError};
 use qemu::measure::{self, service};
 use qemu::topology::{self, VIRTUAL_ADDRESS};
+use tests::lab::opinion::{self, Voice};
 use tests::lab::{WAIT, boot, conf, conf::Protocol, tell, wait_for};
 
 /// The director's priority is between those that keepalived is given.
@@ -44,7 +46,8 @@ fn follow_and_replace_each_other(name: &str, protocol: Protocol) {
         keepalived_takes_over_when_the_power_is_cut(lab)?;
         the_director_preempts_keepalived(lab)?;
         the_director_hands_over_to_keepalived(lab)?;
-        nobody_has_complained(lab)
+        nobody_has_complained(lab)?;
+        wireshark_has_no_other_opinion(lab, protocol)
     });
 }
 
@@ -134,6 +137,35 @@ fn the_director_hands_over_to_keepalived(lab: &Lab) -> Result<(), LabError> {
     wait_for_keepalived(lab, "MASTER")?;
     lab.director("d1")?.wait_for_state("Backup", WAIT)?;
     served_by(lab, "p2")
+}
+
+/// Every advert and announcement that the director has sent so far is what it is meant to be.
+fn wireshark_has_no_other_opinion(lab: &Lab, protocol: Protocol) -> Result<(), LabError> {
+    let carried = protocol.carried();
+    let service = IpAddr::V4(VIRTUAL_ADDRESS);
+    let mut announced = carried.clone();
+    if !announced.contains(&service) {
+        announced.push(service);
+    }
+    let [mac, peer] = [11, 12].map(|host| Mac([0x52, 0x54, 0, 77, 0, host]));
+    let voice = Voice {
+        mac,
+        source: match protocol {
+            // The modified EUI-64 of its hardware address (RFC 4291 appendix A).
+            Protocol::V3OverIpv6 => IpAddr::from([0xfe80, 0, 0, 0, 0x5054, 0x00ff, 0xfe4d, 0x000b]),
+            _ => IpAddr::from([10, 77, 0, 11]),
+        },
+        destination: match protocol {
+            Protocol::V3OverIpv6 => opinion::GROUP_V6,
+            Protocol::V3Unicast => (IpAddr::from([10, 77, 0, 12]), peer),
+            Protocol::V2WithPassword | Protocol::V3 => opinion::GROUP,
+        },
+        version: protocol.version(),
+        password: (protocol == Protocol::V2WithPassword).then_some("keelson"),
+        addresses: &carried,
+        announced: &announced,
+    };
+    opinion::of_lab(lab, &voice)
 }
 
 /// Waits until keepalived's last word on its state is this.

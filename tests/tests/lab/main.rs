@@ -10,4 +10,5 @@ mod moving;
 mod nat;
 mod pair;
 mod pools;
+mod split;
 mod survival;

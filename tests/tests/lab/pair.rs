@@ -1,12 +1,14 @@
 //! A pair by direct routing: balancing, a server that fails, takeover, handover, and a director that is killed.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use director_core::status::{ServiceStatus, Status};
+use qemu::frame::Mac;
 use qemu::lab::{Lab, LabError};
 use qemu::measure::{self, service};
 use qemu::topology::{self, Topology, VIRTUAL_ADDRESS};
+use tests::lab::opinion::{self, Voice};
 use tests::lab::{
     SLACK, WAIT, boot, console_log, events, longest_gap, open_streams, press, says, tell,
     under_probe, wait_for, wait_until_all_serve, wire,
@@ -34,7 +36,8 @@ fn a_pair_balances_takes_a_failed_server_out_and_survives_a_power_cut() {
         every_request_is_answered_and_counted_by_the_kernel(lab, active)?;
         a_failed_server_is_out_until_it_is_well(lab, active)?;
         the_backup_takes_over(lab, active, backup)?;
-        the_old_node_returns(lab, active, backup)
+        the_old_node_returns(lab, active, backup)?;
+        wireshark_has_no_other_opinion(lab)
     });
 }
 
@@ -160,6 +163,25 @@ fn the_old_node_returns(lab: &Lab, active: &str, backup: &str) -> Result<(), Lab
     assert!(longest_gap(&probe) < UNNOTICED, "{probe:?}");
     let load = lab.client()?.load(service(), 50)?;
     assert_eq!((load.answered(), load.answers.len()), (50, 2), "{load:?}");
+    Ok(())
+}
+
+/// Every advert and announcement of both directors is what it is meant to be.
+fn wireshark_has_no_other_opinion(lab: &Lab) -> Result<(), LabError> {
+    for host in [11, 12] {
+        opinion::of_lab(
+            lab,
+            &Voice {
+                mac: Mac([0x52, 0x54, 0, 77, 0, host]),
+                source: IpAddr::from([10, 77, 0, host]),
+                destination: opinion::GROUP,
+                version: 2,
+                password: None,
+                addresses: &[VIRTUAL_ADDRESS.into()],
+                announced: &[VIRTUAL_ADDRESS.into()],
+            },
+        )?;
+    }
     Ok(())
 }
 
