@@ -247,7 +247,7 @@ fn network_change(op: &Op, links: &BTreeMap<Ifindex, Link>, virtuals: &BTreeSet<
 type Setting = (&'static str, fn(&Router) -> String);
 
 /// Settings whose values are told; others are only counted.
-const SETTINGS: [Setting; 6] = [
+const SETTINGS: [Setting; 7] = [
     ("priority", |router| router.priority.to_string()),
     ("advert_int", |router| {
         router.advert_interval.as_secs_f64().to_string()
@@ -259,6 +259,7 @@ const SETTINGS: [Setting; 6] = [
     ("down_timer_adverts", |router| {
         router.down_adverts.to_string()
     }),
+    ("accept", |router| router.accept.to_string()),
     ("addresses", |router| {
         router.virtual_addresses().count().to_string()
     }),

@@ -44,6 +44,12 @@ pub fn plan(config: &Config, situation: &Situation<'_>) -> Desired {
 #[must_use]
 pub fn filter(config: &Config) -> Filter {
     let mut filter = Filter::default();
+    for router in config.routers.iter().filter(|router| !router.accept) {
+        let addresses = router.virtual_addresses();
+        filter
+            .closed
+            .extend(addresses.map(|address| address.cidr.address));
+    }
     let translated = config
         .services
         .iter()

@@ -86,6 +86,10 @@ pub struct RouterStatus {
     pub reason: String,
     /// Virtual addresses.
     pub addresses: Vec<String>,
+    /// Whether it takes packets to its addresses itself (`accept`), or only passes on what is for a service.
+    pub accepts: bool,
+    /// To whom its adverts go, if not to the multicast group.
+    pub peers: Vec<String>,
     /// Adverts sent.
     pub adverts_sent: u64,
     /// Adverts received and accepted.

@@ -102,6 +102,29 @@ vrrp_instance web {{
     )
 }
 
+/// A keepalived.conf for a pair whose nodes do not answer for the virtual addresses themselves: the service's, and this
+/// one of IPv6.
+pub fn closed(link_local: &str) -> String {
+    let router = format!(
+        "vrrp_instance web {{
+    interface lan0
+    virtual_router_id 51
+    @director1 priority 150
+    @director2 priority 100
+    advert_int 1
+    no_accept
+    virtual_ipaddress {{
+        10.77.0.100/24
+    }}
+    virtual_ipaddress_excluded {{
+        {link_local}/64
+    }}
+}}
+"
+    );
+    [router, service("DR", &["10.77.0.21", "10.77.0.22"])].join("\n")
+}
+
 /// A keepalived.conf for a pair between two segments: one virtual router with the service's address outside and the
 /// servers' way out inside, so that both change hands together.
 pub fn translating() -> String {

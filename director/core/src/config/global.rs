@@ -39,6 +39,8 @@ pub(super) struct Global {
     pub(super) startup_delay: Duration,
     pub(super) delay_after_boot: Duration,
     pub(super) owner_ignores_adverts: bool,
+    /// `vrrp_strict`
+    pub(super) strict: bool,
     /// On unless the file says otherwise (keepalived: off): adverts from off the link are easily forged.
     pub(super) check_unicast_source: bool,
     /// `lvs_sync_daemon` and the place of the virtual router's name.
@@ -90,6 +92,12 @@ impl GarpWords {
         self.repeat.get_or_insert(1);
     }
 
+    /// Hearing a rival leads to no announcement.
+    pub(super) fn without_rivals(&mut self) {
+        self.lower_prio_delay = Some(Duration::ZERO);
+        self.lower_prio_repeat = Some(0);
+    }
+
     /// The schedule of a virtual router that says `self` where `global_defs` says `global`.
     pub(super) fn resolve(self, global: &Global) -> Garp {
         let base = global.garp;
@@ -129,6 +137,7 @@ impl Default for Global {
             startup_delay: Duration::ZERO,
             delay_after_boot: Duration::ZERO,
             owner_ignores_adverts: false,
+            strict: false,
             check_unicast_source: true,
             sync_daemon: None,
             timeouts: [0; 3],
@@ -191,6 +200,7 @@ impl Global {
                     let time = reader.timer(statement, Duration::ZERO..=TIME_MAX);
                     self.delay_after_boot = time.unwrap_or_default();
                 }
+                "vrrp_strict" => self.strict = reader.flag(statement).unwrap_or_default(),
                 "vrrp_owner_ignore_adverts" => {
                     self.owner_ignores_adverts = reader.flag(statement).unwrap_or_default();
                 }

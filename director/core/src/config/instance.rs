@@ -2,6 +2,8 @@
 
 use core::net::IpAddr;
 
+mod strict;
+
 use super::addresses::{self, Entry};
 use super::diagnostic::Place;
 use super::global::{GarpWords, Global, byte, down_adverts, version};
@@ -62,6 +64,8 @@ struct Draft<'t> {
     higher_prio_send_advert: Option<bool>,
     down_adverts: Option<u8>,
     checksum_as_v2: Option<bool>,
+    accept: Option<bool>,
+    strict: Option<bool>,
     ignore_link: bool,
     tracked: Vec<track::Entry>,
     sync_interface: Option<(IfName, Place)>,
@@ -168,7 +172,11 @@ impl<'t> Draft<'t> {
             "down_timer_adverts" => self.down_adverts = down_adverts(reader, statement),
             "v3_checksum_as_v2" => self.checksum_as_v2 = reader.flag(statement),
             "skip_check_adv_addr" => _ = reader.flag(statement), // a differing list is never dropped
-            "accept" => reader.bare(statement),
+            "accept" | "no_accept" => {
+                reader.bare(statement);
+                self.accept = Some(word == "accept");
+            }
+            "strict_mode" => self.strict = reader.flag(statement),
             "lvs_sync_daemon_interface" => self.sync_interface = interface(reader, statement),
             _ => self.garp.read(reader, word, statement),
         }
@@ -189,6 +197,10 @@ impl<'t> Draft<'t> {
     fn settle(&mut self, reader: &mut Reader<'_, '_>, block: Statement<'_>, global: &Global) {
         let at = block.keyword().at;
         let title = block.title();
+        let strict = self.strict.unwrap_or(global.strict);
+        if strict {
+            self.conform(reader, block, global);
+        }
         for word in ["interface", "virtual_router_id"] {
             if block.lacks(word) {
                 reader.sink.error(at, format!("{title} has no `{word}`"));
@@ -197,8 +209,8 @@ impl<'t> Draft<'t> {
         if !self.has_lines && !block.is_cut() && !self.no_addresses {
             let message = format!("{title} has no `virtual_ipaddress`");
             match self.version(global) {
-                Version::V2 => drop(reader.sink.warning(at, message)),
-                Version::V3 => drop(reader.sink.error(at, message)),
+                Version::V2 if !strict => drop(reader.sink.warning(at, message)),
+                _ => drop(reader.sink.error(at, message)),
             }
         }
         if self.state_master.is_some() && block.lacks("priority") {
@@ -209,8 +221,9 @@ impl<'t> Draft<'t> {
         }
         self.settle_interval(reader, global);
         self.settle_preemption(reader);
-        self.settle_addresses(reader);
+        self.settle_addresses(reader, strict);
         let because = match (self.version(global), self.family()) {
+            _ if strict => Some("strict mode has none"),
             (Version::V3, _) => Some("version 3 has none"),
             (Version::V2, Family::V6) => Some("version 2 has none over IPv6"),
             (Version::V2, Family::V4) => None,
@@ -287,7 +300,7 @@ impl<'t> Draft<'t> {
     }
 
     /// The advertised addresses are of one family, and no more than an advert carries.
-    fn settle_addresses(&mut self, reader: &mut Reader<'_, '_>) {
+    fn settle_addresses(&mut self, reader: &mut Reader<'_, '_>, strict: bool) {
         let family = self.family();
         for entry in &self.addresses {
             if Family::of(entry.address.address) != family {
@@ -304,8 +317,13 @@ impl<'t> Draft<'t> {
             && let IpAddr::V6(address) = first.address.address
             && !address.is_unicast_link_local()
         {
-            let message = "the first IPv6 virtual address should be a link-local one (RFC 9568 section 5.2.9)";
-            reader.sink.warning(first.at, message);
+            if strict {
+                let message = "strict mode has a link-local address first (RFC 9568 section 5.2.9)";
+                reader.sink.error(first.at, message);
+            } else {
+                let message = "the first IPv6 virtual address should be a link-local one (RFC 9568 section 5.2.9)";
+                reader.sink.warning(first.at, message);
+            }
         }
         let max = advert_addresses_max(family);
         if self.addresses.len() > max {
@@ -353,14 +371,19 @@ impl<'t> Draft<'t> {
         })
     }
 
-    fn router(&self, name: Name, global: &Global) -> Option<Router> {
-        let (interface, _) = self.interface.clone()?;
-        let (vrid, _) = self.vrid?;
-        let default_priority = if self.state_master.is_some() {
+    /// A router that is to be Active at once owns the addresses, where nothing else is said.
+    fn priority(&self) -> u8 {
+        let default = if self.state_master.is_some() {
             255
         } else {
             100
         };
+        self.priority.unwrap_or(default)
+    }
+
+    fn router(&self, name: Name, global: &Global) -> Option<Router> {
+        let (interface, _) = self.interface.clone()?;
+        let (vrid, _) = self.vrid?;
         let resolve = |entry: &Entry| VirtualAddress {
             cidr: entry.address,
             interface: entry.device.clone().unwrap_or_else(|| interface.clone()),
@@ -374,7 +397,9 @@ impl<'t> Draft<'t> {
             interface,
             vrid,
             version: self.version(global),
-            priority: self.priority.unwrap_or(default_priority),
+            priority: self.priority(),
+            // Who owns the addresses is the host that they belong to (RFC 9568 section 6.4.3).
+            accept: self.priority() == 255 || self.accept.unwrap_or(true),
             state_master: self.state_master.is_some(),
             advert_interval: self
                 .advert_interval

@@ -234,6 +234,8 @@ pub struct Router {
     pub version: Version,
     /// Priority, 1..=255; 255 owns the addresses.
     pub priority: u8,
+    /// Takes packets to its virtual addresses itself, and does not only pass them on (`accept`, `no_accept`).
+    pub accept: bool,
     /// `state MASTER`: nopreempt and preempt_delay do not apply.
     pub state_master: bool,
     /// Advertisement interval: whole seconds in v2, multiples of 10 ms up to 40.95 s in v3.

@@ -95,6 +95,11 @@ impl<'t> Addressing<'t> {
         !self.peers.is_empty() || self.unicast.is_some() && self.fault_without_peers.is_some()
     }
 
+    /// Where the file asks for adverts to peers.
+    pub(super) const fn unicast_at(&self) -> Option<Place> {
+        self.unicast
+    }
+
     /// The peers, if the adverts go to them.
     pub(super) fn unicast(&self, global: &Global) -> Option<Unicast> {
         self.is_unicast().then(|| Unicast {

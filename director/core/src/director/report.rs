@@ -154,6 +154,13 @@ fn router(slot: &Slot, director: &Director) -> RouterStatus {
             .map(|why| why.to_string())
             .unwrap_or_default(),
         addresses: cidrs.map(|cidr| cidr.to_string()).collect(),
+        accepts: config.accept,
+        peers: config
+            .unicast
+            .iter()
+            .flat_map(|unicast| &unicast.peers)
+            .map(|peer| peer.address.to_string())
+            .collect(),
         adverts_sent: counters.sent,
         adverts_received: counters.received,
         adverts_dropped: dropped

@@ -87,7 +87,18 @@ fn router_text(router: &RouterStatus, now_us: u64) -> String {
             router.adverts_sent, router.adverts_received
         ),
     );
-    line("addresses", &router.addresses.join(" "));
+    let only = if router.accepts || router.addresses.is_empty() {
+        ""
+    } else {
+        ", for services and forwarding alone (no_accept)"
+    };
+    line(
+        "addresses",
+        &format!("{}{only}", router.addresses.join(" ")),
+    );
+    if !router.peers.is_empty() {
+        line("peers", &router.peers.join(" "));
+    }
     if let Some(group) = &router.group {
         line("group", group);
     }

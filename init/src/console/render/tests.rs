@@ -179,6 +179,8 @@ fn stretched(status: &Status, word: &str) -> Status {
             active: Some(word.clone()),
             reason: word.clone(),
             addresses: vec![word.clone(); 20],
+            accepts: false,
+            peers: vec![word.clone(); 20],
             group: Some(word.clone()),
             ..router.clone()
         };

@@ -22,7 +22,7 @@ const FILES: &str = "nothing is written to files; ask for the status";
 const LOG: &str = "the log has every change with its reason";
 const RELOAD: &str =
     "a reload is always checked first, and a wrong file leaves the running one in place";
-const FIREWALL: &str = "it only matters with no_accept or use_vmac";
+const FIREWALL: &str = "the node's own table of nftables is used where one is needed";
 const SCRIPTS: &str = "programs always run without privileges, and without a shell";
 const LINK: &str = "the kernel's link state is used";
 const PROGRAM: &str = "the node has no shell and no programs to run";
@@ -94,9 +94,8 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
         vrrp_garp_lower_prio_repeat vrrp_garp_interval vrrp_gna_interval vrrp_min_garp \
         vrrp_down_timer_adverts vrrp_mcast_group6 \
         vrrp_lower_prio_no_advert vrrp_higher_prio_send_advert vrrp_skip_check_adv_addr \
-        v3_checksum_as_v2 vrrp_startup_delay",
+        v3_checksum_as_v2 vrrp_startup_delay vrrp_strict",
     ),
-    (GlobalDefs, NotYet, "vrrp_strict"),
     (GlobalDefs, NotYet, "vrrp_garp_extra_if"),
     (
         GlobalDefs,
@@ -214,9 +213,8 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
         dont_track_primary track_interface{}* preempt nopreempt preempt_delay garp_master_delay \
         garp_master_repeat garp_master_refresh garp_master_refresh_repeat garp_lower_prio_delay \
         garp_lower_prio_repeat lower_prio_no_advert higher_prio_send_advert down_timer_adverts \
-        v3_checksum_as_v2 skip_check_adv_addr accept lvs_sync_daemon_interface",
+        v3_checksum_as_v2 skip_check_adv_addr accept no_accept strict_mode lvs_sync_daemon_interface",
     ),
-    (VrrpInstance, NotYet, "strict_mode"),
     (VrrpInstance, NotYet, "auth_hmac{}"),
     (
         VrrpInstance,
@@ -232,7 +230,7 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
     (
         VrrpInstance,
         NotYet,
-        "use_vmac use_vmac_addr vmac_xmit_base no_accept",
+        "use_vmac use_vmac_addr vmac_xmit_base",
     ),
     (VrrpInstance, Acts, "track_file{}*"),
     (
