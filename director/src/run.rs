@@ -109,6 +109,7 @@ pub(crate) struct Shell {
     pub(crate) core: Director,
     /// The moment of this turn.
     pub(crate) now: Instant,
+    wall: clock::WallClock,
     /// The end of the turn before: where reading a clock is a system call, each one less counts.
     ended: Instant,
     pub(crate) poll: Poll,
@@ -185,6 +186,7 @@ impl Shell {
         let mut shell = Self {
             core: Director::new(config, now, seed()),
             now,
+            wall: clock::WallClock::default(),
             ended: now,
             events: Events::with_capacity(limits::EVENTS_PER_POLL),
             kernel,
@@ -219,6 +221,7 @@ impl Shell {
     /// Takes up the first configuration, or tells that there is none.
     fn begin(&mut self, refused: bool) {
         self.configure_monitoring();
+        self.look_at_the_wall();
         let saved = self.saved.load();
         self.feed(Input::Restore(saved));
         if refused {
@@ -233,6 +236,7 @@ impl Shell {
         self.wait(timeout)?; // 2: sleep
         let started = clock::now(); // 3: the moment of this turn
         self.now = started;
+        self.look_at_the_wall();
         self.read_adverts(); // 4: adverts before timers
         if let Some(late) = self.due() {
             self.process.note_lateness(late);
@@ -249,6 +253,12 @@ impl Shell {
         self.ended = clock::now();
         self.process.end_turn(started, self.ended); // 8: figures, and the beat for PID 1
         Ok(())
+    }
+
+    fn look_at_the_wall(&mut self) {
+        if let Some(micros) = self.wall.moved(self.now) {
+            self.feed(Input::WallClock(micros));
+        }
     }
 
     /// How long to sleep; not at all while there is work left.

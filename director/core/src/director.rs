@@ -78,6 +78,9 @@ pub enum Input<'a> {
     Config(Box<Config>),
     /// An operator's wish.
     Command(Command),
+    /// What the wall clock shows, in microseconds since 1970: at the start, and whenever it was set. Signed adverts need
+    /// it, and nothing else.
+    WallClock(u64),
     /// What a director before this one left, by [`Director::saved`]; at the start, before the table is read.
     Restore(Vec<Saved>),
     /// What came of an [`Output::Recover`].
@@ -240,6 +243,7 @@ impl Director {
                 self.configure(*config);
             }
             Input::Command(command) => self.handle_command(command),
+            Input::WallClock(micros) => self.routers.set_wall(now, micros),
             Input::Restore(saved) => self.services.restore(now, &saved),
             Input::Recovered(recovery) => self.handle_recovered(recovery),
             Input::Note(level, text) => self.note(Event::Note { level, text }),

@@ -46,6 +46,12 @@ pub const RESIGN_REPEAT_PAUSE: Duration = Duration::from_millis(50);
 /// Events that one virtual router keeps until they are read; they are read after each input.
 pub const ROUTER_EVENTS_MAX: usize = 8;
 
+/// Keys of one `auth_hmac`: the one in use, the one before and the one to come, and room for a slow roll-out.
+pub const HMAC_KEYS_MAX: usize = 16;
+
+/// Senders of signed adverts that one virtual router remembers: as many as it may have unicast peers.
+pub const HMAC_SENDERS_MAX: usize = UNICAST_PEERS_MAX;
+
 /// Unicast peers of one virtual router: each gets every advert, and a group of directors has two or three nodes.
 pub const UNICAST_PEERS_MAX: usize = 64;
 

@@ -88,6 +88,8 @@ pub struct RouterStatus {
     pub addresses: Vec<String>,
     /// Whether it takes packets to its addresses itself (`accept`), or only passes on what is for a service.
     pub accepts: bool,
+    /// How its adverts are authenticated: `none`, `password`, or `key N` and the mode of `auth_hmac`.
+    pub authentication: String,
     /// To whom its adverts go, if not to the multicast group.
     pub peers: Vec<String>,
     /// Adverts sent.

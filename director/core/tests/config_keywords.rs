@@ -43,6 +43,13 @@ fn around(block: Block, word: &str) -> (String, String) {
                 "}\n",
             )
         }
+        Block::AuthHmac => {
+            let rest = without("key 7 0123456789abcdef0123456789abcdef\n");
+            (
+                format!("vrrp_instance V {{\n{instance}{addresses}auth_hmac {{\n{rest}"),
+                "}\n}\n",
+            )
+        }
         Block::Authentication => {
             let rest = without("auth_type PASS\nauth_pass x\n");
             (
@@ -228,6 +235,11 @@ fn statement(keyword: &Keyword) -> String {
         (_, "script") => " /bin/true",
         (_, "init_fail") => " ",
         (_, "authentication") => " {\nauth_type PASS\nauth_pass x\n}",
+        (_, "auth_hmac") => " {\nkey 7 0123456789abcdef0123456789abcdef\n}",
+        (Block::AuthHmac, "key") => " 7 0123456789abcdef0123456789abcdef",
+        (Block::AuthHmac, "active_key") => " 7",
+        (Block::AuthHmac, "anti_replay") => " monotonic",
+        (Block::AuthHmac, "mode") => " permissive",
         (_, "track_interface") => " {\neth1\n}",
         (_, "unicast_peer") => {
             " {

@@ -16,6 +16,9 @@ use super::random::Random;
 use super::reals::{Heard, Mood, Reals};
 use super::setup::Setup;
 
+/// What the nodes' wall clocks show at the start, about: some moment in 2026.
+const CLOCK_AT_START: u64 = 1_780_000_000_000_000;
+
 /// All there is.
 #[derive(Debug)]
 pub struct World {
@@ -307,6 +310,9 @@ impl World {
         }
         let config = of.configs[of.file].clone();
         let mut director = Director::new(config, self.now, self.random.next());
+        // Clocks that are kept by NTP agree better than to a second; those of the nodes differ by one each.
+        let wall = CLOCK_AT_START + self.now.micros() + 1_000_000 * node as u64;
+        director.handle(self.now, Input::WallClock(wall));
         director.handle(self.now, Input::Restore(std::mem::take(&mut of.saved)));
         of.director = Some(director);
         of.kernel_free_at = self.now;

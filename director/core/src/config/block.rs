@@ -11,6 +11,8 @@ pub enum Block {
     VrrpInstance,
     /// `authentication`
     Authentication,
+    /// `auth_hmac`
+    AuthHmac,
     /// `virtual_ipaddress`: one address a line.
     VirtualIpaddress,
     /// `virtual_ipaddress_excluded`: one address a line.
@@ -79,11 +81,12 @@ pub enum Block {
 
 impl Block {
     /// All of them.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::Keepalived,
         Self::GlobalDefs,
         Self::VrrpInstance,
         Self::Authentication,
+        Self::AuthHmac,
         Self::VirtualIpaddress,
         Self::VirtualIpaddressExcluded,
         Self::LocalAddress,
@@ -126,6 +129,7 @@ impl Block {
             Self::GlobalDefs => "global_defs",
             Self::VrrpInstance => "vrrp_instance",
             Self::Authentication => "authentication",
+            Self::AuthHmac => "auth_hmac",
             Self::VirtualIpaddress => "virtual_ipaddress",
             Self::VirtualIpaddressExcluded => "virtual_ipaddress_excluded",
             Self::LocalAddress => "local_address",

@@ -7,6 +7,7 @@ mod strict;
 use super::addresses::{self, Entry};
 use super::diagnostic::Place;
 use super::global::{GarpWords, Global, byte, down_adverts, version};
+use super::hmac;
 use super::keywords::Block;
 use super::notices::{self, Subject};
 use super::read::Reader;
@@ -52,6 +53,7 @@ struct Draft<'t> {
     has_lines: bool,
     excluded: Vec<Entry>,
     pass: Option<(Option<[u8; 8]>, Place)>,
+    hmac: Option<hmac::Words>,
     addressing: Addressing<'t>,
     owner_ignores_adverts: Option<bool>,
     no_addresses: bool,
@@ -131,6 +133,7 @@ impl<'t> Draft<'t> {
             "virtual_ipaddress_excluded" => {
                 addresses::read(reader, statement, &mut self.excluded);
             }
+            "auth_hmac" => self.hmac = hmac::read(reader, statement),
             "authentication" => self.pass = Some((authentication::read(reader, statement), at)),
             "mcast_src_ip"
             | "mcast_dst_ip"
@@ -232,6 +235,12 @@ impl<'t> Draft<'t> {
             let message = format!("`authentication` has no effect: {because}");
             reader.sink.warning(at, message);
             self.pass = None;
+        }
+        if let (Some(hmac), Some((_, first))) = (&self.hmac, self.pass) {
+            let line = reader.sink.line(first, hmac.at);
+            let message =
+                format!("`auth_hmac` beside `authentication` of {line}: one of them is enough");
+            reader.sink.error(hmac.at, message);
         }
     }
 
@@ -384,6 +393,9 @@ impl<'t> Draft<'t> {
     fn router(&self, name: Name, global: &Global) -> Option<Router> {
         let (interface, _) = self.interface.clone()?;
         let (vrid, _) = self.vrid?;
+        let interval = self
+            .advert_interval
+            .map_or(Duration::from_secs(1), |(interval, _)| interval);
         let resolve = |entry: &Entry| VirtualAddress {
             cidr: entry.address,
             interface: entry.device.clone().unwrap_or_else(|| interface.clone()),
@@ -401,14 +413,13 @@ impl<'t> Draft<'t> {
             // Who owns the addresses is the host that they belong to (RFC 9568 section 6.4.3).
             accept: self.priority() == 255 || self.accept.unwrap_or(true),
             state_master: self.state_master.is_some(),
-            advert_interval: self
-                .advert_interval
-                .map_or(Duration::from_secs(1), |(interval, _)| interval),
+            advert_interval: interval,
             preempt: self.nopreempt.is_none(),
             preempt_delay: self
                 .preempt_delay
                 .map_or(Duration::ZERO, |(delay, _)| delay),
             pass: self.pass.and_then(|(pass, _)| pass),
+            hmac: self.hmac.as_ref().map(|words| words.resolve(interval)),
             addresses,
             excluded,
             locals: Vec::new(),

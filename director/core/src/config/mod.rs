@@ -71,6 +71,7 @@ mod forwarding;
 mod fullnat;
 mod global;
 mod group;
+mod hmac;
 mod instance;
 pub mod keywords;
 mod lex;
@@ -112,7 +113,7 @@ pub use crate::check::{Kind as CheckKind, Settings as Check, Url};
 use crate::ipvs::{Dest, DestId, Forwarding, Service, ServiceId, SyncWire, Timeouts};
 use crate::net::{Cidr, Family, IfName, Mac, Name};
 use crate::time::Duration;
-pub use crate::vrrp::{GarpSettings as Garp, Unicast, UnicastPeer, Weight};
+pub use crate::vrrp::{GarpSettings as Garp, Hmac, Key, Mode, Unicast, UnicastPeer, Weight};
 pub use crate::wire::vrrp::Version;
 
 /// All that one node does.
@@ -246,6 +247,8 @@ pub struct Router {
     pub preempt_delay: Duration,
     /// PASS authentication data, v2 only, padded with zeros.
     pub pass: Option<[u8; 8]>,
+    /// Adverts are signed (`auth_hmac`).
+    pub hmac: Option<Hmac>,
     /// Virtual addresses that the adverts carry, all of one family.
     pub addresses: Vec<VirtualAddress>,
     /// Virtual addresses of either family that the adverts do not carry (`virtual_ipaddress_excluded`), and

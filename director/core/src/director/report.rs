@@ -155,6 +155,11 @@ fn router(slot: &Slot, director: &Director) -> RouterStatus {
             .unwrap_or_default(),
         addresses: cidrs.map(|cidr| cidr.to_string()).collect(),
         accepts: config.accept,
+        authentication: match (&config.hmac, config.pass) {
+            (Some(hmac), _) => format!("key {}, {}", hmac.active, hmac.mode),
+            (None, Some(_)) => "password".to_string(),
+            (None, None) => "none".to_string(),
+        },
         peers: config
             .unicast
             .iter()

@@ -30,6 +30,8 @@ pub(super) struct Routers {
     joined: BTreeSet<(Ifindex, IpAddr)>,
     /// A router may live where nobody listens yet.
     moved: bool,
+    /// What the wall clock showed, and when.
+    wall: Option<(Instant, u64)>,
 }
 
 /// One virtual router with its place on the network.
@@ -84,11 +86,22 @@ impl Routers {
                 }),
             }
         }
+        if let Some((at, micros)) = self.wall {
+            self.set_wall(at, micros);
+        }
         self.groups.configure(now, &config.groups, &self.slots);
         for mut slot in before {
             slot.retired = true;
             slot.machine.stop(now);
             self.slots.push(slot);
+        }
+    }
+
+    /// What the wall clock shows now.
+    pub(super) fn set_wall(&mut self, now: Instant, micros: u64) {
+        self.wall = Some((now, micros));
+        for slot in &mut self.slots {
+            slot.machine.set_wall(now, micros);
         }
     }
 

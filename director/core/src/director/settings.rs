@@ -15,6 +15,7 @@ pub(super) fn settings(router: &config::Router, grouped: bool) -> vrrp::Settings
         preempt: router.preempt,
         preempt_delay: router.preempt_delay,
         pass: router.pass,
+        hmac: router.hmac.clone(),
         addresses: router.addresses.iter().map(address).collect(),
         announced: router.virtual_addresses().map(address).collect(),
         group: router.group,

@@ -5,6 +5,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use heapless::Deque;
 
 use super::announce::Announcer;
+use super::auth::Guard;
 use super::event::Event;
 use super::machine::Trigger;
 use super::receive::{Counters, Reason, Received, Refusal, judge};
@@ -15,6 +16,7 @@ use super::track;
 use crate::limits;
 use crate::net::Family;
 use crate::time::{Duration, Instant, earliest};
+use crate::wire::trailer;
 use crate::wire::vrrp::{Repr, TTL};
 
 /// What a router wants sent.
@@ -77,6 +79,7 @@ pub struct Router {
     events: Deque<Event, { limits::ROUTER_EVENTS_MAX }>,
     pub(super) noticed: Noticed,
     counters: Counters,
+    guard: Guard,
 }
 
 /// What was told already since the state changed: a wrong neighbour fills the counters, not the log.
@@ -109,14 +112,11 @@ impl Router {
             next_peer: 0,
             sent_at: None,
             rival_at: None,
-            message: Vec::with_capacity(
-                settings
-                    .version
-                    .advert_bytes(settings.family(), settings.addresses.len()),
-            ),
+            message: Vec::with_capacity(longest_advert(&settings)),
             events: Deque::new(),
             noticed: Noticed::default(),
             counters: Counters::default(),
+            guard: Guard::default(),
             settings,
         }
     }
@@ -139,7 +139,9 @@ impl Router {
             return self.counters.drop(Reason::Owner);
         }
         let advert = match judge(
+            now,
             &self.settings,
+            &mut self.guard,
             self.source,
             self.octets.as_addresses(),
             received,
@@ -165,6 +167,12 @@ impl Router {
             self.tell_interval(advert.source, advert.interval, false);
         }
         self.step(now, Trigger::Advert(advert));
+    }
+
+    /// What the wall clock shows, in microseconds since 1970; to be told at the start and whenever it was set. Signed
+    /// adverts need it, and nothing else.
+    pub fn set_wall(&mut self, now: Instant, micros: u64) {
+        self.guard.set_wall(now, micros);
     }
 
     /// Time has passed; late and spurious calls are legal. The VRRP sockets must have been read before, or an advert
@@ -251,7 +259,9 @@ impl Router {
             form: self.settings.form(),
             addresses: self.octets.as_addresses(),
         };
-        advert.emit(source, destination, &mut self.message);
+        let way = (source, destination, self.sent_at.unwrap_or_default());
+        let hmac = self.settings.hmac.as_ref();
+        self.guard.emit(hmac, way, &advert, &mut self.message);
         Some(Transmit::Advert {
             source,
             destination,
@@ -484,6 +494,12 @@ impl Router {
             });
         }
     }
+}
+
+/// Bytes of an advert, signed or not.
+fn longest_advert(settings: &Settings) -> usize {
+    let (family, count) = (settings.family(), settings.addresses.len());
+    settings.version.advert_bytes(family, count) + trailer::BYTES
 }
 
 /// No address, of the family of the router.

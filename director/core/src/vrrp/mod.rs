@@ -12,6 +12,7 @@
 //! | `track` | what tracked things do to the priority |
 //! | `timers` | the formulas of the two versions |
 //! | `receive` | which adverts are believed, and the counters of those that are not |
+//! | `auth` | signed adverts: keepalived's `auth_hmac` |
 //! | `announce` | when which address is announced by gratuitous ARP |
 //! | `event` | what happened, for the log |
 //!
@@ -44,6 +45,7 @@
 //! - An interval of zero in a v3 advert is not learned.
 
 mod announce;
+mod auth;
 mod event;
 mod group;
 mod handover;
@@ -57,6 +59,7 @@ mod timers;
 mod track;
 
 pub use crate::wire::vrrp::Version;
+pub use auth::{Hmac, Key, Mode};
 pub use event::{Cause, Event};
 pub use group::{Member, Verdict, state as group_state, verdict};
 pub use instance::{Router, Transmit};

@@ -3,8 +3,9 @@
 use core::fmt;
 use core::net::IpAddr;
 
+use super::auth::Guard;
 use super::settings::Settings;
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 use crate::wire::vrrp::{self, Addresses, Auth, Form, Repr};
 
 /// A VRRP packet as it came from the network.
@@ -47,17 +48,27 @@ pub enum Reason {
     Version,
     /// Another VRID; the caller sorted it wrongly.
     Vrid,
-    /// Another authentication type than ours (v2).
+    /// Another authentication type than ours (v2), or a signature where we know no key.
     AuthType,
     /// Another password (v2).
     AuthData,
+    /// Without a signature, which it must have.
+    Unsigned,
+    /// Signed with a key that we don't have.
+    UnknownKey,
+    /// Its signature is wrong.
+    Signature,
+    /// Its time is too far from ours.
+    Clock,
+    /// Not newer than one that was believed before: recorded, or overtaken.
+    Replay,
     /// Another advertisement interval (v2): both sides ignore each other and both become Active.
     Interval,
 }
 
 impl Reason {
     /// All reasons, in the order of [`Counters::dropped`].
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 19] = [
         Self::NotReady,
         Self::Own,
         Self::Ttl,
@@ -71,6 +82,11 @@ impl Reason {
         Self::Vrid,
         Self::AuthType,
         Self::AuthData,
+        Self::Unsigned,
+        Self::UnknownKey,
+        Self::Signature,
+        Self::Clock,
+        Self::Replay,
         Self::Interval,
     ];
 
@@ -91,6 +107,11 @@ impl Reason {
             Self::Vrid => "vrid",
             Self::AuthType => "auth-type",
             Self::AuthData => "auth-data",
+            Self::Unsigned => "unsigned",
+            Self::UnknownKey => "unknown-key",
+            Self::Signature => "signature",
+            Self::Clock => "clock",
+            Self::Replay => "replay",
             Self::Interval => "interval",
         }
     }
@@ -135,6 +156,11 @@ impl fmt::Display for Reason {
             Self::Vrid => "another VRID",
             Self::AuthType => "another authentication type",
             Self::AuthData => "another password",
+            Self::Unsigned => "not signed, which `auth_hmac` asks for",
+            Self::UnknownKey => "signed with a key that this node does not have",
+            Self::Signature => "wrong signature",
+            Self::Clock => "its time is too far from this node's: look after the clocks",
+            Self::Replay => "not newer than what was heard before",
             Self::Interval => "another advertisement interval",
         })
     }
@@ -185,7 +211,9 @@ pub(super) enum Refusal {
 /// things are wrong. An address list that differs never drops an advert, nor does an empty one, which keepalived can
 /// be told to send: two Active routers are worse.
 pub(super) fn judge(
+    now: Instant,
     settings: &Settings,
+    guard: &mut Guard,
     own: IpAddr,
     ours: Addresses<'_>,
     received: &Received<'_>,
@@ -197,14 +225,17 @@ pub(super) fn judge(
         ..
     } = received;
     route(settings, own, received).map_err(Refusal::Reason)?;
-    let repr =
-        Repr::parse(payload, source, destination).map_err(|error| Refusal::Reason(error.into()))?;
+    let (repr, signed) = Repr::parse_signed(payload, source, destination)
+        .map_err(|error| Refusal::Reason(error.into()))?;
     if repr.version() != settings.version {
         return Err(Refusal::Reason(Reason::Version));
     }
     if repr.vrid != settings.vrid {
         return Err(Refusal::Reason(Reason::Vrid));
     }
+    guard
+        .judge(now, settings.hmac.as_ref(), source, signed.as_ref())
+        .map_err(Refusal::Reason)?;
     let interval = match repr.form {
         Form::V2 { interval_s, auth } => {
             authenticate(settings.pass, auth).map_err(Refusal::Reason)?;

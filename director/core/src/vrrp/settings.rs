@@ -2,6 +2,7 @@
 
 use core::net::IpAddr;
 
+use super::auth::Hmac;
 use crate::limits;
 use crate::net::Family;
 use crate::time::Duration;
@@ -26,6 +27,8 @@ pub struct Settings {
     pub preempt_delay: Duration,
     /// PASS authentication data of v2, padded with zeros.
     pub pass: Option<[u8; 8]>,
+    /// Signs adverts, and believes signed ones.
+    pub hmac: Option<Hmac>,
     /// Addresses that the adverts carry, all of the family of the group; at most
     /// [`crate::limits::ADVERT_ADDRESSES_MAX`].
     pub addresses: Vec<IpAddr>,
@@ -144,6 +147,7 @@ impl Settings {
                 of.priority,
                 of.advert_interval,
                 of.pass,
+                of.hmac.clone(),
                 of.group,
                 of.unicast.clone(),
                 of.checksum_as_v2,

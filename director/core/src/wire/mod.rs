@@ -11,4 +11,5 @@ pub mod ipv4;
 pub mod ipv6;
 pub mod ndp;
 pub mod smtp;
+pub mod trailer;
 pub mod vrrp;

@@ -28,6 +28,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::checksum::Sum;
 use super::ipv4::{HEADER_BYTES as IP_HEADER_BYTES, PROTOCOL_VRRP};
+use super::trailer::{self, Sequence, Trailer};
 use crate::net::Family;
 
 /// The multicast group of VRRP over IPv4 (RFC 9568 section 5.1.1.2).
@@ -124,6 +125,15 @@ pub enum Addresses<'a> {
     V6(&'a [[u8; 16]]),
 }
 
+/// What proves who sent an advert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signed<'a> {
+    /// The trailer.
+    pub trailer: Trailer,
+    /// The advert before it, which it covers.
+    pub advert: &'a [u8],
+}
+
 /// Why bytes are not an advert: one counter each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
@@ -199,6 +209,19 @@ impl<'a> Repr<'a> {
     /// than the shortest Ethernet frame allows: then they are padding that a sender counted. Over IPv6 no advert is
     /// that short.
     pub fn parse(payload: &'a [u8], source: IpAddr, destination: IpAddr) -> Result<Self, Error> {
+        match Self::parse_signed(payload, source, destination)? {
+            (repr, None) => Ok(repr),
+            (_, Some(_)) => Err(Error::Length),
+        }
+    }
+
+    /// The same, with a trailer behind it where there is one ([`super::trailer`]). Over IPv6 both checksums are
+    /// accepted, the one that covers the trailer and the one that does not.
+    pub fn parse_signed(
+        payload: &'a [u8],
+        source: IpAddr,
+        destination: IpAddr,
+    ) -> Result<(Self, Option<Signed<'a>>), Error> {
         let family = Family::of(source);
         let Some((header, body)) = payload.split_first_chunk::<HEADER_BYTES>() else {
             return Err(Error::Length);
@@ -212,8 +235,9 @@ impl<'a> Repr<'a> {
         let length = version.advert_bytes(family, usize::from(count));
         let padded =
             family == Family::V4 && IP_HEADER_BYTES + payload.len() <= ETHERNET_PAYLOAD_MIN;
-        let message = payload.get(..length).ok_or(Error::Length)?;
-        if payload.len() > length && !padded {
+        let (message, behind) = payload.split_at_checked(length).ok_or(Error::Length)?;
+        let trailer = Trailer::read(behind);
+        if !behind.is_empty() && !padded && trailer.is_none() {
             return Err(Error::Length);
         }
         if version_type & 0x0f != TYPE_ADVERT {
@@ -225,7 +249,12 @@ impl<'a> Repr<'a> {
         };
         let sum = Sum::new().plus(message);
         let plain = sum.folded() == VALID;
-        let pseudo = add_pseudo_header(sum, source, destination, length).folded() == VALID;
+        let covered = |bytes: &[u8]| {
+            let sum = Sum::new().plus(bytes);
+            add_pseudo_header(sum, source, destination, bytes.len()).folded() == VALID
+        };
+        let pseudo =
+            covered(message) || family == Family::V6 && trailer.is_some() && covered(payload);
         let pseudo_header = match (version, family) {
             (Version::V2, Family::V4) if plain => false,
             (Version::V3, Family::V4) if plain || pseudo => !plain,
@@ -242,12 +271,34 @@ impl<'a> Repr<'a> {
                 pseudo_header,
             },
         };
-        Ok(Self {
+        let signed = trailer.map(|trailer| Signed {
+            trailer,
+            advert: message,
+        });
+        let addresses = Addresses::read(family, addresses);
+        let repr = Self {
             vrid,
             priority,
             form,
-            addresses: Addresses::read(family, addresses),
-        })
+            addresses,
+        };
+        Ok((repr, signed))
+    }
+
+    /// Writes the advert into `message`, with a trailer made with the key of this number.
+    pub fn emit_signed(
+        &self,
+        source: IpAddr,
+        destination: IpAddr,
+        key: (u8, &[u8]),
+        at: Sequence,
+        message: &mut Vec<u8>,
+    ) {
+        self.emit(source, destination, message);
+        trailer::append(message, source, key, at);
+        if self.addresses.family() == Family::V6 {
+            self.sum_up(source, destination, message);
+        }
     }
 
     /// Writes the advert into `message`, whose old content is lost; allocates only when it has to grow.
@@ -281,6 +332,17 @@ impl<'a> Repr<'a> {
         if let (Form::V2 { auth, .. }, Family::V4) = (self.form, family) {
             message.extend(auth.data());
         }
+        self.sum_up(source, destination, message);
+    }
+
+    /// Writes the checksum of all that there is.
+    fn sum_up(&self, source: IpAddr, destination: IpAddr, message: &mut [u8]) {
+        let family = self.addresses.family();
+        let checksum = CHECKSUM_AT..CHECKSUM_AT + 2;
+        message
+            .get_mut(checksum)
+            .into_iter()
+            .for_each(|bytes| bytes.fill(0));
         let mut sum = Sum::new().plus(message);
         let has_pseudo_header = match (self.form, family) {
             (_, Family::V6) => true,

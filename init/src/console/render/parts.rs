@@ -83,8 +83,10 @@ fn router_text(router: &RouterStatus, now_us: u64) -> String {
     line(
         "adverts",
         &format!(
-            "{} sent, {} received, {dropped} dropped{reasons}",
-            router.adverts_sent, router.adverts_received
+            "{} sent, {} received, {dropped} dropped{reasons}{}",
+            router.adverts_sent,
+            router.adverts_received,
+            authenticated(&router.authentication)
         ),
     );
     let only = if router.accepts || router.addresses.is_empty() {
@@ -107,6 +109,13 @@ fn router_text(router: &RouterStatus, now_us: u64) -> String {
         line("tracks", &tracked.join(", "));
     }
     text
+}
+
+fn authenticated(by: &str) -> String {
+    match by {
+        "" | "none" => String::new(),
+        by => format!(", authenticated by {by}"),
+    }
 }
 
 /// The priority, and what it would be without trackers.

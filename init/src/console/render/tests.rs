@@ -180,6 +180,7 @@ fn stretched(status: &Status, word: &str) -> Status {
             reason: word.clone(),
             addresses: vec![word.clone(); 20],
             accepts: false,
+            authentication: word.clone(),
             peers: vec![word.clone(); 20],
             group: Some(word.clone()),
             ..router.clone()

@@ -50,6 +50,11 @@ impl Draft<'_> {
         if let Some(at) = self.addressing.unicast_at() {
             reader.sink.error(at, "strict mode has no unicast peers");
         }
+        if let Some(hmac) = &self.hmac {
+            reader
+                .sink
+                .error(hmac.at, "strict mode has no authentication");
+        }
         if self.no_addresses {
             let message = "strict mode has no virtual router without addresses";
             reader.sink.error(block.keyword().at, message);

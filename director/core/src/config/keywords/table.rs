@@ -3,10 +3,10 @@
 use super::{Block, Mark};
 
 use Block::{
-    Authentication, Console, DnsCheck, GlobalDefs, HttpGet, Interface, Keepalived, Match, Metrics,
-    MiscCheck, PingCheck, RealServer, Route, RouterConf, SmtpCheck, Ssl, SslGet, Syslog, System,
-    TcpCheck, TrackFile, TrackProbe, UdpCheck, Url, VirtualServer, VrrpInstance, VrrpScript,
-    VrrpSyncGroup,
+    AuthHmac, Authentication, Console, DnsCheck, GlobalDefs, HttpGet, Interface, Keepalived, Match,
+    Metrics, MiscCheck, PingCheck, RealServer, Route, RouterConf, SmtpCheck, Ssl, SslGet, Syslog,
+    System, TcpCheck, TrackFile, TrackProbe, UdpCheck, Url, VirtualServer, VrrpInstance,
+    VrrpScript, VrrpSyncGroup,
 };
 use Mark::{Accepted, Acts, Dead, NotYet, Refused};
 
@@ -213,9 +213,8 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
         dont_track_primary track_interface{}* preempt nopreempt preempt_delay garp_master_delay \
         garp_master_repeat garp_master_refresh garp_master_refresh_repeat garp_lower_prio_delay \
         garp_lower_prio_repeat lower_prio_no_advert higher_prio_send_advert down_timer_adverts \
-        v3_checksum_as_v2 skip_check_adv_addr accept no_accept strict_mode lvs_sync_daemon_interface",
+        v3_checksum_as_v2 skip_check_adv_addr accept no_accept strict_mode auth_hmac{} lvs_sync_daemon_interface",
     ),
-    (VrrpInstance, NotYet, "auth_hmac{}"),
     (
         VrrpInstance,
         Acts,
@@ -317,6 +316,11 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
     ),
     (VrrpSyncGroup, Refused("BFD is not built"), "track_bfd{}"),
     (Authentication, Acts, "auth_type auth_pass"),
+    (
+        AuthHmac,
+        Acts,
+        "key* active_key anti_replay time_window mode",
+    ),
     (
         VirtualServer,
         Acts,

@@ -8,6 +8,7 @@ mod pair;
 mod random;
 mod receiving;
 mod reload;
+mod signed;
 mod stall;
 mod table;
 mod unicast;
@@ -43,6 +44,7 @@ fn settings(priority: u8) -> Settings {
         preempt: true,
         preempt_delay: Duration::ZERO,
         pass: None,
+        hmac: None,
         addresses: vec![VIP],
         announced: vec![VIP],
         group: GROUP,

@@ -1,11 +1,11 @@
-//! `strict_mode`, `vrrp_strict`, `accept` and `no_accept`: what they imply, and what the packet filter closes.
+//! What a virtual router's modes imply: `strict_mode`, `accept`, `no_accept`, `auth_hmac`.
 
 #![allow(clippy::unwrap_used)]
 
 use std::net::IpAddr;
 use std::time::Duration;
 
-use director_core::config::{Config, Parsed, Router, Severity, Source, Version, parse};
+use director_core::config::{Config, Mode, Parsed, Router, Severity, Source, Version, parse};
 use director_core::plan;
 
 fn read(text: &str) -> Parsed {
@@ -136,4 +136,104 @@ fn the_filter_closes_the_addresses_of_those_that_accept_nothing_and_no_others() 
         .into();
     assert_eq!(filter.closed.into_iter().collect::<Vec<_>>(), expected);
     assert!(filter.translated.is_empty());
+}
+
+/// A router with this block, and its errors.
+fn keyed(block: &str, words: &str) -> Result<Router, Vec<String>> {
+    let text = text(
+        "",
+        &format!("auth_hmac {{\n{block}\n}}\n{words}"),
+        "10.0.0.1",
+    );
+    let parsed = read(&text);
+    let errors = said(&parsed, Severity::Error);
+    let errors = errors.into_iter().map(str::to_owned).collect();
+    parsed
+        .config
+        .map(|mut config| config.routers.remove(0))
+        .ok_or(errors)
+}
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+#[test]
+fn keys_are_text_or_digits_and_one_of_them_signs() {
+    let hmac = |block: &str, words: &str| keyed(block, words).unwrap().hmac.unwrap();
+    let digits = "00ff".repeat(16);
+    let one = hmac(&format!("key 7 {SECRET}"), "");
+    assert_eq!((one.active, one.mode), (7, Mode::Enforce));
+    assert_eq!(one.keys[0].secret, SECRET.as_bytes());
+    assert_eq!(one.window, Some(Duration::from_secs(5)));
+    assert!(
+        !format!("{one:?}").contains("48, 49, 50"),
+        "the secret is in no log"
+    );
+    let two = hmac(
+        &format!(
+            "key 7 {SECRET}\nkey 0 hex:{digits}\nactive_key 0\nmode receive-only\nanti_replay monotonic"
+        ),
+        "",
+    );
+    assert_eq!(
+        (two.active, two.mode, two.window),
+        (0, Mode::ReceiveOnly, None)
+    );
+    assert_eq!(two.keys[1].secret, [0, 255].repeat(16));
+    let slow = hmac(&format!("key 7 {SECRET}"), "advert_int 4");
+    assert_eq!(slow.window, Some(Duration::from_secs(12)));
+    let wide = hmac(
+        &format!("key 7 {SECRET}\ntime_window 60\nanti_replay time"),
+        "",
+    );
+    assert_eq!(wide.window, Some(Duration::from_secs(60)));
+}
+
+#[test]
+fn keys_that_protect_nothing_are_refused() {
+    for (block, words, part) in [
+        ("", "", "has no `key`"),
+        ("key 1 short", "", "32 to 64 bytes"),
+        (
+            "key 1 hex:00112233445566778899aabbccddeeffzz112233445566778899aabbccddeeff",
+            "",
+            "32 to 64 bytes",
+        ),
+        ("key 1 file:/etc/keys/one", "", "not read from a file"),
+        (
+            "key 1 0123456789abcdef0123456789abcdef\nkey 1 0123456789abcdef0123456789abcdef",
+            "",
+            "already there",
+        ),
+        (
+            "key 1 0123456789abcdef0123456789abcdef\nkey 2 0123456789abcdef0123456789abcdef",
+            "",
+            "no `active_key`",
+        ),
+        (
+            "key 1 0123456789abcdef0123456789abcdef\nactive_key 2",
+            "",
+            "there is no key 2",
+        ),
+        (
+            "key 1 0123456789abcdef0123456789abcdef\nmode maybe",
+            "",
+            "not one of enforce",
+        ),
+        (
+            "key 1 0123456789abcdef0123456789abcdef",
+            "strict_mode",
+            "strict mode has no authentication",
+        ),
+        (
+            "key 1 0123456789abcdef0123456789abcdef",
+            "authentication {\nauth_type PASS\nauth_pass 1111\n}",
+            "one of them is enough",
+        ),
+    ] {
+        let errors = keyed(block, words).unwrap_err();
+        assert!(
+            errors.iter().any(|error| error.contains(part)),
+            "{block}: {errors:?}"
+        );
+    }
 }
