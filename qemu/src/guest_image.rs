@@ -1,5 +1,5 @@
 //! The guests' initrds, out of Debian's packages: busybox, nginx and the lab's agent for every role; keepalived and
-//! ipvsadm too for a peer.
+//! ipvsadm too for a peer; FRR for a peer of that kind.
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,6 +41,14 @@ const PEER_MODULES: &[&str] = &[
     "ip_vs_sh",
     "macvlan",
 ];
+const FRR_PACKAGES: &[&str] = &["busybox-static", "nginx", "iproute2", "frr"];
+const FRR_PROGRAMS: &[&str] = &[
+    "usr/sbin/nginx",
+    "bin/ip",
+    "usr/lib/frr/zebra",
+    "usr/lib/frr/vrrpd",
+];
+const FRR_MODULES: &[&str] = &["virtio_pci", "virtio_net", "virtio_rng", "macvlan"];
 /// Programs for the guests are linked statically with the host's own C library: the guests need not have it, and no
 /// second target is.
 const GUEST_TARGET: &str = "x86_64-unknown-linux-gnu";
@@ -52,6 +60,8 @@ pub struct GuestImages {
     pub plain: PathBuf,
     /// For peers: three times as large.
     pub peer: PathBuf,
+    /// For peers with FRR, where there are any.
+    pub frr: Option<PathBuf>,
 }
 
 impl GuestImages {
@@ -60,12 +70,24 @@ impl GuestImages {
     pub fn made(
         workspace: &Workspace,
         kernel: &Kernel,
+        with_frr: bool,
         report: image::Report,
     ) -> Result<Self, ImagesError> {
         let cache = workspace.target.join("lab-cache");
         fs::create_dir_all(&cache).map_err(image::Error::io(&cache))?;
         let agent = program("lab-agent", workspace, report)?;
         let packages = Packages::unpacked(&cache.join("packages"), PACKAGES, report)?;
+        let frr = if with_frr {
+            let folder = cache.join("frr-packages");
+            let recipe = Recipe {
+                kernel,
+                packages: &Packages::unpacked(&folder, FRR_PACKAGES, report)?,
+                agent: &agent,
+            };
+            Some(recipe.initrd(&cache.join("frr.initrd"), FRR_PROGRAMS, FRR_MODULES)?)
+        } else {
+            None
+        };
         let recipe = Recipe {
             kernel,
             packages: &packages,
@@ -74,6 +96,7 @@ impl GuestImages {
         Ok(Self {
             plain: recipe.initrd(&cache.join("guest.initrd"), SERVER_PROGRAMS, SERVER_MODULES)?,
             peer: recipe.initrd(&cache.join("peer.initrd"), PEER_PROGRAMS, PEER_MODULES)?,
+            frr,
         })
     }
 
@@ -81,6 +104,7 @@ impl GuestImages {
     pub fn for_role(&self, role: &Role) -> &Path {
         match role {
             Role::Peer { .. } | Role::Workbench { .. } => &self.peer,
+            Role::Frr { .. } => self.frr.as_ref().unwrap_or(&self.plain),
             _ => &self.plain,
         }
     }
@@ -93,6 +117,9 @@ pub fn node_segment(node: &Node, tools: &Tools) -> Vec<u8> {
     match &node.role {
         Role::Peer { keepalived } => {
             tree.file("etc/keepalived/keepalived.conf", 0o644, keepalived.as_str());
+        }
+        Role::Frr { vrrpd, .. } => {
+            tree.file("etc/frr/vrrpd.conf", 0o644, vrrpd.as_str());
         }
         Role::Workbench { files } => {
             tree.file("usr/sbin/keelson", 0o755, tools.keelson.as_slice());
@@ -176,8 +203,10 @@ impl Recipe<'_> {
             0o644,
             include_str!("../guest/nginx.conf"),
         );
-        tree.file("etc/passwd", 0o644, "root::0:0:root:/root:/bin/sh\n");
-        tree.file("etc/group", 0o644, "root:x:0:\n");
+        // FRR drops its rights and wants its users by name.
+        let users = "root::0:0:root:/root:/bin/sh\nfrr:x:100:100::/:/bin/false\n";
+        tree.file("etc/passwd", 0o644, users);
+        tree.file("etc/group", 0o644, "root:x:0:\nfrr:x:100:\nfrrvty:x:101:\n");
         Ok(tree)
     }
 

@@ -66,7 +66,8 @@ impl Images {
             Tools::default()
         };
         let kernel = Kernel::unpacked(workspace, report)?;
-        let guests = GuestImages::made(workspace, &kernel, report)?;
+        let with_frr = has(|role| matches!(role, Role::Frr { .. }));
+        let guests = GuestImages::made(workspace, &kernel, with_frr, report)?;
         Ok(Self {
             product,
             tools,

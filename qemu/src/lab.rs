@@ -10,7 +10,7 @@ use image::{Report, Workspace};
 use crate::argv::Paths;
 use crate::console::ConsoleError;
 use crate::images::{Images, ImagesError};
-use crate::roles::{Client, Director, Peer, Server, Workbench};
+use crate::roles::{Client, Director, Frr, Peer, Server, Workbench};
 use crate::setup::{self, SetupError};
 use crate::switch::{PortPlan, Switch};
 use crate::topology::{Node, Role, Topology};
@@ -150,6 +150,12 @@ impl Lab {
     pub fn peer(&self, name: &str) -> Result<Peer<'_>, LabError> {
         self.with_role(name, |role| matches!(role, Role::Peer { .. }))
             .map(Peer)
+    }
+
+    /// The peer of that name, if it runs FRR.
+    pub fn frr(&self, name: &str) -> Result<Frr<'_>, LabError> {
+        self.with_role(name, |role| matches!(role, Role::Frr { .. }))
+            .map(Frr)
     }
 
     /// The workbench of that name.

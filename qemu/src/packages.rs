@@ -3,11 +3,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use image::{Error, debian};
 use object::Endianness;
 use object::elf::{DT_NEEDED, DT_STRTAB, FileHeader64, PT_INTERP, PT_LOAD, ProgramHeader64};
 use object::read::elf::{Dyn as _, FileHeader as _, ProgramHeader as _};
+
+/// Where Debian's packages have their libraries.
+const LIBRARIES: &str = "lib/x86_64-linux-gnu";
+const USR_LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
 
 /// Packages, with all that they depend on, unpacked into one folder.
 pub(crate) struct Packages {
@@ -60,6 +65,19 @@ impl Packages {
         self.root.join(path)
     }
 
+    /// One of the programs, to be run on this host: by its own loader, for its C library may be another one than this
+    /// machine's.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        let libraries =
+            [LIBRARIES, USR_LIBRARIES].map(|folder| self.file(folder).display().to_string());
+        let mut command = Command::new(self.file(LIBRARIES).join("ld-linux-x86-64.so.2"));
+        command
+            .arg("--library-path")
+            .arg(libraries.join(":"))
+            .arg(self.file(program));
+        command
+    }
+
     /// The programs at `paths` with the shared libraries and loaders they need: what to copy where. Libraries land in
     /// `/lib/x86_64-linux-gnu`, where the loader looks, under the name they are asked for by.
     pub(crate) fn programs(
@@ -99,8 +117,11 @@ impl Packages {
     /// Every file that may be a library, by its name.
     fn libraries(&self) -> Result<BTreeMap<String, PathBuf>, PackageError> {
         let mut libraries = BTreeMap::new();
-        for folder in ["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"] {
+        for folder in [LIBRARIES, USR_LIBRARIES, "usr/lib/x86_64-linux-gnu/frr"] {
             let folder = self.root.join(folder);
+            if !folder.exists() {
+                continue;
+            }
             for entry in fs::read_dir(&folder).map_err(Error::io(&folder))? {
                 let entry = entry.map_err(Error::io(&folder))?;
                 libraries.insert(

@@ -44,14 +44,8 @@ impl Keepalived {
     /// What says whether it takes a configuration (`keepalived -t`), to be run.
     #[must_use]
     pub fn check(&self, configuration: &Path) -> Command {
-        let libraries = ["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"];
-        let libraries = libraries.map(|folder| self.packages.file(folder).display().to_string());
-        let mut command = Command::new(self.packages.file("lib64/ld-linux-x86-64.so.2"));
-        command
-            .args(["--library-path", &libraries.join(":")])
-            .arg(self.packages.file("usr/sbin/keepalived"))
-            .args(["-t", "-f"])
-            .arg(configuration);
+        let mut command = self.packages.command("usr/sbin/keepalived");
+        command.args(["-t", "-f"]).arg(configuration);
         command
     }
 }

@@ -185,6 +185,33 @@ impl<'a> Peer<'a> {
     }
 }
 
+/// A machine with Debian's FRR.
+#[derive(Clone, Copy)]
+pub struct Frr<'a>(pub(crate) &'a Vm);
+
+impl Frr<'_> {
+    /// What vrrpd has logged so far.
+    pub fn log(self) -> Result<String, LabError> {
+        Ok(self.0.shell("cat /var/log/vrrpd.log")?)
+    }
+
+    /// Stops vrrpd, orderly: it sends priority 0.
+    pub fn stop(self) -> Result<(), LabError> {
+        self.0
+            .shell("killall vrrpd; while pidof vrrpd > /dev/null; do usleep 20000; done")?;
+        Ok(())
+    }
+
+    /// Starts vrrpd with this configuration and an empty log.
+    pub fn start(self, configuration: &str) -> Result<(), LabError> {
+        let write = format!("cat > /etc/frr/vrrpd.conf <<'end'\n{configuration}\nend\n");
+        let start = "rm -f /var/log/vrrpd.log; /usr/lib/frr/vrrpd --daemon --config_file /etc/frr/vrrpd.conf \
+                     --log file:/var/log/vrrpd.log --log-level debugging";
+        self.0.shell(&format!("{write}{start}"))?;
+        Ok(())
+    }
+}
+
 /// A machine with the product's binary, keepalived and ipvsadm as plain programs.
 #[derive(Clone, Copy)]
 pub struct Workbench<'a>(pub(crate) &'a Vm);

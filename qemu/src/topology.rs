@@ -74,6 +74,13 @@ pub enum Role {
         /// Its keepalived.conf.
         keepalived: String,
     },
+    /// Runs Debian's FRR, which has its virtual addresses on macvlan devices, and nginx, which answers for them.
+    Frr {
+        /// The configuration of vrrpd.
+        vrrpd: String,
+        /// Its devices: hardware address, and the addresses on it.
+        macvlans: Vec<(Mac, Vec<String>)>,
+    },
     /// Has the product's binary, Debian's keepalived and ipvsadm as plain programs, and starts none of them.
     Workbench {
         /// Its files: path and content.
@@ -150,6 +157,16 @@ pub fn interop(director_keepalived: &str, peer_keepalived: &str) -> Topology {
         nodes,
     };
     interop.with_servers_for(director_keepalived)
+}
+
+/// The same with Debian's FRR as the peer, whose own `vrrpd` is its configuration.
+pub fn frr(director_keepalived: &str, vrrpd: &str, macvlans: Vec<(Mac, Vec<String>)>) -> Topology {
+    let mut topology = interop(director_keepalived, "");
+    if let Some(node) = topology.node_mut("p2") {
+        let vrrpd = vrrpd.to_owned();
+        node.role = Role::Frr { vrrpd, macvlans };
+    }
+    topology
 }
 
 /// Two directors between two segments, for network address translation: the client on `lan` (interface `lan0`), the
@@ -411,6 +428,14 @@ impl Node {
                 lines.extend(gateway.iter().map(|address| format!("gateway {address}")));
             }
             Role::Peer { .. } => lines.push("run_keepalived".to_owned()),
+            Role::Frr { macvlans, .. } => {
+                for (number, (mac, addresses)) in macvlans.iter().enumerate() {
+                    let addresses = addresses.join(" ");
+                    lines.push(format!("macvlan vrrp{number} {mac} {addresses}"));
+                }
+                lines.push("serve_http".to_owned());
+                lines.push("run_frr".to_owned());
+            }
             Role::Workbench { .. } => {}
         }
         lines.join("\n") + "\n"

@@ -1,7 +1,6 @@
 //! Wireshark's reading of a capture: what others take the packets for that this workspace writes and reads itself.
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use image::Workspace;
 
@@ -30,15 +29,8 @@ impl Tshark {
         filter: &str,
         fields: &[&str],
     ) -> Result<Vec<Vec<String>>, image::Error> {
-        let libraries = ["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"]
-            .map(|folder| self.packages.file(folder).display().to_string());
-        // By its own loader: its C library may be another one than this machine's.
-        let loader = "lib/x86_64-linux-gnu/ld-linux-x86-64.so.2";
-        let mut tshark = Command::new(self.packages.file(loader));
+        let mut tshark = self.packages.command("usr/bin/tshark");
         tshark
-            .arg("--library-path")
-            .arg(libraries.join(":"))
-            .arg(self.packages.file("usr/bin/tshark"))
             .env(
                 "WIRESHARK_DATA_DIR",
                 self.packages.file("usr/share/wireshark"),

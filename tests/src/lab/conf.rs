@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 /// The protocol that a virtual router speaks, and what its configuration says for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
+    /// VRRPv2.
+    V2,
     /// VRRPv2 with a password.
     V2WithPassword,
     /// VRRPv3.
@@ -19,7 +21,7 @@ impl Protocol {
     /// The version on the wire.
     pub fn version(self) -> u8 {
         match self {
-            Self::V2WithPassword => 2,
+            Self::V2 | Self::V2WithPassword => 2,
             Self::V3 | Self::V3Unicast | Self::V3OverIpv6 => 3,
         }
     }
@@ -33,7 +35,7 @@ impl Protocol {
             Self::V2WithPassword => {
                 "    authentication {\n        auth_type PASS\n        auth_pass keelson\n    }\n"
             }
-            Self::V3 | Self::V3Unicast | Self::V3OverIpv6 => "",
+            Self::V2 | Self::V3 | Self::V3Unicast | Self::V3OverIpv6 => "",
         }
     }
 
@@ -43,7 +45,7 @@ impl Protocol {
             Self::V3Unicast => {
                 format!("    unicast_src_ip {own}\n    unicast_peer {{\n        {other}\n    }}\n")
             }
-            Self::V2WithPassword | Self::V3 | Self::V3OverIpv6 => String::new(),
+            Self::V2 | Self::V2WithPassword | Self::V3 | Self::V3OverIpv6 => String::new(),
         }
     }
 
@@ -51,7 +53,7 @@ impl Protocol {
     pub fn carried(self) -> Vec<IpAddr> {
         let texts: &[&str] = match self {
             Self::V3OverIpv6 => &["fe80::77:100", "2001:db8:77::100"],
-            Self::V2WithPassword | Self::V3 | Self::V3Unicast => &["10.77.0.100"],
+            Self::V2 | Self::V2WithPassword | Self::V3 | Self::V3Unicast => &["10.77.0.100"],
         };
         texts.iter().filter_map(|text| text.parse().ok()).collect()
     }
@@ -69,7 +71,7 @@ impl Protocol {
     }
 "
             }
-            Self::V2WithPassword | Self::V3 | Self::V3Unicast => {
+            Self::V2 | Self::V2WithPassword | Self::V3 | Self::V3Unicast => {
                 "    virtual_ipaddress {
         10.77.0.100/24
     }
@@ -100,6 +102,27 @@ vrrp_instance web {{
 {}",
         service("DR", &["10.77.0.21"])
     )
+}
+
+/// The same router for FRR's vrrpd, on `eth0`.
+pub fn frr(protocol: Protocol, priority: u8) -> String {
+    let word = match protocol {
+        Protocol::V3OverIpv6 => "ipv6",
+        _ => "ip",
+    };
+    let version = protocol.version();
+    let mut text = format!(
+        "debug vrrp protocol
+interface eth0
+ vrrp 51 version {version}
+ vrrp 51 priority {priority}
+ vrrp 51 advertisement-interval 1000
+"
+    );
+    for address in protocol.carried() {
+        text += &format!(" vrrp 51 {word} {address}\n");
+    }
+    text
 }
 
 /// A keepalived.conf for a pair whose nodes do not answer for the virtual addresses themselves: the service's, and this

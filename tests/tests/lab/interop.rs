@@ -158,7 +158,7 @@ fn wireshark_has_no_other_opinion(lab: &Lab, protocol: Protocol) -> Result<(), L
         destination: match protocol {
             Protocol::V3OverIpv6 => opinion::GROUP_V6,
             Protocol::V3Unicast => (IpAddr::from([10, 77, 0, 12]), peer),
-            Protocol::V2WithPassword | Protocol::V3 => opinion::GROUP,
+            Protocol::V2 | Protocol::V2WithPassword | Protocol::V3 => opinion::GROUP,
         },
         version: protocol.version(),
         password: (protocol == Protocol::V2WithPassword).then_some("keelson"),

@@ -4,6 +4,7 @@
 //! story measured is printed: `cargo test -p tests --test lab -- --nocapture`.
 
 mod closed;
+mod frr;
 mod fullnat;
 mod interop;
 mod lone;

@@ -29,7 +29,9 @@ pub(super) struct Words {
 impl Words {
     /// For a router with this interval: adverts may be as late as those that are missed before a takeover.
     pub(super) fn resolve(&self, interval: Duration) -> Hmac {
-        let window = self.window.unwrap_or((interval * 3).max(WINDOW_MIN));
+        let window = self
+            .window
+            .unwrap_or_else(|| (interval * 3).max(WINDOW_MIN));
         Hmac {
             keys: self.keys.clone(),
             active: self.active,
