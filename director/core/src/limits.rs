@@ -195,4 +195,4 @@ const _: () = assert!(CHECKS_MAX < u32::MAX as usize);
 const _: () = assert!(CONFIG_BYTES_MAX < i32::MAX as usize);
 const _: () = assert!(CONFIG_NAME_MAX <= u8::MAX as usize);
 const _: () = assert!(OP_BACKOFF_MIN.as_micros() < OP_BACKOFF_MAX.as_micros());
-const _: () = assert!(8 + 4 * ADVERT_ADDRESSES_MAX + 8 <= ADVERT_BYTES_MAX);
+const _: () = assert!(8 + 4 * ADVERT_ADDRESSES_MAX + 8 + 28 <= ADVERT_BYTES_MAX);

@@ -189,6 +189,22 @@ fn keys_are_text_or_digits_and_one_of_them_signs() {
 }
 
 #[test]
+fn an_advert_over_ipv6_carries_fewer_addresses_when_it_is_signed() {
+    let many: String = (1..=100).map(|host| format!("fe80::{host}\n")).collect();
+    for (words, carried) in [
+        ("", 90),
+        ("auth_hmac {\nkey 1 0123456789abcdef0123456789abcdef\n}", 89),
+    ] {
+        let text = text("", words, &many);
+        let router = config(&text).routers.remove(0);
+        assert_eq!(
+            (router.addresses.len(), router.excluded.len()),
+            (carried, 100 - carried)
+        );
+    }
+}
+
+#[test]
 fn keys_that_protect_nothing_are_refused() {
     for (block, words, part) in [
         ("", "", "has no `key`"),

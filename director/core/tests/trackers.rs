@@ -404,3 +404,21 @@ fn a_group_shares_its_trackers_and_ignores_weights_of_its_members() {
         ("Backup".into(), [90, 150])
     );
 }
+
+#[test]
+fn an_interface_too_narrow_for_the_adverts_is_a_fault_until_it_is_wider() {
+    let mut world = pair("", "");
+    // IP header, header, address, authentication data of version 2.
+    let bytes = 20 + 8 + 4 + 8;
+    world.narrow(0, 0, bytes);
+    assert_eq!(state(&world, 0), "Active");
+    world.narrow(0, 0, bytes - 1);
+    let router = world.router(0, "V");
+    assert_eq!(router.state, "Fault");
+    assert!(router.reason.contains("40 bytes"), "{}", router.reason);
+    world.run(SECOND);
+    assert_eq!(state(&world, 1), "Active", "it heard a goodbye");
+    world.narrow(0, 0, bytes);
+    world.run(6 * SECOND);
+    assert_eq!(state(&world, 0), "Active");
+}

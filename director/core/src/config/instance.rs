@@ -18,6 +18,7 @@ use super::{Router, Tracked, Version, VirtualAddress, authentication};
 use crate::limits;
 use crate::net::{Cidr, Family, IfName, Name};
 use crate::time::Duration;
+use crate::wire::trailer;
 
 /// One instance as far as it could be read, with the places of what must be unique.
 #[derive(Debug)]
@@ -334,7 +335,7 @@ impl<'t> Draft<'t> {
                 reader.sink.warning(first.at, message);
             }
         }
-        let max = advert_addresses_max(family);
+        let max = advert_addresses_max(family, self.hmac.is_some());
         if self.addresses.len() > max {
             let rest = self.addresses.split_off(max);
             if let Some(first) = rest.first() {
@@ -451,11 +452,12 @@ impl<'t> Draft<'t> {
 const V3_INTERVAL_MAX: Duration = Duration::from_millis(40_950);
 
 /// How many addresses of a family an advert carries: its count is one byte (RFC 9568 section 5.2.5), and over IPv6 it
-/// must fit an Ethernet frame.
-fn advert_addresses_max(family: Family) -> usize {
+/// must fit an Ethernet frame, with its signature.
+fn advert_addresses_max(family: Family, is_signed: bool) -> usize {
     let header = Version::V3.advert_bytes(family, 0);
     let address = Version::V3.advert_bytes(family, 1) - header;
-    limits::ADVERT_ADDRESSES_MAX.min((limits::ADVERT_BYTES_MAX - header) / address)
+    let trailer = if is_signed { trailer::BYTES } else { 0 };
+    limits::ADVERT_ADDRESSES_MAX.min((limits::ADVERT_BYTES_MAX - header - trailer) / address)
 }
 
 /// `timer_expired_backup [1-254]`; the number is a priority that only an owner would need, and an owner preempts.

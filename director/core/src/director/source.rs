@@ -8,6 +8,7 @@ use crate::config::{self, Config};
 use crate::net::Family;
 use crate::plan;
 use crate::vrrp::{Fault, Source};
+use crate::wire::{ipv4, ipv6, trailer};
 
 /// What the router's interface is: where its adverts come from, or why it does not serve.
 pub(super) fn source(
@@ -23,6 +24,11 @@ pub(super) fn source(
     }
     if let Some(fault) = tally.fault {
         return Err(fault);
+    }
+    let advert = advert_bytes(router);
+    if advert > link.mtu {
+        let mtu = link.mtu;
+        return Err(Fault::Mtu { advert, mtu });
     }
     let unicast = router.unicast.as_ref();
     if unicast.is_some_and(|unicast| unicast.peers.is_empty()) {
@@ -54,6 +60,23 @@ pub(super) fn source(
     address
         .map(|address| Source { address })
         .ok_or(Fault::NoAddress(router.family()))
+}
+
+/// Bytes of the router's adverts as IP packets. A longer one than the MTU would never leave, and the others would take
+/// over from a router that believes itself Active.
+fn advert_bytes(router: &config::Router) -> u32 {
+    let header = match router.family() {
+        Family::V4 => ipv4::HEADER_BYTES,
+        Family::V6 => ipv6::HEADER_BYTES,
+    };
+    let trailer = if router.hmac.is_some() {
+        trailer::BYTES
+    } else {
+        0
+    };
+    let count = router.addresses.len();
+    let bytes = header + router.version.advert_bytes(router.family(), count) + trailer;
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
 const fn is_local(address: IpAddr) -> bool {

@@ -70,6 +70,13 @@ pub enum Fault {
     NoPeer,
     /// Its configured source is not an address of the interface.
     NoSource(IpAddr),
+    /// Its adverts, with the IP header, are longer than the interface's MTU.
+    Mtu {
+        /// Bytes of an advert.
+        advert: u32,
+        /// Bytes that pass.
+        mtu: u32,
+    },
     /// A tracked thing is not as it must be: what it is, in words.
     Tracked(String),
     /// This member of its sync group is in Fault.
@@ -234,6 +241,12 @@ impl fmt::Display for Fault {
         match self {
             Self::NoInterface => f.write_str("no such interface"),
             Self::LinkDown => f.write_str("link down"),
+            Self::Mtu { advert, mtu } => {
+                write!(
+                    f,
+                    "its adverts have {advert} bytes, and the interface's MTU is {mtu}"
+                )
+            }
             Self::NoPeer => f.write_str("no unicast peer is configured"),
             Self::NoSource(address) => {
                 write!(f, "its source {address} is not an address of the interface")

@@ -121,6 +121,14 @@ impl World {
         self.feed(node, Input::Kernel(KernelEvent::Link(link)));
     }
 
+    /// Sets the MTU of a node's interface on a wire.
+    #[allow(dead_code)] // not every test that shares this file
+    pub fn narrow(&mut self, node: usize, wire: usize, mtu: u32) {
+        self.nodes[node].links[wire].mtu = mtu;
+        let link = self.nodes[node].links[wire].clone();
+        self.feed(node, Input::Kernel(KernelEvent::Link(link)));
+    }
+
     pub fn command(&mut self, node: usize, command: Command) {
         self.feed(node, Input::Command(command));
     }
