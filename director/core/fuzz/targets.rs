@@ -38,9 +38,13 @@ pub(crate) fn advert(data: &[u8]) {
         return;
     };
     let (source, destination) = (received.source, received.destination);
-    let Ok(advert) = vrrp::Repr::parse(received.payload, source, destination) else {
+    let Ok((advert, signed)) = vrrp::Repr::parse_signed(received.payload, source, destination)
+    else {
         return;
     };
+    if let Some(signed) = signed {
+        let _ = signed.trailer.is_made_with(&[7; 32], source, signed.advert);
+    }
     let mut bytes = Vec::new();
     advert.emit(source, destination, &mut bytes);
     let again = vrrp::Repr::parse(&bytes, source, destination);

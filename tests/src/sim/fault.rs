@@ -122,6 +122,11 @@ pub enum Fault {
         /// Where.
         node: usize,
     },
+    /// Somebody without a key says an old signed advert again.
+    Replay {
+        /// Which: a number that is counted round.
+        pick: usize,
+    },
     /// Another configuration.
     Reload {
         /// Where.
@@ -134,7 +139,7 @@ impl Fault {
     pub fn random(nodes: usize, world: &mut World) -> Self {
         let random = &mut world.random;
         let node = random.below(nodes);
-        match random.below(18) {
+        match random.below(19) {
             0..=2 => Self::random_path(nodes, random),
             3 => Self::Stall { node },
             4 => Self::Crash { node },
@@ -183,6 +188,9 @@ impl Fault {
             16 => Self::Switch {
                 node,
                 number: random.pick(&[0, 0, -20, -100, -253, 40]),
+            },
+            17 => Self::Replay {
+                pick: random.below(100),
             },
             _ => Self::Reload { node },
         }
@@ -306,6 +314,7 @@ impl World {
                 self.operator(*node, Arrival::Command(Command::Handover(None)))?;
             }
             Fault::Stop { node } => self.operator(*node, Arrival::Command(Command::Stop))?,
+            Fault::Replay { pick } => self.replay(*pick),
             Fault::Reload { node } => self.operator(*node, Arrival::Reload)?,
         }
         (0..self.nodes.len()).for_each(|node| self.notify(node));
@@ -350,6 +359,7 @@ impl World {
             | Fault::Word { .. }
             | Fault::Switch { .. }
             | Fault::Handover { .. }
+            | Fault::Replay { .. }
             | Fault::Reload { .. } => {}
         }
         (0..self.nodes.len()).for_each(|node| self.notify(node));

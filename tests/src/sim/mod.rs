@@ -6,6 +6,7 @@
 
 pub mod fault;
 pub mod groups;
+pub mod intruder;
 pub mod kernel;
 pub mod laws;
 mod locals;

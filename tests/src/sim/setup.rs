@@ -5,8 +5,8 @@ use std::sync::Arc;
 use core::net::IpAddr;
 
 use director_core::config::{
-    Config, Garp, Hmac, Interface, Key, Mode, Node, RealServer, Route, Router, SyncDaemon,
-    SyncGroup, Unicast, UnicastPeer, Version, VirtualAddress, VirtualServer,
+    Config, Garp, Interface, Node, RealServer, Route, Router, SyncDaemon, SyncGroup, Unicast,
+    UnicastPeer, Version, VirtualAddress, VirtualServer,
 };
 use director_core::ipvs::{Forwarding, Protocol, Service, ServiceId, SyncWire};
 use director_core::net::{Cidr, Family};
@@ -15,7 +15,7 @@ use director_core::wire::vrrp;
 
 use super::random::Random;
 use super::servers::{another_kind, dest, dest_id, real};
-use super::{groups, locals};
+use super::{groups, intruder, locals};
 
 /// What a world is made of.
 #[derive(Clone, Debug)]
@@ -265,7 +265,7 @@ fn random_router(vrid: u8, random: &mut Random) -> Router {
     });
     router.lower_prio_no_advert = random.chance(10);
     router.accept = random.chance(80);
-    router.hmac = random.chance(20).then(|| signing(random));
+    router.hmac = random.chance(20).then(|| intruder::signing(random));
     router.higher_prio_send_advert = random.chance(80);
     router.ignore_link = random.chance(10);
     router.down_adverts = random.pick(&[3, 3, 3, 2, 5]);
@@ -276,20 +276,6 @@ fn random_router(vrid: u8, random: &mut Random) -> Router {
         router.garp.interval = Duration::from_millis(1);
     }
     router
-}
-
-/// All nodes sign, with one of two keys that all know.
-fn signing(random: &mut Random) -> Hmac {
-    let key = |id: u8| Key {
-        id,
-        secret: vec![id; 32],
-    };
-    Hmac {
-        keys: vec![key(1), key(2)],
-        active: 1 + random.below(2) as u8,
-        window: random.chance(50).then_some(Duration::from_secs(5)),
-        mode: random.pick(&[Mode::Enforce, Mode::Permissive]),
-    }
 }
 
 /// The other nodes, by their addresses of the family of the group.

@@ -104,6 +104,7 @@ impl World {
                         ttl,
                         payload: payload.to_vec(),
                     };
+                    self.overhear(node, &packet);
                     self.carry(node, &packet);
                 }
                 Ok(())

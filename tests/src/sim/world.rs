@@ -9,6 +9,7 @@ use director_core::time::{Duration, Instant};
 use director_core::vrrp::Received;
 
 use super::fault::Fault;
+use super::intruder::Record;
 use super::laws::{self, Laws, Neighbours, Violation};
 use super::network::Network;
 use super::node::{Arrival, Node};
@@ -42,6 +43,8 @@ pub struct World {
     pub steps: u64,
     /// What was done to which kernel, and what came of it.
     pub operations: Vec<(usize, Op, Result<(), OpError>)>,
+    /// What an intruder has heard.
+    pub(super) record: Record,
     agenda: BTreeMap<(Instant, u64), Happening>,
     serial: u64,
     /// Steps since time last moved.
@@ -80,6 +83,7 @@ impl World {
             random,
             steps: 0,
             operations: Vec::new(),
+            record: Record::default(),
             agenda: BTreeMap::new(),
             serial: 0,
             steps_now: 0,
