@@ -89,8 +89,8 @@ fn guest_image() -> Result<bool, LabError> {
     let (workspace, report) = (Workspace::new(), image::to_stderr);
     setup::ensure(report)?;
     let kernel = Kernel::unpacked(&workspace, report).map_err(ImagesError::from)?;
-    let GuestImages { plain, peer } = GuestImages::made(&workspace, &kernel, report)?;
-    println!("{}\n{}", plain.display(), peer.display());
+    let images = GuestImages::made(&workspace, &kernel, false, report)?;
+    println!("{}\n{}", images.plain.display(), images.peer.display());
     Ok(true)
 }
 

@@ -125,8 +125,8 @@ interface eth0
     text
 }
 
-/// A keepalived.conf for a pair whose nodes do not answer for the virtual addresses themselves: the service's, and this
-/// one of IPv6.
+/// A keepalived.conf for a pair that signs its adverts, and whose nodes do not answer for the virtual addresses
+/// themselves: the service's, and this one of IPv6.
 pub fn closed(link_local: &str) -> String {
     let router = format!(
         "vrrp_instance web {{
@@ -136,6 +136,9 @@ pub fn closed(link_local: &str) -> String {
     @director2 priority 100
     advert_int 1
     no_accept
+    auth_hmac {{
+        key 1 0123456789abcdef0123456789abcdef
+    }}
     virtual_ipaddress {{
         10.77.0.100/24
     }}

@@ -1,4 +1,4 @@
-//! `no_accept`: who is Active serves and forwards for the virtual addresses, and is not reached by them itself.
+//! Signed adverts between real clocks, and `no_accept`: who is Active serves and forwards for the virtual addresses, and is not reached by them itself.
 
 use qemu::lab::{Lab, LabError};
 use qemu::measure::{self, service};
@@ -16,8 +16,27 @@ fn no_accept_closes_the_virtual_addresses_but_for_services_and_neighbour_discove
         wait_until_all_serve(lab.director(active)?)?;
         is_closed_and_serves(lab, active)?;
         measure::handover(lab, active, backup)?;
-        is_closed_and_serves(lab, backup)
+        is_closed_and_serves(lab, backup)?;
+        every_advert_is_signed_and_believed(lab)
     });
+}
+
+/// Each node has heard the other by now. The trailer is 28 bytes behind an advert of 20.
+fn every_advert_is_signed_and_believed(lab: &Lab) -> Result<(), LabError> {
+    for node in ["d1", "d2"] {
+        let router = lab.director(node)?.status()?.routers[0].clone();
+        let mut dropped = router.adverts_dropped.iter();
+        let dropped = dropped.find(|dropped| dropped.name != "not-ready");
+        assert_eq!(dropped, None, "{router:?}");
+        assert!(router.adverts_received > 0, "{router:?}");
+        assert_eq!(router.authentication, "key 1, enforce");
+        if router.state == "Active" {
+            let adverts = lab.switch().adverts_of(node);
+            let advert = adverts.next(WAIT).expect("an advert");
+            assert_eq!(advert.bytes.len(), 14 + 20 + 20 + 28);
+        }
+    }
+    Ok(())
 }
 
 fn is_closed_and_serves(lab: &Lab, active: &str) -> Result<(), LabError> {
