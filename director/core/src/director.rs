@@ -78,8 +78,8 @@ pub enum Input<'a> {
     Config(Box<Config>),
     /// An operator's wish.
     Command(Command),
-    /// What the wall clock shows, in microseconds since 1970: at the start, and whenever it was set. Signed adverts need
-    /// it, and nothing else.
+    /// What the wall clock shows, in microseconds since 1970: at the start, and whenever it was set. Signed adverts
+    /// need it, and nothing else.
     WallClock(u64),
     /// What a director before this one left, by [`Director::saved`]; at the start, before the table is read.
     Restore(Vec<Saved>),

@@ -1,4 +1,5 @@
-//! Signed adverts between real clocks, and `no_accept`: who is Active serves and forwards for the virtual addresses, and is not reached by them itself.
+//! Signed adverts between real clocks, and `no_accept`: who is Active serves and forwards for the virtual addresses,
+//! and is not reached by them itself.
 
 use qemu::lab::{Lab, LabError};
 use qemu::measure::{self, service};

@@ -147,25 +147,17 @@ impl<'t> Draft<'t> {
                 self.addressing.read(reader, word, statement);
             }
             "owner_ignore_adverts" => self.owner_ignores_adverts = reader.flag(statement),
-            "no_virtual_ipaddress" => {
-                reader.bare(statement);
-                self.no_addresses = true;
-            }
             "timer_expired_backup" => self.expires = timer_expired(reader, statement),
-            "dont_track_primary" => {
-                reader.bare(statement);
-                self.ignore_link = true;
-            }
             "track_interface" | "track_script" | "track_probe" | "track_file" | "track_pool" => {
                 track::read(reader, word, statement, &mut self.tracked);
             }
-            "preempt" => {
-                reader.bare(statement);
-                self.preempt = Some(at);
-            }
-            "nopreempt" => {
-                reader.bare(statement);
-                self.nopreempt = Some(at);
+            "preempt"
+            | "nopreempt"
+            | "accept"
+            | "no_accept"
+            | "no_virtual_ipaddress"
+            | "dont_track_primary" => {
+                self.bare(reader, word, statement);
             }
             "preempt_delay" => {
                 let delay = reader.timer(statement, Duration::ZERO..=Duration::from_secs(1000));
@@ -176,13 +168,22 @@ impl<'t> Draft<'t> {
             "down_timer_adverts" => self.down_adverts = down_adverts(reader, statement),
             "v3_checksum_as_v2" => self.checksum_as_v2 = reader.flag(statement),
             "skip_check_adv_addr" => _ = reader.flag(statement), // a differing list is never dropped
-            "accept" | "no_accept" => {
-                reader.bare(statement);
-                self.accept = Some(word == "accept");
-            }
             "strict_mode" => self.strict = reader.flag(statement),
             "lvs_sync_daemon_interface" => self.sync_interface = interface(reader, statement),
             _ => self.garp.read(reader, word, statement),
+        }
+    }
+
+    /// One of the words that stand alone.
+    fn bare(&mut self, reader: &mut Reader<'_, '_>, word: &str, statement: Statement<'_>) {
+        reader.bare(statement);
+        let at = statement.keyword().at;
+        match word {
+            "preempt" => self.preempt = Some(at),
+            "nopreempt" => self.nopreempt = Some(at),
+            "no_virtual_ipaddress" => self.no_addresses = true,
+            "dont_track_primary" => self.ignore_link = true,
+            _ => self.accept = Some(word == "accept"),
         }
     }
 

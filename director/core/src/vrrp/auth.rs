@@ -7,6 +7,7 @@
 use core::fmt;
 use core::net::IpAddr;
 
+use super::instance::Router;
 use super::receive::Reason;
 use crate::limits;
 use crate::time::{Duration, Instant};
@@ -61,6 +62,14 @@ impl fmt::Display for Mode {
             Self::Permissive => "permissive",
             Self::ReceiveOnly => "receive-only",
         })
+    }
+}
+
+impl Router {
+    /// What the wall clock shows, in microseconds since 1970; to be told at the start and whenever it was set. Signed
+    /// adverts need it, and nothing else.
+    pub fn set_wall(&mut self, now: Instant, micros: u64) {
+        self.guard.set_wall(now, micros);
     }
 }
 

@@ -16,7 +16,6 @@ use super::track;
 use crate::limits;
 use crate::net::Family;
 use crate::time::{Duration, Instant, earliest};
-use crate::wire::trailer;
 use crate::wire::vrrp::{Repr, TTL};
 
 /// What a router wants sent.
@@ -79,7 +78,7 @@ pub struct Router {
     events: Deque<Event, { limits::ROUTER_EVENTS_MAX }>,
     pub(super) noticed: Noticed,
     counters: Counters,
-    guard: Guard,
+    pub(super) guard: Guard,
 }
 
 /// What was told already since the state changed: a wrong neighbour fills the counters, not the log.
@@ -112,7 +111,7 @@ impl Router {
             next_peer: 0,
             sent_at: None,
             rival_at: None,
-            message: Vec::with_capacity(longest_advert(&settings)),
+            message: Vec::with_capacity(settings.advert_bytes()),
             events: Deque::new(),
             noticed: Noticed::default(),
             counters: Counters::default(),
@@ -167,12 +166,6 @@ impl Router {
             self.tell_interval(advert.source, advert.interval, false);
         }
         self.step(now, Trigger::Advert(advert));
-    }
-
-    /// What the wall clock shows, in microseconds since 1970; to be told at the start and whenever it was set. Signed
-    /// adverts need it, and nothing else.
-    pub fn set_wall(&mut self, now: Instant, micros: u64) {
-        self.guard.set_wall(now, micros);
     }
 
     /// Time has passed; late and spurious calls are legal. The VRRP sockets must have been read before, or an advert
@@ -494,12 +487,6 @@ impl Router {
             });
         }
     }
-}
-
-/// Bytes of an advert, signed or not.
-fn longest_advert(settings: &Settings) -> usize {
-    let (family, count) = (settings.family(), settings.addresses.len());
-    settings.version.advert_bytes(family, count) + trailer::BYTES
 }
 
 /// No address, of the family of the router.

@@ -6,6 +6,7 @@ use super::auth::Hmac;
 use crate::limits;
 use crate::net::Family;
 use crate::time::Duration;
+use crate::wire::trailer;
 use crate::wire::vrrp::{Addresses, Auth, Form, Version};
 
 /// One virtual router, resolved and valid: defaults filled in, bounds held.
@@ -122,6 +123,14 @@ impl Settings {
     #[must_use]
     pub const fn owner(&self) -> bool {
         self.priority == 255
+    }
+
+    /// Bytes of an advert, with its trailer where it is signed.
+    pub(super) fn advert_bytes(&self) -> usize {
+        let advert = self
+            .version
+            .advert_bytes(self.family(), self.addresses.len());
+        advert + self.hmac.as_ref().map_or(0, |_| trailer::BYTES)
     }
 
     /// What only one of the versions says in an advert.

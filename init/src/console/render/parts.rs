@@ -89,15 +89,7 @@ fn router_text(router: &RouterStatus, now_us: u64) -> String {
             authenticated(&router.authentication)
         ),
     );
-    let only = if router.accepts || router.addresses.is_empty() {
-        ""
-    } else {
-        ", for services and forwarding alone (no_accept)"
-    };
-    line(
-        "addresses",
-        &format!("{}{only}", router.addresses.join(" ")),
-    );
+    line("addresses", &addresses(router));
     if !router.peers.is_empty() {
         line("peers", &router.peers.join(" "));
     }
@@ -109,6 +101,16 @@ fn router_text(router: &RouterStatus, now_us: u64) -> String {
         line("tracks", &tracked.join(", "));
     }
     text
+}
+
+/// The virtual addresses, and what they are for if not for everything.
+fn addresses(router: &RouterStatus) -> String {
+    let only = if router.accepts || router.addresses.is_empty() {
+        ""
+    } else {
+        ", for services and forwarding alone (no_accept)"
+    };
+    router.addresses.join(" ") + only
 }
 
 fn authenticated(by: &str) -> String {
