@@ -137,12 +137,26 @@ pub struct StreamPlan {
 pub struct TalkPlan {
     /// Where to connect.
     pub target: SocketAddr,
+    /// By what.
+    pub transport: Transport,
+    /// Where datagrams come from, if it matters.
+    pub source: Option<SocketAddr>,
     /// How many connections.
     pub talks: u32,
     /// Who speaks next once they are open.
     pub speaker: Speaker,
     /// How long opening one may take, and how long all of them have to go on.
     pub timeout_ms: u32,
+}
+
+/// What carries a talk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Transport {
+    /// A connection, which sends again what is lost.
+    Tcp,
+    /// Datagrams from one socket.
+    Udp,
 }
 
 /// One side of a talk.
@@ -260,6 +274,8 @@ pub struct StreamReport {
 pub struct TalkReport {
     /// Where they go.
     pub target: SocketAddr,
+    /// By what.
+    pub transport: Transport,
     /// Who speaks next.
     pub speaker: Speaker,
     /// How many were asked for.

@@ -1,6 +1,6 @@
 //! Configurations as the stories need them.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 /// The protocol that a virtual router speaks, and what its configuration says for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,47 +197,6 @@ vrrp_instance outside {
         service("FNAT", &["10.77.1.21", "10.77.1.22"]),
     ]
     .join("\n")
-}
-
-/// A keepalived.conf for the same two segments with a service of one real server's port 7 for each of these ways of
-/// forwarding and ports, all with one virtual router.
-pub fn mixed(services: &[(&str, u16, Ipv4Addr)]) -> String {
-    let router = "global_defs {
-    lvs_sync_daemon lan0 both
-    local_address {
-        10.77.1.100-101 dev inside0
-    }
-}
-vrrp_instance both {
-    interface lan0
-    virtual_router_id 51
-    @director1 priority 150
-    @director2 priority 100
-    advert_int 1
-    virtual_ipaddress {
-        10.77.0.100/24
-        10.77.1.1/24 dev inside0
-    }
-}
-";
-    let service = |(kind, port, server): &(&str, u16, Ipv4Addr)| {
-        format!(
-            "virtual_server 10.77.0.100 {port} {{
-    lb_algo rr
-    lb_kind {kind}
-    protocol TCP
-    delay_loop 2
-    real_server {server} 7 {{
-        TCP_CHECK {{
-            connect_timeout 2
-        }}
-    }}
-}}
-"
-        )
-    };
-    let services: String = services.iter().map(service).collect();
-    [router, services.as_str()].join("\n")
 }
 
 /// The pair's service with these real servers.

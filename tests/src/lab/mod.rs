@@ -183,6 +183,18 @@ pub fn console_log(vm: &Vm) -> String {
     }
 }
 
+/// The first line of the product's own on a machine's console, where a quiet one shows errors only.
+///
+/// # Panics
+/// When the log can't be read.
+pub fn complaint(vm: &Vm) -> Option<String> {
+    let ours = ["keelson[", "devices[", "director["];
+    let said = console_log(vm);
+    let mut lines = said.lines();
+    let found = lines.find(|line| ours.iter().any(|name| line.contains(name)));
+    found.map(str::to_owned)
+}
+
 /// Says where everything is when the story ends in a panic.
 struct Witness<'a>(&'a Lab);
 

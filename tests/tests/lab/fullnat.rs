@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use qemu::lab::{Lab, LabError};
 use qemu::measure::{self, service};
 use qemu::topology::{self, VIRTUAL_ADDRESS};
-use tests::lab::{WAIT, boot, conf, tell, wait_until_all_serve, wire};
+use tests::lab::{WAIT, boot, complaint, conf, tell, wait_until_all_serve, wire};
 
 const LOCALS: [Ipv4Addr; 2] = [Ipv4Addr::new(10, 77, 1, 100), Ipv4Addr::new(10, 77, 1, 101)];
 const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 50);
@@ -17,6 +17,11 @@ fn servers_without_a_way_to_the_client_serve_it_through_whichever_director_is_ac
         let (active, backup) = measure::settled(lab, ["d1", "d2"])?;
         wait_until_all_serve(lab.director(active)?)?;
         translated_through(lab, active)?;
+        for name in [active, backup] {
+            assert_eq!(complaint(lab.vm(name)?), None);
+            let kernel = lab.director(name)?.status()?.kernel;
+            assert_eq!(kernel.failed, 0, "{kernel:?}");
+        }
 
         let announced = LOCALS.map(|local| lab.switch().announcements_of(backup, local));
         lab.director(active)?.command("handover")?;
