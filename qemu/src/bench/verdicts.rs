@@ -78,7 +78,7 @@ impl Row {
         let verdict = match self.held {
             None => "",
             Some(true) => "held",
-            Some(false) => "NOT HELD",
+            Some(false) => "MISSED",
         };
         let [what, other, ours, ratio, bound] = &self.cells;
         let [w, o, k, r, b] = widths;
@@ -160,7 +160,7 @@ mod tests {
 what      other   keelson  ratio  bound
 fill     2.00 s  500.0 ms  0.250  <= 0.5  held
 reads         1         2
-memory  100 KiB    60 KiB  0.600  <= 0.5  NOT HELD
+memory  100 KiB    60 KiB  0.600  <= 0.5  MISSED
 ";
         assert_eq!(verdicts.to_string(), expected);
     }
