@@ -189,6 +189,8 @@ pub struct Director {
     last_failure: String,
     /// What is desired must be planned anew.
     dirty: bool,
+    /// Dests that may still be planned in this slice.
+    plans_left: usize,
     stop: Option<Stop>,
     recoveries: Recoveries,
 }
@@ -215,6 +217,8 @@ impl Director {
             checks_held: true,
             last_failure: String::new(),
             dirty: true,
+            // All of them at the start: what is in the kernel and not planned yet would be removed.
+            plans_left: usize::MAX,
             stop: None,
             recoveries: Recoveries::default(),
         };
@@ -318,6 +322,10 @@ impl Director {
             (self.reconciler.next_timeout(self.now), Reason::Kernel),
             (self.services.checks.next_timeout(), Reason::Check),
             (self.services.wake_at, Reason::Drain),
+            (
+                self.services.has_turned().then_some(self.now),
+                Reason::Kernel,
+            ),
             (self.watches.next_timeout(), Reason::Check),
             (stop, Reason::Stop),
         ];
@@ -380,6 +388,9 @@ impl Director {
         let now = self.now;
         // Once for each turn: a burst of other inputs must not stretch it.
         self.reconciler.begin_slice();
+        self.plans_left = limits::PLANS_PER_SLICE;
+        let finding = self.reconciler.compare(now);
+        self.follow_reading(finding);
         self.routers.handle_timeout(now);
         self.services.checks.handle_timeout(now);
         self.advance_drains(false);
@@ -423,27 +434,8 @@ impl Director {
     }
 
     fn handle_snapshot(&mut self, snapshot: Snapshot) {
-        let part = snapshot.part();
-        let known = self.reconciler.knows(part);
-        if let Some(finding) = self.reconciler.handle_snapshot(self.now, snapshot) {
-            self.note_finding(finding);
-        }
-        let first = !known && self.reconciler.knows(part);
-        match part {
-            Part::Network => {
-                self.follow_network();
-                if first {
-                    self.routers.adopt(self.now, self.reconciler.actual());
-                }
-            }
-            Part::Ipvs if first => {
-                let table = &self.reconciler.actual().table;
-                self.services.adopt(self.now, table);
-                self.dirty = true;
-            }
-            Part::Ipvs => self.advance_drains(true),
-            Part::Filter => {}
-        }
+        let finding = self.reconciler.handle_snapshot(self.now, snapshot);
+        self.follow_reading(finding);
     }
 
     fn handle_command(&mut self, command: Command) {

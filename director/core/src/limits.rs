@@ -26,8 +26,8 @@ pub const ANNOUNCE_BATCH: usize = 16;
 pub const ANNOUNCE_PAUSE: Duration = Duration::from_millis(2);
 
 /// Pause between two rounds over all addresses when no pacing is configured: what lost the first frame must not lose
-/// the others too.
-pub const ANNOUNCE_ROUND_PAUSE: Duration = Duration::from_millis(10);
+/// the others too, and the first round of hundreds of virtual routers goes before the second of any.
+pub const ANNOUNCE_ROUND_PAUSE: Duration = Duration::from_millis(50);
 
 /// Least time between two adverts of one router, the smallest interval of VRRPv3: a peer that floods us with
 /// adverts of priority 0 can't make us answer each.
@@ -101,9 +101,12 @@ pub const EVENTS_MAX: usize = 512;
 /// so that a large change can't delay an advert.
 pub const OPS_PER_SLICE: usize = 32;
 
-/// Services compared between two looks at the sockets: comparing one that is as it should be costs a hundredth of an
-/// operation.
-pub const COMPARES_PER_SLICE: usize = 512;
+/// Services and dests compared between two looks at the sockets: comparing one that is as it should be costs a
+/// thousandth of an operation.
+pub const COMPARES_PER_SLICE: usize = 4096;
+
+/// Dests planned between two looks at the sockets, as whole pools: planning one costs a hundredth of an operation.
+pub const PLANS_PER_SLICE: usize = 1024;
 
 /// First retry of a failed kernel operation; doubled up to [`OP_BACKOFF_MAX`].
 pub const OP_BACKOFF_MIN: Duration = Duration::from_millis(100);

@@ -94,6 +94,23 @@ pub fn link<'a>(
     })
 }
 
+/// [`link`] for one name after the other, of which most are the one before: a node has hundreds of virtual addresses on
+/// a few interfaces, and is planned anew at each takeover.
+fn finder<'a>(
+    config: &'a Config,
+    links: &'a BTreeMap<Ifindex, Link>,
+) -> impl FnMut(&'a IfName) -> Option<&'a Link> {
+    let mut last: Option<(&IfName, Option<&Link>)> = None;
+    move |name| match last {
+        Some((known, found)) if known == name => found,
+        _ => {
+            let found = link(config, links, name);
+            last = Some((name, found));
+            found
+        }
+    }
+}
+
 fn interfaces(config: &Config, situation: &Situation<'_>, desired: &mut Desired) {
     for Interface {
         name,
@@ -113,10 +130,11 @@ fn interfaces(config: &Config, situation: &Situation<'_>, desired: &mut Desired)
                 cidr: *cidr,
             }));
     }
+    let mut find = finder(config, situation.links);
     for (router, _) in situation.routers {
         let carriers = router.virtual_addresses().map(|address| &address.interface);
         for name in carriers.chain([&router.interface]) {
-            if let Some(link) = link(config, situation.links, name) {
+            if let Some(link) = find(name) {
                 desired.links.entry(link.ifindex).or_insert(None);
             }
         }
@@ -146,18 +164,19 @@ fn routes(config: &Config, situation: &Situation<'_>, desired: &mut Desired) {
 /// Virtual addresses are there exactly while their router is Active; otherwise this node must not hold them,
 /// whoever put them there. Local addresses that no router has are always there.
 fn virtual_addresses(config: &Config, situation: &Situation<'_>, desired: &mut Desired) {
+    let mut find = finder(config, situation.links);
     for (router, active) in situation.routers {
         for VirtualAddress { cidr, interface } in router.virtual_addresses() {
             if !active {
                 desired.withheld.insert(cidr.address);
-            } else if let Some(link) = link(config, situation.links, interface) {
+            } else if let Some(link) = find(interface) {
                 let (ifindex, cidr) = (link.ifindex, *cidr);
                 desired.addresses.insert(AddressId { ifindex, cidr });
             }
         }
     }
     for VirtualAddress { cidr, interface } in &config.local_addresses {
-        if let Some(link) = link(config, situation.links, interface) {
+        if let Some(link) = find(interface) {
             let (ifindex, cidr) = (link.ifindex, *cidr);
             desired.addresses.insert(AddressId { ifindex, cidr });
         }

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use self::object::{Object, is_gone_already, object};
 use self::record::record;
+use self::table::Incoming;
 use self::work::Work;
 use crate::kernel::{Actual, Desired, KernelEvent, Link, Op, OpError, OpId, Part, Snapshot};
 use crate::time::{Duration, Instant, earliest};
@@ -29,9 +30,13 @@ pub struct Reconciler {
     in_flight: BTreeMap<u64, Op>,
     next_id: u64,
     slice_left: usize,
-    /// Services that may still be compared in this slice.
+    /// Services and dests that may still be compared in this slice.
     compares_left: usize,
     backoff: BTreeMap<Object, Backoff>,
+    /// A reading of the IPVS table that is still being compared.
+    incoming: Option<Incoming>,
+    /// The part that was read whole last, and whether for the first time; until [`Reconciler::take_read`].
+    read: Option<(Part, bool)>,
     applied: u64,
     repairs: u64,
     failed: u64,
@@ -134,7 +139,7 @@ impl Reconciler {
         }
         let op = side.queue.pop_front()?;
         side.in_flight += 1;
-        self.slice_left -= 1;
+        self.slice_left = self.slice_left.saturating_sub(cost(&self.actual, &op));
         let id = self.next_id;
         self.next_id += 1;
         self.in_flight.insert(id, op.clone());
@@ -202,7 +207,8 @@ impl Reconciler {
         is_news.then_some(Finding::Refused(op, error))
     }
 
-    /// Takes a reading. Says how many operations repair what was changed behind our back.
+    /// Takes a reading. Says how many operations repair what was changed behind our back. A large IPVS table is
+    /// compared in slices: [`Self::compare`] goes on, and nothing is handed out before the end.
     pub fn handle_snapshot(&mut self, now: Instant, snapshot: Snapshot) -> Option<Finding> {
         let part = snapshot.part();
         let side = &mut self.sides[part as usize];
@@ -210,17 +216,6 @@ impl Reconciler {
         if side.in_flight > 0 {
             return None;
         }
-        let took = side.read_at.map_or(Duration::ZERO, |at| now.since(at));
-        // Reading a large table takes long: it may use a fiftieth of the time.
-        let share = if side.reading {
-            took * 50
-        } else {
-            Duration::ZERO
-        };
-        side.read_at = Some(now + limits::AUDIT_INTERVAL.max(share));
-        side.reading = false;
-        let was_known = core::mem::replace(&mut side.known, true);
-        let was_settled = was_known && !self.backoff.keys().any(|object| object.part() == part);
         let repairs = match snapshot {
             Snapshot::Network {
                 links,
@@ -249,21 +244,38 @@ impl Reconciler {
                 sync,
                 timeouts,
             } => {
-                let before = self.rest().len();
-                let actual = &mut self.actual;
-                let sync = core::mem::replace(&mut actual.sync, sync) != actual.sync;
-                let timeouts =
-                    core::mem::replace(&mut actual.timeouts, timeouts) != actual.timeouts;
-                self.work.rest |= !was_known || sync || timeouts;
-                let repairs = self.rest().len().saturating_sub(before);
-                repairs + self.take_table(table, was_known)
+                self.begin_comparing(table, sync, timeouts);
+                return self.compare(now);
             }
         };
+        self.end_reading(now, part, repairs)
+    }
+
+    /// A part has been read whole and compared.
+    fn end_reading(&mut self, now: Instant, part: Part, repairs: usize) -> Option<Finding> {
+        let side = &mut self.sides[part as usize];
+        let took = side.read_at.map_or(Duration::ZERO, |at| now.since(at));
+        // Reading a large table takes long: it may use a fiftieth of the time.
+        let share = if side.reading {
+            took * 50
+        } else {
+            Duration::ZERO
+        };
+        side.read_at = Some(now + limits::AUDIT_INTERVAL.max(share));
+        side.reading = false;
+        let was_known = core::mem::replace(&mut side.known, true);
+        self.read = Some((part, !was_known));
+        let was_settled = was_known && !self.backoff.keys().any(|object| object.part() == part);
         if was_settled && repairs > 0 {
             self.repairs += 1;
             return Some(Finding::ForeignEdit(repairs));
         }
         None
+    }
+
+    /// The part that was read whole since the last call, and whether that was the first time.
+    pub const fn take_read(&mut self) -> Option<(Part, bool)> {
+        self.read.take()
     }
 
     /// Takes a notification. Link states are believed; about addresses a notification may be older than our own
@@ -346,6 +358,9 @@ impl Reconciler {
     #[must_use]
     pub fn next_timeout(&self, now: Instant) -> Option<Instant> {
         let of_side = |(part, side): (Part, &Side)| {
+            if part == Part::Ipvs && self.incoming.is_some() {
+                return Some(now);
+            }
             if side.waits() {
                 return None;
             }
@@ -450,6 +465,17 @@ impl Reconciler {
             }
         }
         ops
+    }
+}
+
+/// What an operation costs of a slice: a service takes all its dests with it.
+fn cost(actual: &Actual, op: &Op) -> usize {
+    match op {
+        Op::DelService(id) => {
+            let dests = actual.table.0.get(id).map(|pool| pool.dests.len());
+            1 + dests.unwrap_or(0)
+        }
+        _ => 1,
     }
 }
 
@@ -642,6 +668,64 @@ mod tests {
             reconciler.poll_op(audit, Part::Ipvs),
             Some((_, Op::NewService(..)))
         ));
+    }
+
+    #[test]
+    fn a_large_reading_is_compared_in_slices_and_nothing_is_handed_out_before_its_end() {
+        let count = limits::COMPARES_PER_SLICE as u16;
+        let desired = services(count);
+        let mut reconciler = read(at(0), desired.clone());
+        let audit = at(0) + limits::AUDIT_INTERVAL;
+        while !reconciler.is_converged() {
+            reconciler.begin_slice();
+            while let Some((id, _)) = reconciler.poll_op(at(0), Part::Ipvs) {
+                reconciler.handle_applied(at(0), id, Ok(()));
+            }
+        }
+        let mut table = reconciler.actual().table.clone();
+        let (first, last) = (vip(1), vip(count));
+        table.0.remove(&first);
+        table.0.remove(&last);
+        table.0.insert(
+            vip(count + 1),
+            Pool {
+                service: service(),
+                dests: BTreeMap::new(),
+            },
+        );
+        while reconciler.poll_read(audit) != Some(Part::Ipvs) {
+            reconciler.handle_snapshot(audit, empty(Part::Network));
+        }
+        reconciler.take_read();
+        reconciler.begin_slice();
+        let (sync, timeouts) = (BTreeMap::new(), [0; 3]);
+        let mut found = reconciler.handle_snapshot(audit, Snapshot::Ipvs { table, sync, timeouts });
+        let mut slices = 1;
+        while reconciler.take_read().is_none() {
+            assert_eq!(
+                reconciler.poll_op(audit, Part::Ipvs),
+                None,
+                "it is being compared"
+            );
+            assert_eq!(reconciler.next_timeout(audit), Some(audit));
+            slices += 1;
+            reconciler.begin_slice();
+            found = reconciler.compare(audit);
+        }
+        // Each service has one dest; two services are to be made anew, and one goes.
+        assert_eq!((slices, found), (2, Some(Finding::ForeignEdit(5))));
+        reconciler.begin_slice();
+        let ops = core::iter::from_fn(|| reconciler.poll_op(audit, Part::Ipvs));
+        let ops: Vec<Op> = ops.map(|(_, op)| op).collect();
+        assert!(
+            matches!(&ops[0], Op::NewService(id, _) if *id == first),
+            "{ops:?}"
+        );
+        assert!(
+            matches!(&ops[2], Op::NewService(id, _) if *id == last),
+            "{ops:?}"
+        );
+        assert_eq!(ops[4..], [Op::DelService(vip(count + 1))]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::Director;
 use crate::event::Event;
-use crate::kernel::KernelEvent;
+use crate::kernel::{KernelEvent, Part};
 use crate::reconcile::Finding;
 
 impl Director {
@@ -33,6 +33,28 @@ impl Director {
         }
         self.reconciler.handle_event(self.now, event);
         self.follow_network();
+    }
+
+    /// A part of the kernel's state may have been read whole.
+    pub(super) fn follow_reading(&mut self, finding: Option<Finding>) {
+        if let Some(finding) = finding {
+            self.note_finding(finding);
+        }
+        match self.reconciler.take_read() {
+            Some((Part::Network, first)) => {
+                self.follow_network();
+                if first {
+                    self.routers.adopt(self.now, self.reconciler.actual());
+                }
+            }
+            Some((Part::Ipvs, true)) => {
+                let table = &self.reconciler.actual().table;
+                self.services.adopt(self.now, table);
+                self.dirty = true;
+            }
+            Some((Part::Ipvs, false)) => self.advance_drains(true),
+            Some((Part::Filter, _)) | None => {}
+        }
     }
 
     pub(super) fn note_finding(&mut self, finding: Finding) {

@@ -183,8 +183,9 @@ impl Services {
         };
         let known: Vec<_> = self.iter().flat_map(of_server).collect();
         for (key, health) in known {
-            self.checks.assume(now, &key, health);
-            self.follow(now, &key);
+            if self.checks.assume(now, &key, health) {
+                self.follow(now, &key);
+            }
         }
     }
 
@@ -232,6 +233,16 @@ impl Services {
     pub(super) fn iter(&self) -> impl Iterator<Item = (&VirtualServer, &State)> {
         let servers = self.servers.iter().map(|server| &**server);
         servers.zip(&self.states)
+    }
+
+    /// Whether the pool of a service may be other than it was.
+    pub(super) fn has_turned(&self) -> bool {
+        !self.turned.is_empty()
+    }
+
+    /// No pool is to be planned any more.
+    pub(super) fn forget_turned(&mut self) {
+        self.turned.clear();
     }
 
     /// The next service whose pool may be other than it was, with what it should be now.

@@ -57,19 +57,30 @@ impl Director {
         self.end_stop(released);
     }
 
-    /// Plans the pools that may have changed; at the end of an orderly stop, none.
+    /// Plans the pools that may have changed, as many as make a slice; at the end of an orderly stop, none.
     fn settle_pools(&mut self, released: bool) {
-        while let Some((id, pool)) = self.services.poll_pool() {
-            self.reconciler.set_pool(id, pool.filter(|_| !released));
-        }
         if released {
+            self.services.forget_turned();
             self.reconciler.clear_pools();
+        }
+        // One at least: the answer to what an input changed must not wait for a turn.
+        loop {
+            let Some((id, pool)) = self.services.poll_pool() else {
+                return;
+            };
+            let dests = pool.as_ref().map_or(0, |pool| pool.dests.len());
+            self.reconciler.set_pool(id, pool);
+            self.plans_left = self.plans_left.saturating_sub(1 + dests);
+            if self.plans_left == 0 {
+                return;
+            }
         }
     }
 
     /// Says once that the kernel holds what a configuration asks for.
     fn note_in_force(&mut self) {
-        if let Some(before) = self.applied_before.filter(|_| self.reconciler.is_settled()) {
+        let is_settled = !self.services.has_turned() && self.reconciler.is_settled();
+        if let Some(before) = self.applied_before.filter(|_| is_settled) {
             self.applied_before = None;
             self.note(Event::InForce {
                 operations: self.reconciler.counts().0 - before,

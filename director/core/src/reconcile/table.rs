@@ -1,11 +1,28 @@
 //! The IPVS part: the services one by one, so that a change of one costs the comparison of one.
 
+use core::ops::Bound;
+use std::collections::BTreeMap;
+
 use super::object::{Object, object};
-use super::{Backoff, Reconciler};
-use crate::diff;
-use crate::ipvs::{ActualDest, Dest, Pool, ServiceId, Table};
+use super::{Backoff, Finding, Reconciler};
+use crate::ipvs::{ActualDest, Dest, Pool, ServiceId, SyncDaemon, SyncRole, Table, Timeouts};
 use crate::kernel::{Op, Part};
 use crate::time::Instant;
+use crate::{diff, limits};
+
+/// A reading of the IPVS table that is being compared, service by service.
+#[derive(Clone, Debug)]
+pub(super) struct Incoming {
+    /// What is left of it.
+    table: Table<ActualDest>,
+    /// Whether the table had been read before.
+    was_known: bool,
+    /// Operations that what was known of the services so far needed, and those that what is so needs.
+    before: usize,
+    after: usize,
+    /// The last service that was compared.
+    done: Option<ServiceId>,
+}
 
 impl Reconciler {
     /// Sets what one service should be, or that it should not be.
@@ -45,8 +62,10 @@ impl Reconciler {
             self.compares_left -= 1;
             if let Some(id) = self.work.next() {
                 let mut ops = Vec::new();
-                let (wanted, had) = (&self.desired.table.0, &self.actual.table.0);
-                diff::service(id, wanted.get(&id), had.get(&id), &mut ops);
+                let (wanted, had) = (self.desired.table.0.get(&id), self.actual.table.0.get(&id));
+                let dests = wanted.map_or(0, |pool| pool.dests.len());
+                self.compares_left = self.compares_left.saturating_sub(dests);
+                diff::service(id, wanted, had, &mut ops);
                 let (queue, waits) = self.admit(now, ops, |object| object.service() == Some(id));
                 if waits {
                     self.work.delay(id);
@@ -70,31 +89,90 @@ impl Reconciler {
         ops
     }
 
-    /// Takes a reading of the IPVS table; how many operations repair what is other than it was known.
-    pub(super) fn take_table(&mut self, table: Table<ActualDest>, was_known: bool) -> usize {
-        let before = core::mem::replace(&mut self.actual.table, table);
-        let (had, has) = (&before.0, &self.actual.table.0);
-        let differs = |id: &&ServiceId| match (had.get(id), has.get(id)) {
-            (Some(had), Some(has)) => !is_same(had, has),
-            (None, None) => false,
-            (Some(_), None) | (None, Some(_)) => true,
+    /// Takes a reading of the IPVS table, to be compared with what was known.
+    pub(super) fn begin_comparing(
+        &mut self,
+        table: Table<ActualDest>,
+        sync: BTreeMap<SyncRole, SyncDaemon>,
+        timeouts: Timeouts,
+    ) {
+        let before = self.rest().len();
+        let sync = core::mem::replace(&mut self.actual.sync, sync) != self.actual.sync;
+        let old = core::mem::replace(&mut self.actual.timeouts, timeouts);
+        let side = &mut self.sides[Part::Ipvs as usize];
+        side.reading = true;
+        let was_known = side.known;
+        self.work.rest |= !was_known || sync || old != timeouts;
+        self.compares_left = limits::COMPARES_PER_SLICE;
+        self.incoming = Some(Incoming {
+            table,
+            was_known,
+            before,
+            after: self.rest().len(),
+            done: None,
+        });
+    }
+
+    /// Goes on comparing a reading of the IPVS table, for a slice.
+    pub fn compare(&mut self, now: Instant) -> Option<Finding> {
+        let mut incoming = self.incoming.take()?;
+        while self.compares_left > 0 {
+            let next = incoming.table.0.pop_first();
+            let id = next.as_ref().map(|(id, _)| *id);
+            // What was known between the one before and this one is gone.
+            let between = (
+                incoming.done.map_or(Bound::Unbounded, Bound::Excluded),
+                id.map_or(Bound::Unbounded, Bound::Excluded),
+            );
+            let gone = self.actual.table.0.range(between).next();
+            if let Some(gone) = gone.map(|(gone, _)| *gone) {
+                self.take_pool(&mut incoming, gone, None);
+                if let Some((id, pool)) = next {
+                    incoming.table.0.insert(id, pool);
+                }
+                continue;
+            }
+            let Some((id, pool)) = next else {
+                if !incoming.was_known {
+                    let all: Vec<ServiceId> = self.desired.table.0.keys().copied().collect();
+                    all.into_iter().for_each(|id| self.mark(id));
+                }
+                let repairs = incoming.after.saturating_sub(incoming.before);
+                return self.end_reading(now, Part::Ipvs, repairs);
+            };
+            self.take_pool(&mut incoming, id, Some(pool));
+            incoming.done = Some(id);
+        }
+        self.incoming = Some(incoming);
+        None
+    }
+
+    /// Takes what was read of one service, and has it compared with what is desired if that is news.
+    fn take_pool(&mut self, incoming: &mut Incoming, id: ServiceId, has: Option<Pool<ActualDest>>) {
+        let dests = has.as_ref().map_or(0, |pool| pool.dests.len());
+        self.compares_left = self.compares_left.saturating_sub(1 + dests);
+        let table = &mut self.actual.table.0;
+        let had = match has {
+            Some(pool) => table.insert(id, pool),
+            None => table.remove(&id),
         };
-        let gone = had.keys().filter(|id| !has.contains_key(id));
-        let changed: Vec<ServiceId> = has.keys().chain(gone).filter(differs).copied().collect();
-        let needs = |id: &ServiceId, had: &Table<ActualDest>| {
+        let has = self.actual.table.0.get(&id);
+        let is_news = match (&had, has) {
+            (Some(had), Some(has)) => !is_same(had, has),
+            _ => true,
+        };
+        if !is_news {
+            return;
+        }
+        let wanted = self.desired.table.0.get(&id);
+        let needs = |had: Option<&Pool<ActualDest>>| {
             let mut ops = Vec::new();
-            diff::service(*id, self.desired.table.0.get(id), had.0.get(id), &mut ops);
+            diff::service(id, wanted, had, &mut ops);
             ops.len()
         };
-        let sum = |of: &Table<ActualDest>| changed.iter().map(|id| needs(id, of)).sum::<usize>();
-        let repairs = sum(&self.actual.table).saturating_sub(sum(&before));
-        let all: Vec<ServiceId> = if was_known {
-            Vec::new()
-        } else {
-            self.desired.table.0.keys().copied().collect()
-        };
-        changed.into_iter().chain(all).for_each(|id| self.mark(id));
-        repairs
+        incoming.before += needs(had.as_ref());
+        incoming.after += needs(has);
+        self.mark(id);
     }
 
     /// Has a service compared anew. What was to be done about it and has not been handed out is forgotten.

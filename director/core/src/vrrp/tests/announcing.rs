@@ -16,7 +16,7 @@ fn addresses(count: u8) -> Vec<IpAddr> {
 fn a_takeover_announces_in_five_rounds_and_again_after_five_seconds() {
     let mut lab = Lab::new(&[settings(255)]);
     lab.run_to(60_000_000);
-    let burst = |start: u64| (0..5).map(move |round| start + round * 10_000);
+    let burst = |start: u64| (0..5).map(move |round| start + round * 50_000);
     let expected: Vec<u64> = burst(0).chain(burst(5_000_000)).collect();
     assert_eq!(lab.announcements(0), expected);
 }
@@ -42,7 +42,7 @@ fn a_refresh_repeats_for_ever() {
     lab.run_to(25_000_000);
     assert_eq!(
         lab.announcements(0),
-        [0, 10_000_000, 10_010_000, 20_000_000, 20_010_000]
+        [0, 10_000_000, 10_050_000, 20_000_000, 20_050_000]
     );
 }
 
@@ -151,20 +151,20 @@ fn an_address_is_announced_when_the_kernel_has_it_and_again_when_it_returns() {
         "a refused one silences no other"
     );
     assert_eq!(
-        announced(&mut router, 110, &[first, second]),
+        announced(&mut router, 150, &[first, second]),
         [first, second]
     );
     assert_eq!(
-        announced(&mut router, 120, &[first, second]),
+        announced(&mut router, 200, &[first, second]),
         [first, second]
     );
-    for millis in [130, 140, 150, 160] {
+    for millis in [250, 300, 350, 400] {
         announced(&mut router, millis, &[first, second]);
     }
-    assert!(announced(&mut router, 200, &[first, second]).is_empty());
-    assert!(announced(&mut router, 210, &[first]).is_empty());
+    assert!(announced(&mut router, 500, &[first, second]).is_empty());
+    assert!(announced(&mut router, 510, &[first]).is_empty());
     assert_eq!(
-        announced(&mut router, 220, &[first, second]),
+        announced(&mut router, 520, &[first, second]),
         [second],
         "put back after a foreign edit"
     );
