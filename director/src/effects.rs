@@ -7,33 +7,41 @@ use director_core::kernel::Op;
 use director_core::net::{Family, Ifindex};
 
 use crate::kernel::ipvs::BATCH_MAX;
+use crate::process::Work;
 use crate::run::Shell;
 use crate::token::Key;
 
 impl Shell {
     /// Gives the core one input, and does all that it then wants.
     pub(crate) fn feed(&mut self, input: Input<'_>) {
+        if let Some(work) = work(&input) {
+            self.process.note(work);
+        }
         self.core.handle(self.now, input);
         self.drain();
     }
 
-    /// Does what the core wants until it wants nothing more, then writes its events to the log. IPVS operations that
-    /// come in a row go to the kernel in one batch. The core hands out a bounded slice of operations for one input.
+    /// Does what the core wants until it wants nothing more, then writes its events to the log. Operations on one part
+    /// of the kernel that come in a row go there in one batch. The core hands out a bounded slice of operations for one
+    /// input.
     pub(crate) fn drain(&mut self) {
-        let mut batch = Vec::new();
+        let mut batch = Batch::new();
         loop {
             let output = self.core.poll_output();
             match output {
-                Some(Output::Apply(id, op))
-                    if op.part() == Part::Ipvs && batch.len() < BATCH_MAX =>
-                {
-                    batch.push((id, op));
+                Some(Output::Apply(id, op)) if takes(&batch, &op) => batch.push((id, op)),
+                None if batch.is_empty() => {
+                    if !self.go_on_with_probes() {
+                        break;
+                    }
                 }
-                None if batch.is_empty() => break,
                 output => {
                     self.apply_batch(core::mem::take(&mut batch));
-                    if let Some(output) = output {
-                        self.perform(output, &mut batch);
+                    match output {
+                        // The first of the next one.
+                        Some(Output::Apply(id, op)) => batch.push((id, op)),
+                        Some(output) => self.perform(output),
+                        None => {}
                     }
                 }
             }
@@ -46,18 +54,23 @@ impl Shell {
         }
     }
 
-    fn apply_batch(&mut self, batch: Vec<(OpId, Op)>) {
-        if batch.is_empty() {
+    fn apply_batch(&mut self, batch: Batch) {
+        let Some(part) = batch.first().map(|(_, op)| op.part()) else {
             return;
-        }
+        };
+        self.process.note(match part {
+            Part::Network => Work::Addresses,
+            Part::Filter => Work::Filter,
+            Part::Ipvs => Work::Table,
+        });
         let (ids, ops): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
-        let results = self.kernel.apply_ipvs(&ops);
+        let results = self.kernel.apply(part, &ops);
         for (op, result) in ids.into_iter().zip(results) {
             self.core.handle(self.now, Input::Applied { op, result });
         }
     }
 
-    fn perform(&mut self, output: Output, batch: &mut Vec<(OpId, Op)>) {
+    fn perform(&mut self, output: Output) {
         match output {
             Output::Join { ifindex, group } => self.join(ifindex, group),
             Output::Advert {
@@ -74,19 +87,13 @@ impl Shell {
                 mac,
                 address,
             } => self.announcer.announce(ifindex, mac, address),
-            // Only when a batch was full: the first of the next one.
-            Output::Apply(id, op) if op.part() == Part::Ipvs => batch.push((id, op)),
-            Output::Apply(id, op) => {
-                let result = match &op {
-                    Op::SetFilter(filter) => self.kernel.apply_filter(filter),
-                    op => self.kernel.apply_network(op),
-                };
-                self.core
-                    .handle(self.now, Input::Applied { op: id, result });
-            }
             Output::Recover(filter) => self.recoveries.want(filter),
+            Output::Apply(id, op) => self.apply_batch(vec![(id, op)]),
             Output::Read(part) => self.kernel.begin_read(part),
-            Output::Probe(id, action) => self.act_on_probe(id, action),
+            Output::Probe(id, action) => {
+                self.process.note(Work::Checks);
+                self.act_on_probe(id, action);
+            }
         }
     }
 
@@ -108,4 +115,31 @@ impl Shell {
                 .tell(registry, self.now, &event, fact.as_ref());
         }
     }
+}
+
+/// Operations that go to the kernel at once.
+type Batch = Vec<(OpId, Op)>;
+
+/// Whether an operation may go with those of a batch.
+fn takes(batch: &Batch, op: &Op) -> bool {
+    let first = batch.first();
+    batch.len() < BATCH_MAX && first.is_none_or(|(_, first)| first.part() == op.part())
+}
+
+/// What the core does with an input, for the figures.
+const fn work(input: &Input<'_>) -> Option<Work> {
+    Some(match input {
+        Input::Vrrp { .. } => Work::Adverts,
+        Input::Actual(_) => Work::Comparing,
+        Input::Kernel(_) => Work::Network,
+        Input::Recovered(_) => Work::Filter,
+        Input::Config(_) => Work::Configuration,
+        Input::Probe { .. } => Work::Checks,
+        Input::Command(_) => Work::Answers,
+        Input::Timeout
+        | Input::Applied { .. }
+        | Input::Restore(_)
+        | Input::WallClock(_)
+        | Input::Note(..) => return None,
+    })
 }

@@ -16,6 +16,17 @@ pub const READ_BYTES: usize = 16 << 10;
 /// much more.
 pub const TURN_MAX: Duration = Duration::from_millis(10);
 
+/// A loop that has worked for so long without a rest, its short sleeps counted [`WORK_PER_REST`] times, rests for
+/// [`REST`], in which an advert or a signal still wakes it at once. Unasked, the kernel stops a real-time thread that
+/// never sleeps for the last 50 ms of each second (sched_rt_runtime_us), whatever arrives.
+pub const BUSY_MAX: Duration = Duration::from_millis(15);
+
+/// See [`BUSY_MAX`].
+pub const REST: Duration = Duration::from_millis(1);
+
+/// So much work for each rest: the kernel allows 19.
+pub const WORK_PER_REST: u32 = 16;
+
 /// Sources that are served between two looks at the clock, which is a system call on machines without a steady counter
 /// in the processor. Serving one takes some ten microseconds.
 pub const SERVED_PER_LOOK: usize = 4;

@@ -50,6 +50,27 @@ impl Shell {
         }
     }
 
+    /// Goes on with a socket that was connected at once; false when there is none.
+    pub(crate) fn go_on_with_probes(&mut self) -> bool {
+        if let Some(id) = self.probes.next_made() {
+            if self.tls.has(id) {
+                let begun = self.tls.begin(id);
+                self.give_up(id, begun);
+            } else {
+                let io = check::Io::Connected;
+                self.core.handle(self.now, Input::Probe { id, io });
+            }
+            return true;
+        }
+        let token = |id| Key::Probe(id).token();
+        let unwatched = self.probes.watch_next(self.poll.registry(), token);
+        let Some((id, error)) = unwatched else {
+            return false;
+        };
+        self.give_up(id, Err(error));
+        true
+    }
+
     /// Tells the core of an attempt that this node could not even begin.
     fn note_failure(&mut self, id: check::Id, begun: io::Result<()>) {
         if let Err(error) = begun {

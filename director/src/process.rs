@@ -1,5 +1,6 @@
 //! The process itself: its priority, memory and limits, its figures, and its beat for PID 1.
 
+use core::fmt;
 use std::fs;
 use std::io::{self, Write};
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -114,10 +115,83 @@ pub(crate) fn node_name() -> String {
         .unwrap_or_default()
 }
 
+/// What a turn of the loop does, beside the timers that are due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// Adverts are heard.
+    Adverts,
+    /// A table of the kernel's is read.
+    Reading,
+    /// A reading is compared with what was known.
+    Comparing,
+    /// Links or addresses have changed.
+    Network,
+    /// Addresses and routes are added and removed.
+    Addresses,
+    /// The IPVS table is changed.
+    Table,
+    /// The packet filter is changed.
+    Filter,
+    /// A configuration is taken up.
+    Configuration,
+    /// Checks begin and end.
+    Checks,
+    /// Somebody is answered.
+    Answers,
+}
+
+impl Work {
+    const ALL: [Self; 10] = [
+        Self::Adverts,
+        Self::Reading,
+        Self::Comparing,
+        Self::Network,
+        Self::Addresses,
+        Self::Table,
+        Self::Filter,
+        Self::Configuration,
+        Self::Checks,
+        Self::Answers,
+    ];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Adverts => "adverts",
+            Self::Reading => "reading",
+            Self::Comparing => "comparing",
+            Self::Network => "network",
+            Self::Addresses => "addresses",
+            Self::Table => "table",
+            Self::Filter => "filter",
+            Self::Configuration => "configuration",
+            Self::Checks => "checks",
+            Self::Answers => "answers",
+        }
+    }
+}
+
+/// The kinds of work that one turn did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Done(u16);
+
+impl fmt::Display for Done {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("timers")?;
+        let mut done = Work::ALL
+            .into_iter()
+            .filter(|work| self.0 & 1 << *work as u16 != 0);
+        done.try_for_each(|work| write!(f, ", {}", work.name()))
+    }
+}
+
 /// The figures of the process, and its beat.
 #[derive(Debug)]
 pub(crate) struct Process {
     turn_max: Duration,
+    /// What that turn did.
+    turn_max_did: Done,
+    /// What this turn does.
+    does: Done,
     turns: u64,
     /// How late a virtual router's timer was judged, at most.
     late_max: Duration,
@@ -134,6 +208,8 @@ impl Process {
             .and_then(|text| text.parse().ok());
         Self {
             turn_max: Duration::ZERO,
+            turn_max_did: Done::default(),
+            does: Done::default(),
             turns: 0,
             late_max: Duration::ZERO,
             beat: number.and_then(open_pipe),
@@ -141,10 +217,19 @@ impl Process {
         }
     }
 
+    /// Notes what this turn does.
+    pub(crate) const fn note(&mut self, work: Work) {
+        self.does.0 |= 1 << work as u16;
+    }
+
     /// Notes the end of a turn that began at `started`, and beats when it is time.
     pub(crate) fn end_turn(&mut self, started: Instant, now: Instant) {
         self.turns += 1;
-        self.turn_max = self.turn_max.max(now.since(started));
+        let did = core::mem::take(&mut self.does);
+        if now.since(started) > self.turn_max {
+            self.turn_max = now.since(started);
+            self.turn_max_did = did;
+        }
         if now >= self.beat_at
             && let Some(pipe) = &mut self.beat
         {
@@ -160,11 +245,12 @@ impl Process {
     }
 
     /// How the loop fared, in words.
-    pub(crate) fn figures(&self) -> impl core::fmt::Display {
+    pub(crate) fn figures(&self) -> impl fmt::Display {
         format!(
-            "{} turns, the longest {} us, adverts at most {} us late",
+            "{} turns, the longest {} us ({}), adverts at most {} us late",
             self.turns,
             self.turn_max.as_micros(),
+            self.turn_max_did,
             self.late_max.as_micros()
         )
     }
@@ -239,13 +325,20 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_turn_is_kept() {
+    fn the_longest_turn_is_kept_with_what_it_did() {
         let mut process = Process::new();
+        process.note(Work::Table);
+        process.note(Work::Adverts);
         process.end_turn(Instant::from_millis(10), Instant::from_millis(13));
+        process.note(Work::Checks);
         process.end_turn(Instant::from_millis(20), Instant::from_millis(21));
         assert_eq!(
             (process.status().turns, process.status().turn_max_us),
             (2, 3000)
+        );
+        assert_eq!(
+            process.figures().to_string(),
+            "2 turns, the longest 3000 us (timers, adverts, table), adverts at most 0 us late"
         );
     }
 }

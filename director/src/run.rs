@@ -35,7 +35,7 @@ use crate::kernel::Kernel;
 use crate::kernel::monitor::Monitor;
 use crate::monitoring::Monitoring;
 use crate::notices::Notices;
-use crate::process::{self, Process};
+use crate::process::{self, Process, Work};
 use crate::reading::{Errand, Readings};
 use crate::recovery::Recoveries;
 use crate::saved::SavedFile;
@@ -112,6 +112,8 @@ pub(crate) struct Shell {
     wall: clock::WallClock,
     /// The end of the turn before: where reading a clock is a system call, each one less counts.
     ended: Instant,
+    /// Work without rest; see [`limits::BUSY_MAX`].
+    busy: Duration,
     pub(crate) poll: Poll,
     events: Events,
     pub(crate) kernel: Kernel,
@@ -157,8 +159,7 @@ impl Shell {
         let registry = poll.registry();
         // One for all threads: a poll has one waker at most.
         let waker = Arc::new(on("epoll", Waker::new(registry, Key::Worker.token()))?);
-        // The thread waits for it.
-        let _ = wakers.send(Arc::clone(&waker));
+        let _ = wakers.send(Arc::clone(&waker)); // the thread waits for it
         register(registry, &mut signals, monitor.fd())?;
         let ctl = on("control socket", Ctl::open(&options.socket, registry))?;
         let files = Files::of(&options.keepalived, &options.router);
@@ -188,6 +189,7 @@ impl Shell {
             now,
             wall: clock::WallClock::default(),
             ended: now,
+            busy: Duration::ZERO,
             events: Events::with_capacity(limits::EVENTS_PER_POLL),
             kernel,
             monitor,
@@ -236,6 +238,8 @@ impl Shell {
         self.wait(timeout)?; // 2: sleep
         let started = clock::now(); // 3: the moment of this turn
         self.now = started;
+        let slept = started.since(self.ended) * limits::WORK_PER_REST;
+        self.busy = self.busy.saturating_sub(slept);
         self.look_at_the_wall();
         self.read_adverts(); // 4: adverts before timers
         if let Some(late) = self.due() {
@@ -251,6 +255,7 @@ impl Shell {
         self.programs.handle_timeout(self.now);
         self.end_notices();
         self.ended = clock::now();
+        self.busy += self.ended.since(started);
         self.process.end_turn(started, self.ended); // 8: figures, and the beat for PID 1
         Ok(())
     }
@@ -261,10 +266,18 @@ impl Shell {
         }
     }
 
-    /// How long to sleep; not at all while there is work left.
+    /// How long to sleep; not at all while there is work left, unless a rest is due. What arrives ends it.
     fn timeout(&self) -> Option<Duration> {
-        if !self.adverts.is_empty() || !self.ready.is_empty() {
+        let rest = if self.busy >= limits::BUSY_MAX {
+            limits::REST
+        } else {
+            Duration::ZERO
+        };
+        if !self.adverts.is_empty() {
             return Some(Duration::ZERO);
+        }
+        if !self.ready.is_empty() {
+            return Some(rest);
         }
         let core = self.core.next_timeout().map(|(at, _)| at);
         let others = [
@@ -276,7 +289,7 @@ impl Shell {
             self.notices.next_timeout(),
         ];
         let next = others.into_iter().fold(core, earliest)?;
-        Some(next.since(self.ended))
+        Some(next.since(self.ended).max(rest))
     }
 
     /// Whether a timer of the core has come, by the moment of this turn, and how long ago if it is a virtual router's.
@@ -294,16 +307,24 @@ impl Shell {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             result => on("epoll", result)?,
         }
-        for key in self
-            .events
-            .iter()
-            .filter_map(|event| Key::of(event.token()))
-        {
+        for event in &self.events {
+            let Some(key) = Key::of(event.token()) else {
+                continue;
+            };
             match key {
-                Key::Vrrp(place) if self.adverts.contains(&place) => {}
-                Key::Vrrp(place) => self.adverts.push(place),
-                key => drop(self.ready.insert(key)),
+                Key::Vrrp(place) if self.adverts.contains(&place) => continue,
+                Key::Vrrp(place) => {
+                    self.adverts.push(place);
+                    continue;
+                }
+                Key::Probe(id)
+                    if event.is_writable() && !event.is_error() && !event.is_write_closed() =>
+                {
+                    self.probes.note_writable(id);
+                }
+                _ => {}
             }
+            self.ready.insert(key);
         }
         Ok(())
     }
@@ -338,6 +359,9 @@ impl Shell {
 
     /// Goes on with a reading of the kernel's tables.
     pub(crate) fn read_kernel(&mut self) {
+        if self.kernel.next_read().is_some_and(|at| at <= self.now) {
+            self.process.note(Work::Reading);
+        }
         if let Some(snapshot) = self.kernel.read(self.now) {
             self.now = clock::now();
             self.feed(Input::Actual(snapshot));
@@ -392,7 +416,10 @@ impl Shell {
                 self.end_reading();
             }
             Key::Client(number) => return Ok(self.serve_client(number)),
-            Key::Scrapes | Key::Scrape(_) | Key::Syslog(_) => return Ok(self.serve_monitoring(key)),
+            Key::Scrapes | Key::Scrape(_) | Key::Syslog(_) => {
+                self.process.note(Work::Answers);
+                return Ok(self.serve_monitoring(key));
+            }
             Key::Listener => self.ctl.accept(self.poll.registry(), self.now),
             Key::Monitor => self.serve_monitor()?,
             Key::Signals => {
@@ -408,6 +435,7 @@ impl Shell {
     }
 
     fn serve_client(&mut self, number: u32) -> bool {
+        self.process.note(Work::Answers);
         // Answers are given in order: it is ready again when it has its answer.
         if self.readings.owes(number) {
             return false;
@@ -427,15 +455,7 @@ impl Shell {
         let before = self.monitor.fd();
         let events = on("rtnetlink", self.monitor.events())?;
         if self.monitor.fd() != before {
-            let fd = self.monitor.fd();
-            on(
-                "rtnetlink",
-                self.poll.registry().register(
-                    &mut SourceFd(&fd),
-                    Key::Monitor.token(),
-                    Interest::READABLE,
-                ),
-            )?;
+            watch_monitor(self.poll.registry(), self.monitor.fd())?;
         }
         for event in events {
             if let director_core::kernel::KernelEvent::LinkGone(ifindex) = event {
@@ -454,14 +474,13 @@ fn register(registry: &Registry, signals: &mut Signals, monitor: RawFd) -> Resul
         "signals",
         registry.register(signals, Key::Signals.token(), Interest::READABLE),
     )?;
-    on(
-        "rtnetlink",
-        registry.register(
-            &mut SourceFd(&monitor),
-            Key::Monitor.token(),
-            Interest::READABLE,
-        ),
-    )
+    watch_monitor(registry, monitor)
+}
+
+fn watch_monitor(registry: &Registry, monitor: RawFd) -> Result<(), Error> {
+    let token = Key::Monitor.token();
+    let watched = registry.register(&mut SourceFd(&monitor), token, Interest::READABLE);
+    on("rtnetlink", watched)
 }
 
 /// A number that differs between nodes and starts: std seeds its hash tables from the kernel's entropy.

@@ -26,8 +26,8 @@ fn links_addresses_and_routes_are_set_and_read_back() {
         assert!(!left.up && !left.carrier && !left.loopback && left.mac != Mac::default());
         assert!(link(&mut rtnl, "lo").loopback);
 
-        rtnl.apply(&Op::LinkMtu(left.ifindex, 1400)).unwrap();
-        rtnl.apply(&Op::LinkUp(left.ifindex)).unwrap();
+        apply(&mut rtnl, Op::LinkMtu(left.ifindex, 1400)).unwrap();
+        apply(&mut rtnl, Op::LinkUp(left.ifindex)).unwrap();
         ip("link set right up");
         let after = link(&mut rtnl, "left");
         assert!(after.up && after.mtu == 1400);
@@ -46,8 +46,8 @@ fn links_addresses_and_routes_are_set_and_read_back() {
         };
         ip("address add 192.0.2.7/24 dev left");
         for id in [own, vip, vip6] {
-            rtnl.apply(&Op::AddAddress(id)).unwrap();
-            assert_eq!(rtnl.apply(&Op::AddAddress(id)), Err(OpError::EXISTS));
+            apply(&mut rtnl, Op::AddAddress(id)).unwrap();
+            assert_eq!(apply(&mut rtnl, Op::AddAddress(id)), Err(OpError::EXISTS));
         }
         let addresses = addresses(&mut rtnl);
         for id in [own, vip, vip6] {
@@ -86,8 +86,8 @@ fn links_addresses_and_routes_are_set_and_read_back() {
         };
         ip("route add 203.0.113.0/24 dev left");
         for route in [default, direct, by_hop, direct6] {
-            rtnl.apply(&Op::AddRoute(route)).unwrap();
-            assert_eq!(rtnl.apply(&Op::AddRoute(route)), Err(OpError::EXISTS));
+            apply(&mut rtnl, Op::AddRoute(route)).unwrap();
+            assert_eq!(apply(&mut rtnl, Op::AddRoute(route)), Err(OpError::EXISTS));
         }
         assert_eq!(
             routes(&mut rtnl),
@@ -97,12 +97,18 @@ fn links_addresses_and_routes_are_set_and_read_back() {
         );
 
         for route in [default, direct, by_hop, direct6] {
-            rtnl.apply(&Op::DelRoute(route)).unwrap();
-            assert_eq!(rtnl.apply(&Op::DelRoute(route)), Err(OpError::NO_SERVICE));
+            apply(&mut rtnl, Op::DelRoute(route)).unwrap();
+            assert_eq!(
+                apply(&mut rtnl, Op::DelRoute(route)),
+                Err(OpError::NO_SERVICE)
+            );
         }
         for id in [own, vip, vip6] {
-            rtnl.apply(&Op::DelAddress(id)).unwrap();
-            assert_eq!(rtnl.apply(&Op::DelAddress(id)), Err(OpError::NO_ADDRESS));
+            apply(&mut rtnl, Op::DelAddress(id)).unwrap();
+            assert_eq!(
+                apply(&mut rtnl, Op::DelAddress(id)),
+                Err(OpError::NO_ADDRESS)
+            );
         }
         assert_eq!(routes(&mut rtnl), []);
     });
@@ -117,12 +123,29 @@ fn a_missing_link_is_an_errno_and_not_the_end() {
             cidr: "192.0.2.1/24".parse().unwrap(),
         };
         assert_eq!(
-            rtnl.apply(&Op::LinkUp(Ifindex(999))),
+            apply(&mut rtnl, Op::LinkUp(Ifindex(999))),
             Err(OpError(libc::ENODEV))
         );
         assert_eq!(
-            rtnl.apply(&Op::AddAddress(nowhere)),
+            apply(&mut rtnl, Op::AddAddress(nowhere)),
             Err(OpError(libc::ENODEV))
+        );
+        let lo = link(&mut rtnl, "lo").ifindex;
+        let on = |cidr: &str| AddressId {
+            ifindex: lo,
+            cidr: cidr.parse().unwrap(),
+        };
+        let (first, second) = (on("192.0.2.1/32"), on("192.0.2.2/32"));
+        let batch = [nowhere, first, first, second].map(Op::AddAddress);
+        assert_eq!(
+            rtnl.apply(&batch),
+            [
+                Err(OpError(libc::ENODEV)),
+                Ok(()),
+                Err(OpError::EXISTS),
+                Ok(())
+            ],
+            "one that is refused keeps no other from being done"
         );
         assert!(link(&mut rtnl, "lo").loopback);
     });
@@ -140,8 +163,8 @@ fn the_monitor_hears_of_links_and_addresses() {
             ifindex: left.ifindex,
             cidr: "192.0.2.1/32".parse().unwrap(),
         };
-        rtnl.apply(&Op::AddAddress(id)).unwrap();
-        rtnl.apply(&Op::DelAddress(id)).unwrap();
+        apply(&mut rtnl, Op::AddAddress(id)).unwrap();
+        apply(&mut rtnl, Op::DelAddress(id)).unwrap();
         ip("link del left");
         let mut events = Vec::new();
         wait_until("the end of the link", || {
@@ -244,7 +267,7 @@ fn an_ipv6_address_serves_at_once_and_the_kernels_own_waits_for_the_detection_of
                 ifindex: left,
                 cidr: cidr.parse().unwrap(),
             };
-            rtnl.apply(&Op::AddAddress(id)).unwrap();
+            apply(&mut rtnl, Op::AddAddress(id)).unwrap();
             assert!(addresses(&mut rtnl).contains(&(id, true)));
         }
         let shown = ip("-6 -o address show dev left");
@@ -327,6 +350,10 @@ fn ip(arguments: &str) -> String {
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn apply(rtnl: &mut Rtnl, op: Op) -> Result<(), OpError> {
+    rtnl.apply(&[op]).remove(0)
 }
 
 fn link(rtnl: &mut Rtnl, name: &str) -> Link {

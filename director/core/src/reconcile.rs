@@ -699,7 +699,14 @@ mod tests {
         reconciler.take_read();
         reconciler.begin_slice();
         let (sync, timeouts) = (BTreeMap::new(), [0; 3]);
-        let mut found = reconciler.handle_snapshot(audit, Snapshot::Ipvs { table, sync, timeouts });
+        let mut found = reconciler.handle_snapshot(
+            audit,
+            Snapshot::Ipvs {
+                table,
+                sync,
+                timeouts,
+            },
+        );
         let mut slices = 1;
         while reconciler.take_read().is_none() {
             assert_eq!(

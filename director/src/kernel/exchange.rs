@@ -7,13 +7,14 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
+use director_core::kernel::OpError;
 use neli::consts::socket::{Msg, NlFamily};
 use neli::socket::NlSocket;
 use neli::utils::Groups;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::netlink::{Message, messages};
+use super::netlink::{self, Message, messages};
 
 /// Longest wait for an answer. The kernel has given it when `send` returns, so this only keeps a defect from
 /// stopping the loop; it is shorter than the shortest usual Active_Down interval.
@@ -29,6 +30,16 @@ pub(super) enum ExchangeError {
     Socket(io::Error),
     /// No answer in time.
     Silent,
+}
+
+impl ExchangeError {
+    /// The error as the answer to an operation.
+    pub(super) fn errno(&self) -> OpError {
+        OpError(match self {
+            Self::Socket(error) => error.raw_os_error().unwrap_or(libc::EIO),
+            Self::Silent => libc::ETIMEDOUT,
+        })
+    }
 }
 
 impl From<io::Error> for ExchangeError {
@@ -83,6 +94,40 @@ impl Exchange {
         }
     }
 
+    /// Has the kernel do `count` requests, whose sequence numbers are the last ones that were given out, and of which the
+    /// last alone asks to be acknowledged. The results have the same order.
+    ///
+    /// The kernel does all of them within `send`, one that it refuses keeping it from none. It answers those that it
+    /// refuses, and the last: whatever has no answer before that went well.
+    pub(super) fn do_all(&mut self, requests: &[u8], count: usize) -> Vec<Result<(), OpError>> {
+        let mut refused = vec![None; count];
+        let others = self.hear_refusals(requests, &mut refused);
+        let others = others.map_err(|error| error.errno());
+        let result = |errno: Option<i32>| errno.map_or(others, |errno| Err(OpError(errno)));
+        refused.into_iter().map(result).collect()
+    }
+
+    fn hear_refusals(
+        &mut self,
+        requests: &[u8],
+        refused: &mut [Option<i32>],
+    ) -> Result<(), ExchangeError> {
+        let Some(last) = refused.len().checked_sub(1) else {
+            return Ok(());
+        };
+        let newest = self.sequence;
+        self.send(requests)?;
+        self.until_answered(|message| {
+            let index = last.checked_sub(newest.wrapping_sub(message.sequence) as usize)?;
+            let result = refused
+                .get_mut(index)
+                .filter(|_| message.kind == netlink::ERROR)?;
+            *result = Some(message.errno()).filter(|errno| *errno != 0);
+            (index == last).then_some(0)
+        })?;
+        Ok(())
+    }
+
     /// Hands every message that arrives to `judge` until it returns an errno.
     pub(super) fn until_answered(
         &mut self,
@@ -90,17 +135,32 @@ impl Exchange {
     ) -> Result<i32, ExchangeError> {
         let deadline = Instant::now() + ANSWER_MAX;
         loop {
+            if let Some(errno) = self.receive(deadline, &mut judge)? {
+                return Ok(errno);
+            }
+        }
+    }
+
+    /// Hands the messages of the next datagram to `judge`; the last errno that it returned, if it did.
+    pub(super) fn next_answer(
+        &mut self,
+        judge: impl FnMut(Message<'_>) -> Option<i32>,
+    ) -> Result<Option<i32>, ExchangeError> {
+        self.receive(Instant::now() + ANSWER_MAX, judge)
+    }
+
+    fn receive(
+        &mut self,
+        deadline: Instant,
+        mut judge: impl FnMut(Message<'_>) -> Option<i32>,
+    ) -> Result<Option<i32>, ExchangeError> {
+        loop {
             match self.socket.recv(&mut self.buffer, Msg::empty()) {
                 Ok((length, _)) => {
                     let datagram = self.buffer.get(..length).unwrap_or_default();
                     // Every message is looked at: a batch's last answer may stand before others in one datagram.
-                    let mut answer = None;
-                    for message in messages(datagram) {
-                        answer = judge(message).or(answer);
-                    }
-                    if let Some(errno) = answer {
-                        return Ok(errno);
-                    }
+                    let answers = messages(datagram).filter_map(&mut judge);
+                    return Ok(answers.last());
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.wait(deadline)?,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -6,6 +6,7 @@
 
 mod exchange;
 pub mod ipvs;
+mod message;
 pub mod monitor;
 pub mod netfilter;
 mod netlink;
@@ -19,7 +20,6 @@ use std::io;
 use std::sync::Arc;
 
 use director_core::director::Part;
-use director_core::filter::Filter;
 use director_core::kernel::{Op, OpError, Snapshot};
 use director_core::time::{Instant, earliest};
 
@@ -73,20 +73,21 @@ impl Kernel {
         })
     }
 
-    /// Does one operation on links, addresses or routes.
-    ///
-    /// # Errors
-    /// The kernel's errno.
-    pub fn apply_network(&mut self, op: &Op) -> Result<(), OpError> {
-        self.rtnl.apply(op)
+    /// Does operations of one part, up to [`ipvs::BATCH_MAX`] of them, in order; the results have the same order.
+    pub fn apply(&mut self, part: Part, ops: &[Op]) -> Vec<Result<(), OpError>> {
+        match part {
+            Part::Network => self.rtnl.apply(ops),
+            Part::Filter => ops.iter().map(|op| self.apply_filter(op)).collect(),
+            Part::Ipvs => self.apply_ipvs(ops),
+        }
     }
 
     /// Replaces the director's part of the packet filter. Connections are tracked from before the first rule that
     /// needs it, and no longer once the last such rule is gone.
-    ///
-    /// # Errors
-    /// The kernel's errno.
-    pub fn apply_filter(&mut self, filter: &Arc<Filter>) -> Result<(), OpError> {
+    fn apply_filter(&mut self, op: &Op) -> Result<(), OpError> {
+        let Op::SetFilter(filter) = op else {
+            return Err(OpError(libc::EOPNOTSUPP));
+        };
         let is_needed = !filter.translated.is_empty();
         if is_needed {
             tracking::begin()?;
@@ -109,8 +110,7 @@ impl Kernel {
         }
     }
 
-    /// Does up to [`ipvs::BATCH_MAX`] operations on IPVS, in order; the results have the same order.
-    pub fn apply_ipvs(&mut self, ops: &[Op]) -> Vec<Result<(), OpError>> {
+    fn apply_ipvs(&mut self, ops: &[Op]) -> Vec<Result<(), OpError>> {
         self.put_off_reading();
         let results = match self.ipvs() {
             Some(ipvs) => ipvs.apply(ops),

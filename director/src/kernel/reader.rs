@@ -3,20 +3,26 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
-use director_core::ipvs::{ActualDest, Pool, ServiceId, SyncDaemon, SyncRole, Table, Timeouts};
+use director_core::ipvs::{
+    ActualDest, Pool, Service, ServiceId, SyncDaemon, SyncRole, Table, Timeouts,
+};
 use director_core::kernel::Snapshot;
 
-use super::ipvs::{Ipvs, IpvsError};
+use super::ipvs::{Dump, Ipvs, IpvsError};
 use crate::limits;
 
 /// What has been read so far.
 #[derive(Default)]
 pub(super) struct TableReader {
+    /// The socket that it is read by; closing it ends a dump.
+    ipvs: Option<Ipvs>,
+    /// The services, while they are being read.
+    services: Option<Dump<ServiceId, Service>>,
     table: Table<ActualDest>,
     sync: BTreeMap<SyncRole, SyncDaemon>,
     timeouts: Timeouts,
-    /// Services whose dests are still to be read; none before the services have been.
-    left: Option<VecDeque<ServiceId>>,
+    /// Services whose dests are still to be read.
+    left: VecDeque<ServiceId>,
 }
 
 impl TableReader {
@@ -24,7 +30,7 @@ impl TableReader {
     ///
     /// # Errors
     /// See [`IpvsError`]; the reading has to begin anew.
-    pub(super) fn slice(&mut self, ipvs: &mut Ipvs) -> Result<bool, IpvsError> {
+    pub(super) fn slice(&mut self, ipvs: &Ipvs) -> Result<bool, IpvsError> {
         let until = Instant::now() + limits::TABLE_SLICE_MAX;
         while !self.step(ipvs)? {
             if Instant::now() >= until {
@@ -34,31 +40,44 @@ impl TableReader {
         Ok(true)
     }
 
-    /// One exchange with the kernel; true after the last one.
-    fn step(&mut self, ipvs: &mut Ipvs) -> Result<bool, IpvsError> {
-        let Some(left) = &mut self.left else {
-            let services = ipvs.services()?;
-            self.left = Some(services.keys().copied().collect());
-            let pool = |service| Pool {
-                service,
-                dests: BTreeMap::new(),
-            };
-            self.table.0 = services
-                .into_iter()
-                .map(|(id, service)| (id, pool(service)))
-                .collect();
+    /// One answer of the kernel's; true after the last one.
+    fn step(&mut self, ipvs: &Ipvs) -> Result<bool, IpvsError> {
+        let Some(reader) = &mut self.ipvs else {
+            let mut reader = ipvs.reader()?;
+            self.services = Some(reader.begin_services()?);
+            self.ipvs = Some(reader);
             return Ok(false);
         };
-        if let Some(id) = left.pop_front() {
-            let dests = ipvs.dests(&id)?;
+        if let Some(services) = &mut self.services {
+            if reader.more_services(services)? {
+                let found = core::mem::take(&mut services.found);
+                self.services = None;
+                self.take_services(found);
+            }
+            return Ok(false);
+        }
+        if let Some(id) = self.left.pop_front() {
+            let dests = reader.dests(&id)?;
             if let Some(pool) = self.table.0.get_mut(&id) {
                 pool.dests = dests;
             }
             return Ok(false);
         }
-        self.sync = ipvs.daemons()?;
-        self.timeouts = ipvs.timeouts()?;
+        self.sync = reader.daemons()?;
+        self.timeouts = reader.timeouts()?;
         Ok(true)
+    }
+
+    fn take_services(&mut self, services: BTreeMap<ServiceId, Service>) {
+        self.left = services.keys().copied().collect();
+        let pool = |service| Pool {
+            service,
+            dests: BTreeMap::new(),
+        };
+        self.table.0 = services
+            .into_iter()
+            .map(|(id, service)| (id, pool(service)))
+            .collect();
     }
 
     /// The table as it was read.

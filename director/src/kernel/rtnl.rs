@@ -1,7 +1,7 @@
 //! Interfaces, addresses and routes over rtnetlink.
 //!
-//! The kernel answers a request within `send`, so a request is driven to its end on the spot ([`Rtnl::run`]); no
-//! future leaves this file. `send` itself may wait for the kernel's RTNL lock, however the socket is set: while
+//! The kernel answers a request within `send`: operations go many at once and are heard at once, and a reading is driven
+//! to its end on the spot ([`Rtnl::run`]); no future leaves this file. `send` itself may wait for the kernel's RTNL lock, however the socket is set: while
 //! somebody else holds it (a driver that resets its card), the loop stands still for as long.
 
 use core::future::Future;
@@ -14,7 +14,9 @@ use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use director_core::kernel::{Op, OpError, Route, Snapshot};
+use director_core::net::Ifindex;
 use futures_util::StreamExt;
+use neli::consts::socket::NlFamily;
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL, NLM_F_REQUEST,
     NetlinkMessage, NetlinkPayload,
@@ -25,6 +27,7 @@ use netlink_sys::AsyncSocket;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rtnetlink::{Handle, LinkUnspec};
 
+use super::exchange::Exchange;
 use super::route_message as message;
 use super::route_socket::RouteSocket;
 
@@ -36,6 +39,9 @@ const DUMP_ATTEMPTS: u32 = 3;
 
 /// The rtnetlink of this network namespace.
 pub struct Rtnl {
+    /// For operations, which go many at once.
+    exchange: Exchange,
+    /// For readings.
     connection: Connection<RouteNetlinkMessage, RouteSocket>,
     handle: Handle,
     /// Routes as they were asked for. The kernel reports them with what it decided itself, an interface or a metric.
@@ -56,44 +62,41 @@ impl Rtnl {
             .socket_mut()
             .set_netlink_get_strict_chk(true);
         Ok(Self {
+            exchange: Exchange::open(NlFamily::Route)?,
             connection,
             handle,
             asked: BTreeSet::new(),
         })
     }
 
-    /// Does one operation; those of IPVS are refused.
-    ///
-    /// # Errors
-    /// The kernel's errno; ETIMEDOUT without an answer.
-    pub fn apply(&mut self, op: &Op) -> Result<(), OpError> {
-        const ADD: u16 = NLM_F_CREATE | NLM_F_EXCL;
-        let (request, flags) = match op {
-            Op::LinkUp(link) => (
-                RouteNetlinkMessage::SetLink(LinkUnspec::new_with_index(link.0).up().build()),
-                0,
-            ),
-            Op::LinkMtu(link, mtu) => (
-                RouteNetlinkMessage::SetLink(LinkUnspec::new_with_index(link.0).mtu(*mtu).build()),
-                0,
-            ),
-            Op::AddAddress(id) => (
-                RouteNetlinkMessage::NewAddress(message::address_of(id)),
-                ADD,
-            ),
-            Op::DelAddress(id) => (RouteNetlinkMessage::DelAddress(message::address_of(id)), 0),
-            Op::AddRoute(route) => (RouteNetlinkMessage::NewRoute(message::route_of(route)), ADD),
-            Op::DelRoute(route) => (RouteNetlinkMessage::DelRoute(message::route_of(route)), 0),
-            _ => return Err(OpError(libc::EOPNOTSUPP)),
-        };
-        let exchange = exchange(self.handle.clone(), request, flags | NLM_F_ACK);
-        self.run(exchange)?.map(|_| ())?;
-        match op {
-            Op::AddRoute(route) => drop(self.asked.insert(*route)),
-            Op::DelRoute(route) => drop(self.asked.remove(route)),
-            _ => {}
+    /// Does operations in their order and returns their results in the same order; those of IPVS are none. One that
+    /// fails does not keep the kernel from doing the next.
+    pub fn apply(&mut self, ops: &[Op]) -> Vec<Result<(), OpError>> {
+        let mut requests = Vec::new();
+        for (index, op) in ops.iter().enumerate() {
+            let Some((request, flags)) = request(op) else {
+                continue;
+            };
+            let ack = if index + 1 == ops.len() { NLM_F_ACK } else { 0 };
+            let mut message = NetlinkMessage::from(request);
+            message.header.flags = NLM_F_REQUEST | flags | ack;
+            message.header.sequence_number = self.exchange.next_sequence();
+            message.finalize();
+            let start = requests.len();
+            requests.resize(start + message.buffer_len(), 0);
+            if let Some(place) = requests.get_mut(start..) {
+                message.serialize(place);
+            }
         }
-        Ok(())
+        let results = self.exchange.do_all(&requests, ops.len());
+        for (op, result) in ops.iter().zip(&results) {
+            match op {
+                Op::AddRoute(route) if result.is_ok() => drop(self.asked.insert(*route)),
+                Op::DelRoute(route) if result.is_ok() => drop(self.asked.remove(route)),
+                _ => {}
+            }
+        }
+        results
     }
 
     /// Reads links, addresses and the director's routes.
@@ -170,16 +173,35 @@ impl Rtnl {
 
     fn reopen(&mut self, errno: i32) -> OpError {
         match Self::open() {
-            Ok(Self {
-                connection, handle, ..
-            }) => {
-                self.connection = connection;
-                self.handle = handle;
+            Ok(fresh) => {
+                self.connection = fresh.connection;
+                self.handle = fresh.handle;
             }
             Err(error) => log::error!("rtnetlink socket: {error}"),
         }
         OpError(errno)
     }
+}
+
+/// An operation as a message, with its flags.
+fn request(op: &Op) -> Option<(RouteNetlinkMessage, u16)> {
+    const ADD: u16 = NLM_F_CREATE | NLM_F_EXCL;
+    let link = |link: &Ifindex| LinkUnspec::new_with_index(link.0);
+    Some(match op {
+        Op::LinkUp(index) => (RouteNetlinkMessage::SetLink(link(index).up().build()), 0),
+        Op::LinkMtu(index, mtu) => {
+            let message = link(index).mtu(*mtu).build();
+            (RouteNetlinkMessage::SetLink(message), 0)
+        }
+        Op::AddAddress(id) => (
+            RouteNetlinkMessage::NewAddress(message::address_of(id)),
+            ADD,
+        ),
+        Op::DelAddress(id) => (RouteNetlinkMessage::DelAddress(message::address_of(id)), 0),
+        Op::AddRoute(route) => (RouteNetlinkMessage::NewRoute(message::route_of(route)), ADD),
+        Op::DelRoute(route) => (RouteNetlinkMessage::DelRoute(message::route_of(route)), 0),
+        _ => return None,
+    })
 }
 
 /// Sends one request and gathers its answers; EINTR for a dump that the kernel marks as interrupted.

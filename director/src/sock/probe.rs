@@ -35,19 +35,25 @@ pub enum Progress {
 #[derive(Debug, Default)]
 pub struct Probes {
     open: BTreeMap<Id, Probe>,
+    /// Those that were connected at once, as datagram sockets and those to this machine are; nobody was told yet.
+    made: Vec<Id>,
+    /// Those whose user was told, and which are not watched yet.
+    unwatched: Vec<Id>,
 }
 
 #[derive(Debug)]
 struct Probe {
     socket: Socket,
     transport: Transport,
+    /// The kernel has said that the connection is made.
+    made: bool,
     connected: bool,
     /// What the socket has not taken yet of a request.
     unsent: Vec<u8>,
 }
 
 impl Probes {
-    /// Opens a socket and begins to connect.
+    /// Opens a socket and begins to connect. One that is connected at once is known to [`Probes::next_made`].
     ///
     /// # Errors
     /// When the address is unreachable at once, the source is not to be had, or no descriptor is left; there is no
@@ -66,24 +72,62 @@ impl Probes {
             bind_to(&socket, target, bind)?;
         }
         match socket.connect(&target.into()) {
-            Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {}
-            done => done?,
+            Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {
+                watch(registry, &socket, token)?;
+            }
+            made => {
+                made?;
+                self.made.push(id);
+            }
         }
-        registry.register(
-            &mut SourceFd(&socket.as_raw_fd()),
-            token,
-            Interest::READABLE | Interest::WRITABLE,
-        )?;
         self.open.insert(
             id,
             Probe {
                 socket,
                 transport,
+                made: false,
                 connected: false,
                 unsent: Vec::new(),
             },
         );
         Ok(())
+    }
+
+    /// The next socket that was connected at once. Many are closed as soon as their user knows; the others are to be
+    /// watched by [`Probes::watch_next`] then.
+    pub fn next_made(&mut self) -> Option<Id> {
+        let id = self.made.pop()?;
+        if let Some(probe) = self.open.get_mut(&id) {
+            probe.connected = true;
+            self.unwatched.push(id);
+        }
+        Some(id)
+    }
+
+    /// Watches what was connected at once and is still open; what can't be watched is dropped, and returned with the
+    /// reason.
+    pub fn watch_next(
+        &mut self,
+        registry: &Registry,
+        token: impl Fn(Id) -> Token,
+    ) -> Option<(Id, io::Error)> {
+        while let Some(id) = self.unwatched.pop() {
+            let probe = self.open.get(&id);
+            let watched = probe.map(|probe| watch(registry, &probe.socket, token(id)));
+            if let Some(Err(error)) = watched {
+                self.open.remove(&id);
+                return Some((id, error));
+            }
+        }
+        None
+    }
+
+    /// The poll says that a socket can be written to, and of no error: if it was connecting, it is connected now, and
+    /// nobody needs to ask the kernel for it.
+    pub fn note_writable(&mut self, id: Id) {
+        if let Some(probe) = self.open.get_mut(&id) {
+            probe.made = true;
+        }
     }
 
     /// Sends bytes, now or when the socket takes them. An error shows at the next [`Probes::progress`].
@@ -122,6 +166,11 @@ impl Probes {
         }
         progress
     }
+}
+
+fn watch(registry: &Registry, socket: &Socket, token: Token) -> io::Result<()> {
+    let interest = Interest::READABLE | Interest::WRITABLE;
+    registry.register(&mut SourceFd(&socket.as_raw_fd()), token, interest)
 }
 
 fn open(target: SocketAddr, transport: Transport) -> io::Result<Socket> {
@@ -199,7 +248,7 @@ impl Probe {
     /// A connection is made when it has a peer (mio, `TcpStream::connect`); before, readiness may be spurious.
     fn finish_connect(&mut self) -> io::Result<Progress> {
         // A connection that stands has no error: asked in this order, it costs one system call.
-        let made = self.transport == Transport::Tcp && has_peer(&self.socket)?;
+        let made = self.made || self.transport == Transport::Tcp && has_peer(&self.socket)?;
         if !made && let Some(error) = self.socket.take_error()? {
             return Err(error);
         }
@@ -412,6 +461,11 @@ mod tests {
     /// The next progress that is not idle, with the bytes that came.
     fn next(probes: &mut Probes, poll: &mut Poll) -> (Progress, Vec<u8>) {
         let (mut events, mut buffer) = (Events::with_capacity(8), [0; 64]);
+        if probes.next_made().is_some() {
+            let failed = probes.watch_next(poll.registry(), |_| Token(0));
+            assert!(failed.is_none(), "{failed:?}");
+            return (Progress::Connected, Vec::new());
+        }
         loop {
             match probes.progress(ID, &mut buffer) {
                 Progress::Idle => poll.poll(&mut events, None).unwrap(),

@@ -1,11 +1,10 @@
-//! Numbers of the generic netlink family IPVS (linux/ip_vs.h), as types that neli can carry.
+//! Numbers of the generic netlink family IPVS (linux/ip_vs.h).
 
 #![allow(
     missing_docs,
     reason = "the names are the kernel's, without IPVS_CMD_, IPVS_CMD_ATTR_ and the like"
 )]
 
-use neli::consts::genl::{Cmd, NlAttrType};
 use neli::neli_enum;
 
 /// The family's name.
@@ -54,7 +53,6 @@ pub(super) enum Command {
     SetConfig = 12,
     GetConfig = 13,
 }
-impl Cmd for Command {}
 
 /// Attributes of a message.
 #[neli_enum(serialized_type = "u16")]
@@ -66,7 +64,6 @@ pub(super) enum Top {
     TimeoutTcpFin = 5,
     TimeoutUdp = 6,
 }
-impl NlAttrType for Top {}
 
 /// Attributes of a service.
 #[neli_enum(serialized_type = "u16")]
@@ -82,7 +79,6 @@ pub(super) enum OfService {
     Netmask = 9,
     Engine = 11,
 }
-impl NlAttrType for OfService {}
 
 /// Attributes of a dest.
 #[neli_enum(serialized_type = "u16")]
@@ -102,7 +98,6 @@ pub(super) enum OfDest {
     TunnelPort = 14,
     TunnelFlags = 15,
 }
-impl NlAttrType for OfDest {}
 
 /// Attributes of a synchronisation daemon.
 #[neli_enum(serialized_type = "u16")]
@@ -116,7 +111,6 @@ pub(super) enum OfDaemon {
     Port = 7,
     Ttl = 8,
 }
-impl NlAttrType for OfDaemon {}
 
 /// Counters within [`OfDest::Stats64`], each of 64 bits.
 #[neli_enum(serialized_type = "u16")]
@@ -127,4 +121,3 @@ pub(super) enum OfStats {
     BytesIn = 4,
     BytesOut = 5,
 }
-impl NlAttrType for OfStats {}

@@ -15,12 +15,12 @@ use director_core::kernel::{Op, OpError};
 use neli::consts::socket::NlFamily;
 use nix::errno::Errno;
 
-use self::encode::{EncodeError, Writer};
+use self::encode::Writer;
 use super::exchange::{Exchange, ExchangeError};
 use super::netlink;
 
-/// Operations of one batch. Each is acknowledged in a datagram of its own, and some hundred of them overflow a
-/// receive buffer of the default size.
+/// Operations of one batch. Each that is refused is answered by a datagram of its own, and some hundred of them overflow
+/// a receive buffer of the default size.
 pub const BATCH_MAX: usize = 64;
 
 /// Attempts at a dump that the kernel reports as interrupted.
@@ -68,12 +68,6 @@ impl From<ExchangeError> for IpvsError {
     }
 }
 
-impl From<EncodeError> for IpvsError {
-    fn from(error: EncodeError) -> Self {
-        Self::Socket(io::Error::other(error.to_string()))
-    }
-}
-
 impl IpvsError {
     /// The error as the answer to an operation.
     #[must_use]
@@ -87,6 +81,14 @@ impl IpvsError {
             Self::Interrupted => libc::EAGAIN,
         })
     }
+}
+
+/// A dump under way.
+pub(super) struct Dump<K, V> {
+    sequence: u32,
+    interrupted: bool,
+    /// What it brought so far.
+    pub(super) found: BTreeMap<K, V>,
 }
 
 /// The kernel's IPVS of this network namespace.
@@ -107,8 +109,8 @@ impl Ipvs {
         };
         let sequence = ipvs.exchange.next_sequence();
         let mut writer = Writer::new(0);
-        writer.resolve(sequence)?;
-        ipvs.send(writer)?;
+        writer.resolve(sequence);
+        ipvs.send(&writer)?;
         let mut family = None;
         let answer = ipvs.exchange.until_answered(|message| {
             if message.sequence != sequence {
@@ -132,47 +134,12 @@ impl Ipvs {
     /// fails does not keep the kernel from doing the next.
     pub fn apply(&mut self, ops: &[Op]) -> Vec<Result<(), OpError>> {
         debug_assert!(ops.len() <= BATCH_MAX);
-        let mut results = vec![Err(IpvsError::Silent.errno()); ops.len()];
-        if let Err(error) = self.try_apply(ops, &mut results) {
-            for result in results
-                .iter_mut()
-                .filter(|result| **result == Err(IpvsError::Silent.errno()))
-            {
-                *result = Err(error.errno());
-            }
-        }
-        results
-    }
-
-    fn try_apply(
-        &mut self,
-        ops: &[Op],
-        results: &mut [Result<(), OpError>],
-    ) -> Result<(), IpvsError> {
-        let first = self.exchange.sequence().wrapping_add(1);
         let mut writer = Writer::new(self.family);
-        for op in ops {
-            let sequence = self.exchange.next_sequence();
-            writer.operation(sequence, op)?;
+        for (index, op) in ops.iter().enumerate() {
+            let is_last = index + 1 == ops.len();
+            writer.operation(self.exchange.next_sequence(), op, is_last);
         }
-        self.send(writer)?;
-        let mut open = ops.len();
-        if open == 0 {
-            return Ok(());
-        }
-        self.exchange.until_answered(|message| {
-            let index = usize::try_from(message.sequence.wrapping_sub(first)).ok()?;
-            let result = results
-                .get_mut(index)
-                .filter(|_| message.kind == netlink::ERROR)?;
-            *result = match message.errno() {
-                0 => Ok(()),
-                errno => Err(OpError(errno)),
-            };
-            open = open.saturating_sub(1);
-            (open == 0).then_some(0)
-        })?;
-        Ok(())
+        self.exchange.do_all(writer.bytes(), ops.len())
     }
 
     /// All services, without their dests.
@@ -210,8 +177,8 @@ impl Ipvs {
     pub fn timeouts(&mut self) -> Result<Timeouts, IpvsError> {
         let sequence = self.exchange.next_sequence();
         let mut writer = Writer::new(self.family);
-        writer.get_timeouts(sequence)?;
-        self.send(writer)?;
+        writer.get_timeouts(sequence);
+        self.send(&writer)?;
         let mut found = None;
         let errno = self.exchange.until_answered(|message| {
             if message.sequence != sequence {
@@ -229,40 +196,87 @@ impl Ipvs {
         }
     }
 
+    /// The same IPVS by a socket of its own, whose dump no operation gets in the way of.
+    pub(super) fn reader(&self) -> Result<Self, IpvsError> {
+        Ok(Self {
+            exchange: Exchange::open(NlFamily::Generic)?,
+            family: self.family,
+        })
+    }
+
+    /// Asks for all services; [`Self::more_services`] takes them.
+    pub(super) fn begin_services(&mut self) -> Result<Dump<ServiceId, Service>, IpvsError> {
+        self.begin(Writer::dump_services)
+    }
+
+    /// Takes one datagram of them; true after the last one.
+    pub(super) fn more_services(
+        &mut self,
+        dump: &mut Dump<ServiceId, Service>,
+    ) -> Result<bool, IpvsError> {
+        self.step(dump, decode::service)
+    }
+
     /// Reads one table whole; a repeated entry counts once.
     fn dump<K: Ord, V>(
         &mut self,
-        request: impl Fn(&mut Writer, u32) -> Result<(), EncodeError>,
+        request: impl Fn(&mut Writer, u32),
         parse: impl Fn(&[u8]) -> Option<(K, V)>,
     ) -> Result<BTreeMap<K, V>, IpvsError> {
         for _ in 0..DUMP_ATTEMPTS {
-            let sequence = self.exchange.next_sequence();
-            let mut writer = Writer::new(self.family);
-            request(&mut writer, sequence)?;
-            self.send(writer)?;
-            let mut found = BTreeMap::new();
-            let mut interrupted = false;
-            let errno = self.exchange.until_answered(|message| {
-                if message.sequence != sequence {
-                    return None;
+            let mut dump = self.begin(&request)?;
+            loop {
+                match self.step(&mut dump, &parse) {
+                    Ok(false) => {}
+                    Ok(true) => return Ok(dump.found),
+                    Err(IpvsError::Interrupted) => break,
+                    Err(error) => return Err(error),
                 }
-                interrupted |= message.flags & netlink::DUMP_INTERRUPTED != 0;
-                if matches!(message.kind, netlink::DONE | netlink::ERROR) {
-                    return Some(message.errno());
-                }
-                found.extend(parse(message.payload));
-                None
-            })?;
-            match errno {
-                0 if !interrupted => return Ok(found),
-                0 => {}
-                errno => return Err(IpvsError::Refused(errno)),
             }
         }
         Err(IpvsError::Interrupted)
     }
 
-    fn send(&self, writer: Writer) -> Result<(), IpvsError> {
-        Ok(self.exchange.send(&writer.bytes.into_inner())?)
+    fn begin<K, V>(
+        &mut self,
+        request: impl FnOnce(&mut Writer, u32),
+    ) -> Result<Dump<K, V>, IpvsError> {
+        let sequence = self.exchange.next_sequence();
+        let mut writer = Writer::new(self.family);
+        request(&mut writer, sequence);
+        self.send(&writer)?;
+        Ok(Dump {
+            sequence,
+            interrupted: false,
+            found: BTreeMap::new(),
+        })
+    }
+
+    fn step<K: Ord, V>(
+        &mut self,
+        dump: &mut Dump<K, V>,
+        parse: impl Fn(&[u8]) -> Option<(K, V)>,
+    ) -> Result<bool, IpvsError> {
+        let answer = self.exchange.next_answer(|message| {
+            if message.sequence != dump.sequence {
+                return None;
+            }
+            dump.interrupted |= message.flags & netlink::DUMP_INTERRUPTED != 0;
+            if matches!(message.kind, netlink::DONE | netlink::ERROR) {
+                return Some(message.errno());
+            }
+            dump.found.extend(parse(message.payload));
+            None
+        })?;
+        match answer {
+            None => Ok(false),
+            Some(0) if dump.interrupted => Err(IpvsError::Interrupted),
+            Some(0) => Ok(true),
+            Some(errno) => Err(IpvsError::Refused(errno)),
+        }
+    }
+
+    fn send(&self, writer: &Writer) -> Result<(), IpvsError> {
+        Ok(self.exchange.send(writer.bytes())?)
     }
 }

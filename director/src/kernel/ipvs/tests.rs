@@ -10,6 +10,7 @@ use proptest::prelude::*;
 
 use super::decode;
 use super::encode::Writer;
+use crate::kernel::message::ACK;
 use crate::kernel::netlink::{Message, messages};
 
 /// The number under which the kernel of these samples had the family.
@@ -80,8 +81,8 @@ fn requests_are_the_bytes_that_the_kernel_takes() {
         (4, Op::SetTimeouts([901, 0, 300]), SET_CONFIG),
     ] {
         let mut writer = Writer::new(FAMILY);
-        writer.operation(sequence, &op).unwrap();
-        assert_eq!(writer.bytes.into_inner(), bytes, "{op}");
+        writer.operation(sequence, &op, true);
+        assert_eq!(writer.bytes(), bytes, "{op}");
     }
 }
 
@@ -158,13 +159,10 @@ fn a_batch_is_one_message_behind_the_other() {
     let (service, _, _) = samples();
     let mut writer = Writer::new(FAMILY);
     for sequence in 7..10 {
-        writer
-            .operation(sequence, &Op::DelService(service.0))
-            .unwrap();
+        writer.operation(sequence, &Op::DelService(service.0), sequence == 9);
     }
-    let bytes = writer.bytes.into_inner();
-    let sequences: Vec<_> = messages(&bytes).map(|message| message.sequence).collect();
-    assert_eq!(sequences, [7, 8, 9]);
+    let heads = messages(writer.bytes()).map(|message| (message.sequence, message.flags & ACK));
+    assert_eq!(heads.collect::<Vec<_>>(), [(7, 0), (8, 0), (9, ACK)]);
 }
 
 proptest! {
@@ -177,8 +175,8 @@ proptest! {
         let flags = flags & director_core::ipvs::FLAGS_OURS;
         let service = Service { scheduler: "mh".parse().unwrap(), flags, timeout_s, granularity, sip };
         let mut writer = Writer::new(FAMILY);
-        writer.operation(1, &Op::NewService(id, service.clone())).unwrap();
-        prop_assert_eq!(decode::service(only(&writer.bytes.into_inner()).payload), Some((id, service)));
+        writer.operation(1, &Op::NewService(id, service.clone()), true);
+        prop_assert_eq!(decode::service(only(writer.bytes()).payload), Some((id, service)));
     }
 
     #[test]

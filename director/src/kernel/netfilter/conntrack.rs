@@ -9,8 +9,8 @@ use neli::consts::socket::NlFamily;
 
 use super::super::exchange::{Exchange, ExchangeError};
 use super::super::netlink;
-use super::FilterError;
-use super::message::{ACK, Attributes, CREATE, EXCLUSIVE, Head, Requests};
+use super::{FilterError, header};
+use crate::kernel::message::{ACK, Attributes, CREATE, EXCLUSIVE, Head, Requests};
 
 /// NFNL_SUBSYS_CTNETLINK, and of its messages IPCTNL_MSG_CT_NEW and IPCTNL_MSG_CT_GET.
 const CONNTRACK: u16 = 1;
@@ -116,8 +116,7 @@ const fn head(connection: &Tracked, kind: u16, flags: u16, sequence: u32) -> Hea
         kind: CONNTRACK << 8 | kind,
         flags,
         sequence,
-        family: family as u8, // 2 or 10
-        resource: 0,
+        header: header(family as u8, 0), // 2 or 10
     }
 }
 

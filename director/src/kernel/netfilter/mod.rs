@@ -6,7 +6,6 @@
 //! replaces it once; connections that are translated already stay so.
 
 pub mod conntrack;
-mod message;
 mod ruleset;
 
 use core::fmt;
@@ -19,8 +18,8 @@ use neli::consts::socket::NlFamily;
 use nix::errno::Errno;
 use nix::sys::socket::{setsockopt, sockopt};
 
-use self::message::{ACK, DUMP, HEADER, Head, Requests};
 use super::exchange::{Exchange, ExchangeError};
+use super::message::{ACK, DUMP, HEADER, Head, Requests};
 use super::netlink::{self, attributes};
 use crate::limits;
 
@@ -253,13 +252,18 @@ impl Netfilter {
             kind: NFTABLES << 8 | kind,
             flags,
             sequence,
-            family: ruleset::INET,
-            resource: 0,
+            header: header(ruleset::INET, 0),
         };
         requests.add(head, |_| {});
         self.exchange.send(&requests.bytes)?;
         Ok(sequence)
     }
+}
+
+/// `struct nfgenmsg`: a family, NFNETLINK_V0, and the subsystem of a batch or 0.
+const fn header(family: u8, resource: u16) -> [u8; HEADER] {
+    let [high, low] = resource.to_be_bytes();
+    [family, 0, high, low]
 }
 
 /// Whether an object belongs to the director's table, whose name is the first attribute of each.

@@ -27,8 +27,8 @@ use std::collections::BTreeSet;
 use director_core::filter::{Filter, Match};
 use director_core::net::Family;
 
-use super::message::{ACK, APPEND, Attributes, CREATE, Head, Requests};
-use super::{BATCH_BEGIN, BATCH_END, NFTABLES, TABLE};
+use super::{BATCH_BEGIN, BATCH_END, NFTABLES, TABLE, header};
+use crate::kernel::message::{ACK, APPEND, Attributes, CREATE, Head, Requests};
 
 /// NFT_MSG_* (linux/netfilter/nf_tables.h).
 const NEW_TABLE: u16 = 0;
@@ -162,8 +162,7 @@ impl Batch {
             kind,
             flags: 0,
             sequence: self.sequence,
-            family: 0,
-            resource: NFTABLES,
+            header: header(0, NFTABLES),
         };
         self.requests.add(head, |_| {});
     }
@@ -174,8 +173,7 @@ impl Batch {
             kind: NFTABLES << 8 | kind,
             flags: flags | ACK,
             sequence: self.sequence,
-            family: INET,
-            resource: 0,
+            header: header(INET, 0),
         };
         self.requests.add(head, attributes);
     }
@@ -455,8 +453,8 @@ mod tests {
 
     use director_core::ipvs::Protocol;
 
-    use super::super::message::HEADER;
     use super::*;
+    use crate::kernel::message::HEADER;
     use crate::kernel::netlink::{Message, attributes, messages};
 
     fn filter(locals: &[IpAddr], target: &str) -> Filter {

@@ -1,4 +1,6 @@
-//! Requests to netfilter as bytes: one message behind the other, attributes within attributes.
+//! Requests as bytes: one message behind the other, attributes within attributes (linux/netlink.h).
+//!
+//! Written in place and into one buffer: tens of thousands of operations are written while a large table is filled.
 
 /// NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP, NLM_F_EXCL, NLM_F_CREATE, NLM_F_APPEND (linux/netlink.h).
 pub(super) const REQUEST: u16 = 0x1;
@@ -8,7 +10,7 @@ pub(super) const EXCLUSIVE: u16 = 0x200;
 pub(super) const CREATE: u16 = 0x400;
 pub(super) const APPEND: u16 = 0x800;
 
-/// Bytes of a `struct nfgenmsg`, which stands between a message's header and its attributes.
+/// Bytes of what stands between a message's header and its attributes: `struct genlmsghdr`, `struct nfgenmsg`.
 pub(super) const HEADER: usize = 4;
 /// NLA_F_NESTED.
 const NESTED: u16 = 0x8000;
@@ -22,15 +24,13 @@ pub(super) struct Requests {
 /// What stands at the head of a message.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Head {
-    /// Subsystem and message: `NFNL_SUBSYS_* << 8 | NFT_MSG_*`.
+    /// `nlmsg_type`.
     pub(super) kind: u16,
     /// Beside [`REQUEST`].
     pub(super) flags: u16,
     pub(super) sequence: u32,
-    /// `nfgen_family`.
-    pub(super) family: u8,
-    /// `res_id`: the subsystem of a batch, else 0.
-    pub(super) resource: u16,
+    /// What stands before the attributes.
+    pub(super) header: [u8; HEADER],
 }
 
 impl Requests {
@@ -42,8 +42,7 @@ impl Requests {
         self.bytes.extend((REQUEST | head.flags).to_ne_bytes());
         self.bytes.extend(head.sequence.to_ne_bytes());
         self.bytes.extend([0; 4]); // to the kernel
-        self.bytes.extend([head.family, 0]); // NFNETLINK_V0
-        self.bytes.extend(head.resource.to_be_bytes());
+        self.bytes.extend(head.header);
         attributes(&mut Attributes(&mut self.bytes));
         let length = u32::try_from(self.bytes.len() - start).unwrap_or(u32::MAX);
         overwrite(&mut self.bytes, start, &length.to_ne_bytes());
@@ -71,6 +70,11 @@ impl Attributes<'_> {
     /// A number in network order, as netfilter's are.
     pub(super) fn number(&mut self, kind: u16, number: u32) {
         self.put(kind, &number.to_be_bytes());
+    }
+
+    /// A number in the machine's order, as IPVS' are.
+    pub(super) fn native(&mut self, kind: u16, number: u32) {
+        self.put(kind, &number.to_ne_bytes());
     }
 
     /// Attributes within an attribute.
@@ -108,8 +112,7 @@ mod tests {
                 kind: 0x0a00,
                 flags: ACK,
                 sequence,
-                family: 1,
-                resource: 10,
+                header: [1, 0, 0, 10],
             };
             requests.add(head, |attributes| {
                 attributes.text(1, "abc");
