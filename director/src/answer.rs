@@ -9,11 +9,29 @@ use director_core::overrides::Wish;
 use director_core::status::Status;
 
 use crate::files::{Loaded, without_secrets};
+use crate::process::Work;
 use crate::proto::{File, Reply, Request, Tagged};
 use crate::reading::{Asker, Errand};
 use crate::run::Shell;
 use crate::token::Key;
 use crate::{clock, kernel, limits, process};
+
+/// What has to be done before there is a reply.
+enum Later {
+    /// Files are to be read.
+    Read(Errand),
+    /// A status is to be made.
+    Tell,
+}
+
+/// Who is told a status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Listener {
+    /// A client, with the tag of its request.
+    Client(u32, u32),
+    /// A reader of the metrics.
+    Scrape(u32),
+}
 
 impl Shell {
     /// Answers a client's request, now or when the files have been read.
@@ -27,7 +45,10 @@ impl Shell {
         } else {
             match self.reply_to(client, body, authorized) {
                 Ok(reply) => reply,
-                Err(errand) => return self.begin_reading(Some((client, tag)), errand),
+                Err(Later::Read(errand)) => {
+                    return self.begin_reading(Some((client, tag)), errand);
+                }
+                Err(Later::Tell) => return self.begin_telling(Listener::Client(client, tag)),
             }
         };
         self.reply(client, tag, body);
@@ -37,13 +58,13 @@ impl Shell {
         self.ctl.reply(client, self.now, &Tagged { tag, body });
     }
 
-    /// The reply, or what has to be read before there is one.
+    /// The reply, or what has to be done before there is one.
     fn reply_to(
         &mut self,
         client: u32,
         request: Request,
         authorized: bool,
-    ) -> Result<Reply, Errand> {
+    ) -> Result<Reply, Later> {
         Ok(match request {
             Request::Access => Reply::Access {
                 secret: self.core.config().node.secret.is_some(),
@@ -54,17 +75,17 @@ impl Shell {
                 self.ctl.set_authorized(client, false);
                 Reply::Done("access given up".to_string())
             }
-            Request::Status => Reply::Status(Box::new(self.status())),
+            Request::Status => return Err(Later::Tell),
             Request::Log { lines, from } => {
                 let mut log = self.core.log(usize::try_from(lines).unwrap_or(usize::MAX));
                 log.retain(|line| line.sequence >= from);
                 Reply::Log(log)
             }
             Request::ConfigShow { file } => self.show(file, authorized),
-            Request::ConfigCheck => return Err(Errand::Check),
-            Request::Plan => return Err(Errand::Plan),
-            Request::ConfigPut { file, text } => return Err(Errand::Put(file, text)),
-            Request::Reload => return Err(Errand::Reload),
+            Request::ConfigCheck => return Err(Later::Read(Errand::Check)),
+            Request::Plan => return Err(Later::Read(Errand::Plan)),
+            Request::ConfigPut { file, text } => return Err(Later::Read(Errand::Put(file, text))),
+            Request::Reload => return Err(Later::Read(Errand::Reload)),
             Request::Handover { router } => self.hand_over(router),
             Request::Dest {
                 service,
@@ -72,7 +93,7 @@ impl Shell {
                 wish,
             } => self.set_dest(&service, &dest, wish),
             Request::Track { file, number } => match self.track_file(&file) {
-                Some((name, path)) => return Err(Errand::Track(name, path, number)),
+                Some((name, path)) => return Err(Later::Read(Errand::Track(name, path, number))),
                 None => Reply::Error(format!("there is no track_file {file}")),
             },
         })
@@ -92,8 +113,8 @@ impl Shell {
         if let Some(loaded) = done.reload {
             self.take_files(loaded);
         }
-        if let Some((client, tag)) = done.asker {
-            self.reply(client, tag, done.reply);
+        if let Some((client, _)) = done.asker {
+            self.ctl.reply_with(client, self.now, done.frame);
             self.ready.insert(Key::Client(client));
         }
         self.readings.begin(&self.files, self.core.config());
@@ -204,11 +225,51 @@ impl Shell {
         }
     }
 
-    /// The status with counters of now, and the figures of the process.
-    pub(crate) fn status(&mut self) -> Status {
+    /// Begins a status with counters of now; [`Self::go_on_telling`] ends it.
+    pub(crate) fn begin_telling(&mut self, to: Listener) {
         self.refresh_counters();
+        let telling = self.core.begin_telling();
+        self.tellings.push_back((to, telling));
+        // Where one piece is all, the answer is given at once.
+        if self.tellings.len() == 1 {
+            self.go_on_telling();
+        }
+    }
+
+    /// Tells one piece of a status to whoever asked first. A long one is put into its frame by the thread.
+    pub(crate) fn go_on_telling(&mut self) {
+        let Some((to, mut telling)) = self.tellings.pop_front() else {
+            return;
+        };
+        let is_short = telling.is_new();
+        self.process.note(Work::Answers);
+        let Some(status) = self.core.go_on_telling(&mut telling) else {
+            return self.tellings.push_front((to, telling));
+        };
+        let status = Box::new(self.completed(status));
+        match to {
+            Listener::Client(client, tag) if is_short => {
+                self.reply(client, tag, Reply::Status(status));
+                self.ready.insert(Key::Client(client));
+            }
+            Listener::Client(client, tag) => {
+                self.begin_reading(Some((client, tag)), Errand::Tell(status));
+            }
+            Listener::Scrape(number) => {
+                self.monitoring.scrapes.answer(number, *status);
+                self.ready.insert(Key::Scrape(number));
+            }
+        }
+    }
+
+    /// Whether a status is being made for somebody.
+    pub(crate) fn is_told(&self, is: impl Fn(&Listener) -> bool) -> bool {
+        self.tellings.iter().any(|(to, _)| is(to))
+    }
+
+    /// A status with what the shell knows, and with the figures of the process.
+    fn completed(&self, mut status: Status) -> Status {
         let checked = self.loaded.checked();
-        let mut status = self.core.status();
         status.now_us = clock::now().micros();
         status.config.errors = checked.errors;
         status.config.warnings = checked.warnings;

@@ -136,10 +136,15 @@ impl Ctl {
 
     /// Answers a request. What the client does not take at once is sent when it is ready.
     pub(crate) fn reply(&mut self, number: u32, now: Instant, reply: &Tagged<Reply>) {
+        self.reply_with(number, now, framed(reply));
+    }
+
+    /// The same with an answer that is in its frame already.
+    pub(crate) fn reply_with(&mut self, number: u32, now: Instant, frame: Vec<u8>) {
         let Some(client) = self.clients.get_mut(&number) else {
             return;
         };
-        client.reply(now, reply);
+        client.reply(now, frame);
         if let Err(error) = client.flush(now) {
             log::debug!("control client {number}: {error}");
             self.clients.remove(&number);
@@ -241,31 +246,13 @@ impl Client {
             }
         };
         // Which request it was is not known: tag 0.
-        self.reply(
-            now,
-            &Tagged {
-                tag: 0,
-                body: Reply::Error(refusal.to_string()),
-            },
-        );
+        let body = Reply::Error(refusal.to_string());
+        self.reply(now, framed(&Tagged { tag: 0, body }));
         Some(Received::Refused)
     }
 
-    fn reply(&mut self, now: Instant, reply: &Tagged<Reply>) {
-        let frame = frame::encode(reply, REPLY_MAX).or_else(|error| {
-            let body = Reply::Error(format!("the answer can't be sent: {error}"));
-            frame::encode(
-                &Tagged {
-                    tag: reply.tag,
-                    body,
-                },
-                REPLY_MAX,
-            )
-        });
-        match frame {
-            Ok(frame) => self.outbox.extend(frame),
-            Err(error) => log::error!("an answer that can't be written: {error}"),
-        }
+    fn reply(&mut self, now: Instant, frame: Vec<u8>) {
+        self.outbox.extend(frame);
         self.moved_at = now;
     }
 
@@ -290,6 +277,19 @@ impl Client {
     fn stalls_at(&self) -> Option<Instant> {
         (!self.outbox.is_empty()).then(|| self.moved_at + limits::CLIENT_STALL_MAX)
     }
+}
+
+/// An answer in its frame; one that is too long becomes an error.
+pub(crate) fn framed(reply: &Tagged<Reply>) -> Vec<u8> {
+    let frame = frame::encode(reply, REPLY_MAX).or_else(|error| {
+        let body = Reply::Error(format!("the answer can't be sent: {error}"));
+        let tag = reply.tag;
+        frame::encode(&Tagged { tag, body }, REPLY_MAX)
+    });
+    frame.unwrap_or_else(|error| {
+        log::error!("an answer that can't be written: {error}");
+        Vec::new()
+    })
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use director_core::event::Event;
 use director_core::time::{Instant, earliest};
 use mio::Registry;
 
+use crate::answer::Listener;
 use crate::fact::Fact;
 use crate::fifo::Fifos;
 use crate::run::Shell;
@@ -147,13 +148,16 @@ impl Shell {
     }
 
     fn serve_scrape(&mut self, number: u32) -> bool {
+        let to = Listener::Scrape(number);
+        if self.is_told(|told| *told == to) {
+            return false;
+        }
         let mut buffer = core::mem::take(&mut self.buffer);
         let wish = self.monitoring.scrapes.serve(number, &mut buffer);
         self.buffer = buffer;
         if wish == Wish::Metrics {
-            let status = self.status();
-            self.monitoring.scrapes.answer(number, status);
+            self.begin_telling(to);
         }
-        wish != Wish::Nothing
+        wish == Wish::More
     }
 }

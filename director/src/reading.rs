@@ -12,14 +12,16 @@ use std::thread;
 use director_core::change::{changes, lines};
 use director_core::config::Config;
 use director_core::net::Name;
+use director_core::status::Status;
 use mio::Waker;
 
+use crate::ctl::framed;
 use crate::files::{Files, Loaded};
-use crate::proto::{CHECKED_LINES_MAX, File, Reply};
+use crate::proto::{CHECKED_LINES_MAX, File, Reply, Tagged};
 use crate::track_files;
 
-/// Why files are read, or written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Why files are read, or written; or what else takes long.
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Errand {
     /// To take them into force.
     Reload,
@@ -31,6 +33,8 @@ pub(crate) enum Errand {
     Put(File, String),
     /// To write this number to the file of a `track_file`: its name and its path.
     Track(Name, String, i64),
+    /// To put a long status into its frame.
+    Tell(Box<Status>),
 }
 
 /// Who wants to know: a client and the tag of its request; none for a signal.
@@ -41,8 +45,8 @@ pub(crate) struct Done {
     pub(crate) asker: Asker,
     /// What is to be taken into force, when the files are good.
     pub(crate) reload: Option<Loaded>,
-    /// What the one is told who asked.
-    pub(crate) reply: Reply,
+    /// What the one is told who asked, in its frame.
+    pub(crate) frame: Vec<u8>,
 }
 
 struct Job {
@@ -177,11 +181,13 @@ impl Job {
                     Err(error) => Reply::Error(format!("{path}: {error}")),
                 }
             }
+            Errand::Tell(status) => Reply::Status(status),
         };
+        let frame = |(_, tag)| framed(&Tagged { tag, body: reply });
         Done {
             asker: self.asker,
             reload,
-            reply,
+            frame: self.asker.map(frame).unwrap_or_default(),
         }
     }
 }

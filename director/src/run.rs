@@ -10,7 +10,7 @@
 //! that the scheduler does not take again.
 
 use core::fmt;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::ops::Bound;
@@ -20,13 +20,14 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
 use director_core::config::Config;
-use director_core::director::{Command, Director, Input, Reason};
+use director_core::director::{Command, Director, Input, Reason, Telling};
 use director_core::event::Level;
 use director_core::time::{Duration, Instant, earliest};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Waker};
 use signal_hook_mio::v1_0::Signals;
 
+use crate::answer::Listener;
 use crate::ctl::{Ctl, Received};
 use crate::exec::Programs;
 use crate::fact::Facts;
@@ -131,6 +132,8 @@ pub(crate) struct Shell {
     pub(crate) ctl: Ctl,
     pub(crate) files: Files,
     pub(crate) readings: Readings,
+    /// Statuses that are being made, the first one first: one at most for each client and each reader of the metrics.
+    pub(crate) tellings: VecDeque<(Listener, Telling)>,
     /// What became of the files when they were last read.
     pub(crate) loaded: Loaded,
     pub(crate) process: Process,
@@ -206,6 +209,7 @@ impl Shell {
             ctl,
             files,
             readings,
+            tellings: VecDeque::new(),
             loaded,
             process: Process::new(),
             saved: SavedFile::beside(&options.socket),
@@ -247,6 +251,7 @@ impl Shell {
             self.feed(Input::Timeout); // 5: timers
         }
         self.read_kernel(); // 6: everything else that is ready, in slices
+        self.go_on_telling();
         self.serve_ready(started)?;
         // 7: each input above was followed by all that the core wanted, and its events went to the log.
         self.ctl.drop_stalled(self.now);
@@ -276,7 +281,7 @@ impl Shell {
         if !self.adverts.is_empty() {
             return Some(Duration::ZERO);
         }
-        if !self.ready.is_empty() {
+        if !self.ready.is_empty() || !self.tellings.is_empty() {
             return Some(rest);
         }
         let core = self.core.next_timeout().map(|(at, _)| at);
@@ -437,7 +442,9 @@ impl Shell {
     fn serve_client(&mut self, number: u32) -> bool {
         self.process.note(Work::Answers);
         // Answers are given in order: it is ready again when it has its answer.
-        if self.readings.owes(number) {
+        let is_told =
+            self.is_told(|to| matches!(to, Listener::Client(client, _) if *client == number));
+        if is_told || self.readings.owes(number) {
             return false;
         }
         let mut buffer = core::mem::take(&mut self.buffer);

@@ -16,6 +16,7 @@ mod settle;
 mod source;
 mod stop;
 mod surroundings;
+mod telling;
 mod watches;
 
 use core::net::IpAddr;
@@ -43,6 +44,7 @@ use crate::time::Instant;
 use crate::tracking::Recovery;
 use crate::vrrp::Received;
 use crate::{check, limits};
+pub use telling::Telling;
 
 /// Everything that can happen to a director.
 #[derive(Clone, Debug)]
@@ -344,7 +346,12 @@ impl Director {
     /// What the director is and does, at the moment of the last input.
     #[must_use]
     pub fn status(&self) -> Status {
-        report::status(self)
+        let mut telling = self.begin_telling();
+        loop {
+            if let Some(status) = self.go_on_telling(&mut telling) {
+                return status;
+            }
+        }
     }
 
     /// The last `lines` events, oldest first.

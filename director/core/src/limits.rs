@@ -108,6 +108,9 @@ pub const COMPARES_PER_SLICE: usize = 4096;
 /// Dests planned between two looks at the sockets, as whole pools: planning one costs a hundredth of an operation.
 pub const PLANS_PER_SLICE: usize = 1024;
 
+/// Services and dests that a status tells of between two looks at the sockets.
+pub const TOLD_PER_SLICE: usize = 256;
+
 /// First retry of a failed kernel operation; doubled up to [`OP_BACKOFF_MAX`].
 pub const OP_BACKOFF_MIN: Duration = Duration::from_millis(100);
 

@@ -17,7 +17,8 @@ use crate::time::{Duration, Instant};
 use crate::tracking::Recovery;
 use crate::vrrp::{Effect, Fault, Member, Reason, State as RouterState};
 
-pub(super) fn status(director: &Director) -> Status {
+/// The status but for the services and the checks.
+pub(super) fn head(director: &Director) -> Status {
     let actual = director.reconciler.actual();
     Status {
         schema: SCHEMA,
@@ -41,17 +42,8 @@ pub(super) fn status(director: &Director) -> Status {
             .groups()
             .map(|(group, members)| sync_group(group, &members, director.now))
             .collect(),
-        services: director
-            .services
-            .iter()
-            .map(|(server, state)| service(server, state, director))
-            .collect(),
-        checks: director
-            .services
-            .iter()
-            .flat_map(|(server, _)| checks(server, director))
-            .chain(watches(director))
-            .collect(),
+        services: Vec::new(),
+        checks: Vec::new(),
         interfaces: interfaces(director),
         sync: actual
             .sync
@@ -184,7 +176,7 @@ fn router(slot: &Slot, director: &Director) -> RouterStatus {
     }
 }
 
-fn service(server: &VirtualServer, state: &State, director: &Director) -> ServiceStatus {
+pub(super) fn service(server: &VirtualServer, state: &State, director: &Director) -> ServiceStatus {
     let table = &director.reconciler.actual().table;
     let pools: Vec<_> = server.ids().map(|id| (id, table.0.get(&id))).collect();
     let kernel = |id: &DestId, to: &Dest| in_kernel(&pools, *id, to.forwarding);
@@ -376,7 +368,7 @@ const fn add(a: Totals, b: Totals) -> Totals {
     }
 }
 
-fn checks<'a>(
+pub(super) fn checks<'a>(
     server: &'a VirtualServer,
     director: &'a Director,
 ) -> impl Iterator<Item = CheckStatus> + 'a {
@@ -389,7 +381,7 @@ fn checks<'a>(
 }
 
 /// Scripts and probes that virtual routers track.
-fn watches(director: &Director) -> impl Iterator<Item = CheckStatus> {
+pub(super) fn watches(director: &Director) -> impl Iterator<Item = CheckStatus> {
     let status = |watch: &Watch| {
         let (settings, status) = director.watches.status(&watch.of)?;
         Some(check_status(watch.of.to_string(), settings, status))
