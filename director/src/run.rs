@@ -170,12 +170,11 @@ impl Shell {
         loaded.log();
         let good = loaded.take_config();
         let refused = good.is_none();
-        let node = loaded.parsed.node.clone();
         if let Some(config) = &good {
             track_files::prepare(files.folder(), &config.watches, true);
         }
         let config = good.unwrap_or_else(|| Config {
-            node,
+            node: loaded.parsed.node.clone(),
             ..Config::default()
         });
         let folder = files.folder().to_path_buf();

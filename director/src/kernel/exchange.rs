@@ -94,8 +94,8 @@ impl Exchange {
         }
     }
 
-    /// Has the kernel do `count` requests, whose sequence numbers are the last ones that were given out, and of which the
-    /// last alone asks to be acknowledged. The results have the same order.
+    /// Has the kernel do `count` requests, whose sequence numbers are the last ones that were given out, and of which
+    /// the last alone asks to be acknowledged. The results have the same order.
     ///
     /// The kernel does all of them within `send`, one that it refuses keeping it from none. It answers those that it
     /// refuses, and the last: whatever has no answer before that went well.

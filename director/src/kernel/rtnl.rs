@@ -1,8 +1,9 @@
 //! Interfaces, addresses and routes over rtnetlink.
 //!
-//! The kernel answers a request within `send`: operations go many at once and are heard at once, and a reading is driven
-//! to its end on the spot ([`Rtnl::run`]); no future leaves this file. `send` itself may wait for the kernel's RTNL lock, however the socket is set: while
-//! somebody else holds it (a driver that resets its card), the loop stands still for as long.
+//! The kernel answers a request within `send`: operations go many at once and are heard at once, and a reading is
+//! driven to its end on the spot ([`Rtnl::run`]); no future leaves this file. `send` itself may wait for the kernel's
+//! RTNL lock, however the socket is set: while somebody else holds it (a driver that resets its card), the loop stands
+//! still for as long.
 
 use core::future::Future;
 use core::net::IpAddr;

@@ -163,7 +163,8 @@ impl<K: Ord + Clone> Checks<K> {
     }
 
     /// Says what is known from elsewhere about a server: its place in the pool that an earlier director left in the
-    /// kernel. Only a check that has not run yet believes it; no event tells of it. Whether its health is another one now.
+    /// kernel. Only a check that has not run yet believes it; no event tells of it. True when its health is another one
+    /// now.
     pub fn assume(&mut self, now: Instant, key: &K, health: Health) -> bool {
         let before = self.health(key);
         if let Some(index) = self.keys.get(key).copied() {

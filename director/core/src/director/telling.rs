@@ -32,8 +32,8 @@ impl Director {
         }
     }
 
-    /// Tells of further services, of about [`limits::TOLD_PER_SLICE`] dests; the status when it is whole. After a reload
-    /// it begins anew.
+    /// Tells of further services, of about [`limits::TOLD_PER_SLICE`] dests; the status when it is whole. After a
+    /// reload it begins anew.
     pub fn go_on_telling(&self, telling: &mut Telling) -> Option<Status> {
         if telling.status.config.reloads != self.reloads {
             *telling = self.begin_telling();

@@ -19,8 +19,8 @@ use self::encode::Writer;
 use super::exchange::{Exchange, ExchangeError};
 use super::netlink;
 
-/// Operations of one batch. Each that is refused is answered by a datagram of its own, and some hundred of them overflow
-/// a receive buffer of the default size.
+/// Operations of one batch. Each that is refused is answered by a datagram of its own, and some hundred of them
+/// overflow a receive buffer of the default size.
 pub const BATCH_MAX: usize = 64;
 
 /// Attempts at a dump that the kernel reports as interrupted.
