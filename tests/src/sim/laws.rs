@@ -8,6 +8,7 @@ use director_core::config::{Router, VirtualAddress};
 use director_core::director::Reason;
 use director_core::ipvs::{ServiceId, Table};
 use director_core::kernel::{Op, OpError};
+use director_core::net::Family;
 use director_core::time::{Duration, Instant};
 use director_core::{diff, limits};
 
@@ -43,8 +44,8 @@ pub type Neighbours = BTreeMap<IpAddr, Option<usize>>;
 /// The memory that the laws need.
 #[derive(Debug)]
 pub struct Laws {
-    /// Which nodes could be Active when that was last looked at.
-    able: Vec<bool>,
+    /// Which nodes could be Active when that was last looked at, by IPv4 and by IPv6.
+    able: Vec<[bool; 2]>,
     /// When it changed last, or something else that justifies another Active.
     disturbed_at: Instant,
     /// Virtual routers that have not exactly one Active, since when.
@@ -62,7 +63,7 @@ impl Laws {
     #[must_use]
     pub fn new(nodes: usize) -> Self {
         Self {
-            able: vec![false; nodes],
+            able: vec![[false; 2]; nodes],
             disturbed_at: Instant::ZERO,
             odd: BTreeMap::new(),
             adverts: BTreeMap::new(),
@@ -99,7 +100,8 @@ impl Laws {
             let active: BTreeSet<u8> = active.map(|router| router.vrid).collect();
             node.handing_over.retain(|vrid| active.contains(vrid));
         }
-        let able: Vec<bool> = nodes.iter().map(Node::is_able).collect();
+        let able = |node: &Node| [Family::V4, Family::V6].map(|family| node.is_able(family));
+        let able: Vec<[bool; 2]> = nodes.iter().map(able).collect();
         let deaf = nodes.iter().any(|node| node.deaf);
         if able != self.able || deaf || !network.is_whole(now) {
             self.able = able;
@@ -120,8 +122,8 @@ impl Laws {
         }
         for (vrid, from) in self.active.difference(&active) {
             let node = &nodes[*from];
-            let own = node.routers().find(|router| router.vrid == *vrid);
-            let silent = own.is_some_and(|router| !router.higher_prio_send_advert);
+            let silent =
+                router_of(node, *vrid).is_some_and(|router| !router.higher_prio_send_advert);
             let speaks = node.director.is_some() && node.kernel.has_link() && !silent;
             for (_, to) in active.iter().filter(|(other, _)| other == vrid) {
                 if !speaks || !network.path(*from, *to).is_whole() {
@@ -142,13 +144,10 @@ impl Laws {
                 self.odd.remove(&vrid);
                 continue;
             }
-            let candidates = nodes.iter().filter(|node| node.is_able_as(vrid));
-            let candidates: Vec<_> = candidates
-                .filter_map(|node| {
-                    node.routers()
-                        .find(|router| router.vrid == vrid)
-                        .map(|r| (node, r))
-                })
+            let candidates: Vec<(&Node, &Router)> = nodes
+                .iter()
+                .filter_map(|node| Some((node, router_of(node, vrid)?)))
+                .filter(|(node, router)| node.is_able_as(router))
                 .collect();
             let active = candidates
                 .iter()
@@ -173,7 +172,7 @@ impl Laws {
         for (index, node) in nodes.iter().enumerate() {
             for router in node.routers() {
                 let key = (index, router.vrid);
-                if !node.is_able() || !node.is_active(router) {
+                if !node.is_able(router.family()) || !node.is_active(router) {
                     self.adverts.remove(&key);
                     continue;
                 }
@@ -417,6 +416,11 @@ fn routers(nodes: &[Node]) -> BTreeMap<u8, Duration> {
         bounds.values_mut().for_each(|bound| *bound = all);
     }
     bounds
+}
+
+/// A node's virtual router of this identifier.
+fn router_of(node: &Node, vrid: u8) -> Option<&Router> {
+    node.routers().find(|router| router.vrid == vrid)
 }
 
 /// Whether the pool that an operation may empty has servers in the kernel.

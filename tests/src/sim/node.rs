@@ -7,7 +7,7 @@ use director_core::check;
 use director_core::config::{Config, Router};
 use director_core::director::{Command, Director, OpId, Part};
 use director_core::kernel::{KernelEvent, Op};
-use director_core::net::{Cidr, Ifindex};
+use director_core::net::{Cidr, Family, Ifindex};
 use director_core::overrides::Saved;
 use director_core::time::{Duration, Instant};
 use director_core::tracking::Recovery;
@@ -167,21 +167,23 @@ impl Node {
         self.kernel.has_link() && held.any(|id| id.cidr == cidr)
     }
 
-    /// Whether it could be Active: the director runs, is not asked to leave, and its interface serves.
+    /// Whether it could be Active in virtual routers of this family: the director runs, is not asked to leave, and its
+    /// interface serves.
     #[must_use]
-    pub fn is_able(&self) -> bool {
-        self.is_well() && self.handing_over.is_empty()
+    pub fn is_able(&self, family: Family) -> bool {
+        self.is_well(family) && self.handing_over.is_empty()
     }
 
     /// The same of one virtual router: another one may be leaving.
     #[must_use]
-    pub fn is_able_as(&self, vrid: u8) -> bool {
-        self.is_well() && !self.handing_over.contains(&vrid)
+    pub fn is_able_as(&self, router: &Router) -> bool {
+        self.is_well(router.family()) && !self.handing_over.contains(&router.vrid)
     }
 
-    fn is_well(&self) -> bool {
-        let mut own = self.configs[0].node.interfaces[0].addresses.iter();
+    fn is_well(&self, family: Family) -> bool {
+        let own = self.configs[0].node.interfaces[0].addresses.iter();
+        let mut needed = own.filter(|own| Family::of(own.address) == family);
         let willing = !self.stalled && !self.stopping;
-        self.director.is_some() && willing && own.all(|own| self.answers(*own))
+        self.director.is_some() && willing && needed.all(|own| self.answers(*own))
     }
 }
