@@ -206,7 +206,11 @@ impl Recipe<'_> {
         // FRR drops its rights and wants its users by name.
         let users = "root::0:0:root:/root:/bin/sh\nfrr:x:100:100::/:/bin/false\n";
         tree.file("etc/passwd", 0o644, users);
-        tree.file("etc/group", 0o644, "root:x:0:\nfrr:x:100:\nfrrvty:x:101:frr\n");
+        tree.file(
+            "etc/group",
+            0o644,
+            "root:x:0:\nfrr:x:100:\nfrrvty:x:101:frr\n",
+        );
         Ok(tree)
     }
 

@@ -253,3 +253,15 @@ fn keys_that_protect_nothing_are_refused() {
         );
     }
 }
+
+#[test]
+fn what_is_wrong_with_a_key_is_told_without_the_key() {
+    let words = "auth_hmac {\nkey 1 tooshorttobeakey\n}";
+    let text = text("", words, "10.0.0.1");
+    let parsed = read(&text);
+    let told: Vec<String> = parsed.diagnostics.iter().map(ToString::to_string).collect();
+    assert!(
+        told[0].contains("32 to 64 bytes") && !told[0].contains("tooshort"),
+        "{told:?}"
+    );
+}

@@ -129,7 +129,12 @@ fn key(reader: &mut Reader<'_, '_>, statement: Statement<'_>, others: &[Key]) ->
         reader.sink.error(statement.keyword().at, message);
         return None;
     };
-    reader.no_more(words);
+    // What follows may be a part of the secret, and is not quoted.
+    if let Some(word) = words.next() {
+        let report = reader.sink.error(word.at, "a secret is one word");
+        report.hint("put a text with blanks in quotes");
+        return None;
+    }
     let number = byte(reader.number_word(id, b"key", 0..=255)?);
     if others.iter().any(|key| key.id == number) {
         reader.wrong(id, "this key is already there");

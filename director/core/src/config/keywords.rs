@@ -64,9 +64,10 @@ pub(super) fn find(block: Block, word: &[u8]) -> Option<usize> {
         .ok()
 }
 
-/// The keyword's value must not be shown to whoever reads a log or a console.
+/// The keyword's value must not be shown to whoever reads a log or a console. `key` of `SSL` is a path only, but a line
+/// alone does not say which it is.
 pub(super) fn is_secret(word: &[u8]) -> bool {
-    matches!(word, b"auth_pass" | b"secret")
+    matches!(word, b"auth_pass" | b"secret" | b"key")
 }
 
 /// The word of a block that a misspelt one probably means.
