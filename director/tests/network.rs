@@ -2,6 +2,7 @@
 //! iproute2; without them the tests say so and pass.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::IpAddr;
 use std::process::Command;
@@ -11,7 +12,9 @@ use director::kernel::monitor::Monitor;
 use director::kernel::rtnl::Rtnl;
 use director::sock::announce::Announcer;
 use director::sock::vrrp::VrrpSockets;
-use director_core::kernel::{AddressId, KernelEvent, Link, Op, OpError, Route, Snapshot};
+use director_core::kernel::{
+    AddressId, KernelEvent, Link, Op, OpError, Route, RouteKind, Rule, RuleAction, Snapshot,
+};
 use director_core::net::{Family, Ifindex, Mac};
 use director_core::vrrp::Received;
 use mio::{Poll, Token};
@@ -60,43 +63,53 @@ fn links_addresses_and_routes_are_set_and_read_back() {
         assert!(addresses.contains(&(foreign, false)), "{addresses:?}");
 
         let default = Route {
-            destination: "0.0.0.0/0".parse().unwrap(),
             via: Some("192.0.2.254".parse().unwrap()),
             ifindex: Some(left.ifindex),
             source: Some("192.0.2.7".parse().unwrap()),
             metric: 5,
+            ..Route::to("0.0.0.0/0".parse().unwrap())
         };
         let direct = Route {
-            destination: "198.51.100.0/24".parse().unwrap(),
-            via: None,
             ifindex: Some(left.ifindex),
-            source: None,
-            metric: 0,
+            scope: 253,
+            ..Route::to("198.51.100.0/24".parse().unwrap())
         };
         let by_hop = Route {
-            destination: "198.51.101.0/24".parse().unwrap(),
             via: default.via,
-            ifindex: None,
-            source: None,
-            metric: 0,
+            ..Route::to("198.51.101.0/24".parse().unwrap())
         };
         let direct6 = Route {
-            destination: "2001:db8:1::/64".parse().unwrap(),
-            ..direct
+            ifindex: Some(left.ifindex),
+            ..Route::to("2001:db8:1::/64".parse().unwrap())
         };
+        let elsewhere = Route {
+            ifindex: Some(left.ifindex),
+            via: Some("203.0.113.9".parse().unwrap()),
+            onlink: true,
+            table: 1000,
+            ..Route::to("0.0.0.0/0".parse().unwrap())
+        };
+        let dropped = Route {
+            kind: RouteKind::Blackhole,
+            ..Route::to("198.51.102.0/24".parse().unwrap())
+        };
+        let dropped6 = Route {
+            kind: RouteKind::Prohibit,
+            table: 7,
+            ..Route::to("2001:db8:2::/64".parse().unwrap())
+        };
+        let all = [
+            default, direct, by_hop, direct6, elsewhere, dropped, dropped6,
+        ];
         ip("route add 203.0.113.0/24 dev left");
-        for route in [default, direct, by_hop, direct6] {
+        for route in all {
             apply(&mut rtnl, Op::AddRoute(route)).unwrap();
             assert_eq!(apply(&mut rtnl, Op::AddRoute(route)), Err(OpError::EXISTS));
         }
-        assert_eq!(
-            routes(&mut rtnl),
-            [direct, default, by_hop, direct6]
-                .into_iter()
-                .collect::<Vec<_>>()
-        );
+        let read: BTreeSet<Route> = routes(&mut rtnl).into_iter().collect();
+        assert_eq!(read, BTreeSet::from(all));
 
-        for route in [default, direct, by_hop, direct6] {
+        for route in all {
             apply(&mut rtnl, Op::DelRoute(route)).unwrap();
             assert_eq!(
                 apply(&mut rtnl, Op::DelRoute(route)),
@@ -111,6 +124,53 @@ fn links_addresses_and_routes_are_set_and_read_back() {
             );
         }
         assert_eq!(routes(&mut rtnl), []);
+    });
+}
+
+#[test]
+fn rules_are_set_and_read_back_and_foreign_ones_are_left_alone() {
+    in_a_namespace(|| {
+        let mut rtnl = Rtnl::open().unwrap();
+        ip("rule add from 203.0.113.0/24 table 9");
+        let by_source = Rule {
+            family: Family::V4,
+            priority: 100,
+            from: Some("192.0.2.0/24".parse().unwrap()),
+            to: None,
+            iif: Some("lo".parse().unwrap()),
+            oif: None,
+            mark: Some((7, 0xff)),
+            action: RuleAction::Table(1000),
+        };
+        let refusing = Rule {
+            family: Family::V6,
+            priority: 101,
+            from: None,
+            to: Some("2001:db8::/32".parse().unwrap()),
+            iif: None,
+            mark: None,
+            action: RuleAction::Prohibit,
+            ..by_source.clone()
+        };
+        let all = [by_source, refusing];
+        for rule in &all {
+            apply(&mut rtnl, Op::AddRule(rule.clone())).unwrap();
+            let again = apply(&mut rtnl, Op::AddRule(rule.clone()));
+            assert_eq!(again, Err(OpError::EXISTS));
+        }
+        let rules = |rtnl: &mut Rtnl| match rtnl.snapshot() {
+            Ok(Snapshot::Network { rules, .. }) => rules,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(rules(&mut rtnl), all);
+        for rule in &all {
+            apply(&mut rtnl, Op::DelRule(rule.clone())).unwrap();
+            let again = apply(&mut rtnl, Op::DelRule(rule.clone()));
+            assert_eq!(again, Err(OpError::NOT_THERE));
+        }
+        assert_eq!(rules(&mut rtnl), []);
+        let listed = Command::new("ip").args(["rule", "list"]).output().unwrap();
+        assert!(String::from_utf8_lossy(&listed.stdout).contains("203.0.113.0/24"));
     });
 }
 

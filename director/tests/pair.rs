@@ -279,6 +279,78 @@ fn a_file_and_a_probe_move_the_active_and_bring_it_back() {
     );
 }
 
+/// Virtual routes and rules are where the router is Active, static ones everywhere; what somebody removes is put back.
+#[test]
+fn routes_and_rules_go_with_the_active() {
+    let Some(mut pair) = Pair::new("routes") else {
+        return;
+    };
+    for (node, priority, last) in [(&pair.left, 150, 51), (&pair.right, 100, 52)] {
+        let text = keepalived_conf(priority);
+        let text = text.trim_end().strip_suffix('}').unwrap();
+        let more = format!(
+            "virtual_routes {{\n198.51.100.0/24 via 192.0.2.9 src 192.0.2.100\n\
+             default via 192.0.2.9 dev eth0 table 100\n}}\n\
+             virtual_rules {{\nfrom 192.0.2.100 table 100 preference 100\n}}\n}}\n\
+             static_ipaddress {{\n192.0.2.{last}/24 dev eth0\n}}\n\
+             static_routes {{\n198.51.101.0/24 via 192.0.2.9\n}}\n\
+             static_rules {{\nfrom 203.0.113.0/24 prohibit preference 200\n}}\n"
+        );
+        fs::write(node.folder.join("keepalived.conf"), format!("{text}{more}")).unwrap();
+    }
+    let virtual_ones = |node: &Node| {
+        let has = |what: &str, word: &str| node.ip(what).contains(word);
+        [
+            has(
+                "route show",
+                "198.51.100.0/24 via 192.0.2.9 dev eth0 proto 75 src 192.0.2.100",
+            ),
+            has(
+                "route show table all",
+                "default via 192.0.2.9 dev eth0 table 100",
+            ),
+            has("rule show", "100:\tfrom 192.0.2.100 lookup 100"),
+        ]
+    };
+    pair.left.start();
+    pair.right.start();
+    pair.left.wait_for("Active");
+    pair.right.wait_for("Backup");
+    let holds = |node: &Node| virtual_ones(node) == [true; 3];
+    let lacks = |node: &Node| virtual_ones(node) == [false; 3];
+    wait_until("all of them on the left", || holds(&pair.left));
+    assert!(lacks(&pair.right), "{:?}", virtual_ones(&pair.right));
+    for (node, own) in [
+        (&pair.left, "192.0.2.51/24"),
+        (&pair.right, "192.0.2.52/24"),
+    ] {
+        assert!(node.has_address(own));
+        wait_until("the static ones", || {
+            node.ip("route show")
+                .contains("198.51.101.0/24 via 192.0.2.9")
+                && node
+                    .ip("rule show")
+                    .contains("200:\tfrom 203.0.113.0/24 prohibit")
+        });
+    }
+    pair.left.ip("route del 198.51.100.0/24");
+    pair.left.ip("rule del preference 100");
+    wait_until("what was removed", || holds(&pair.left));
+
+    pair.left.kill();
+    pair.right.wait_for("Active");
+    wait_until("all of them on the right", || holds(&pair.right));
+    // The next director finds what the one before it left.
+    assert!(holds(&pair.left));
+    pair.left.start();
+    pair.left.wait_for("Active");
+    pair.right.wait_for("Backup");
+    wait_until("none on the right", || lacks(&pair.right));
+    assert!(holds(&pair.left));
+    assert!(pair.left.stop().success());
+    assert!(lacks(&pair.left), "{:?}", virtual_ones(&pair.left));
+}
+
 fn trackers(node: &Node) -> Vec<String> {
     let trackers = node.status().routers.remove(0).trackers;
     let said = trackers

@@ -388,6 +388,7 @@ fn snapshot(bytes: &mut Bytes<'_>) -> Snapshot {
             .map(|_| (address(bytes), bytes.one() & 1 == 0))
             .collect(),
         routes: Vec::new(),
+        rules: Vec::new(),
     }
 }
 

@@ -101,17 +101,25 @@ fn links(old: &Config, new: &Config) -> BTreeMap<Ifindex, Link> {
             .interfaces
             .iter()
             .map(|interface| &interface.name);
-        let routes = config
-            .node
-            .routes
-            .iter()
-            .filter_map(|route| route.interface.as_ref());
+        let routes = config.node.routes.iter().chain(&config.statics.routes);
+        let routes = routes.chain(config.routers.iter().flat_map(|router| &router.routes));
+        let routes = routes.filter_map(|route| route.interface.as_ref());
+        let rules = config.routers.iter().flat_map(|router| &router.rules);
+        let rules = config.statics.rules.iter().chain(rules);
+        let rules = rules.flat_map(|rule| rule.iif.iter().chain(&rule.oif));
+        let fixed = config.statics.addresses.iter().map(|had| &had.interface);
         let routers = config.routers.iter().flat_map(|router| {
             let carriers = router.virtual_addresses().map(|address| &address.interface);
             carriers.chain([&router.interface])
         });
         let sync = config.sync_daemon.iter().map(|sync| &sync.interface);
-        for name in interfaces.chain(routes).chain(routers).chain(sync) {
+        for name in interfaces
+            .chain(routes)
+            .chain(rules)
+            .chain(fixed)
+            .chain(routers)
+            .chain(sync)
+        {
             if plan::link(config, &links, name).is_none() {
                 let ifindex = Ifindex(
                     u32::try_from(links.len())
@@ -196,6 +204,7 @@ fn actual(had: &Desired, wanted: &Desired, links: &BTreeMap<Ifindex, Link>) -> A
         links,
         addresses: had.addresses.iter().map(|id| (*id, true)).collect(),
         routes: had.routes.clone(),
+        rules: had.rules.clone(),
         filter: Some(Arc::clone(&had.filter)),
         table: Table(pools.collect()),
         sync: had.sync.clone(),

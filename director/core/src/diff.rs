@@ -6,10 +6,11 @@ use std::sync::Arc;
 use crate::ipvs::{ActualDest, Dest, DestId, Pool, ServiceId, Timeouts};
 use crate::kernel::{Actual, Desired, Op};
 
-/// The network part: links, then addresses that must go, addresses that must come, routes.
+/// The network part: links; then what must go, rules before the routes that they lead to, and routes before the
+/// addresses that they are of; then what must come, the other way round.
 ///
-/// Removal of addresses goes first: while a takeover runs on the peer, each moment that two nodes hold a virtual
-/// address is one too many.
+/// What goes is first: while a takeover runs on the peer, each moment that two nodes hold a virtual address is one too
+/// many.
 #[must_use]
 pub fn network(desired: &Desired, actual: &Actual) -> Vec<Op> {
     let mut ops = Vec::new();
@@ -24,6 +25,10 @@ pub fn network(desired: &Desired, actual: &Actual) -> Vec<Op> {
             ops.push(Op::LinkUp(*ifindex));
         }
     }
+    let (had, wanted) = (&actual.rules, &desired.rules);
+    ops.extend(had.difference(wanted).cloned().map(Op::DelRule));
+    let (had, wanted) = (&actual.routes, &desired.routes);
+    ops.extend(had.difference(wanted).copied().map(Op::DelRoute));
     for (id, ours) in &actual.addresses {
         let unwanted = *ours || desired.withheld.contains(&id.cidr.address);
         if unwanted && !desired.addresses.contains(id) {
@@ -35,18 +40,10 @@ pub fn network(desired: &Desired, actual: &Actual) -> Vec<Op> {
         .iter()
         .filter(|id| !actual.addresses.contains_key(id));
     ops.extend(missing.map(|id| Op::AddAddress(*id)));
-    ops.extend(
-        actual
-            .routes
-            .difference(&desired.routes)
-            .map(|route| Op::DelRoute(*route)),
-    );
-    ops.extend(
-        desired
-            .routes
-            .difference(&actual.routes)
-            .map(|route| Op::AddRoute(*route)),
-    );
+    let (had, wanted) = (&actual.routes, &desired.routes);
+    ops.extend(wanted.difference(had).copied().map(Op::AddRoute));
+    let (had, wanted) = (&actual.rules, &desired.rules);
+    ops.extend(wanted.difference(had).cloned().map(Op::AddRule));
     ops
 }
 
@@ -163,8 +160,8 @@ mod tests {
     use crate::ipvs::{
         Counters, Forwarding, Protocol, Service, SyncDaemon, SyncRole, SyncWire, Table,
     };
-    use crate::kernel::{AddressId, Link, Route};
-    use crate::net::{Ifindex, Mac};
+    use crate::kernel::{AddressId, Link, Route, Rule, RuleAction};
+    use crate::net::{Family, Ifindex, Mac};
 
     const VIP: ServiceId = ServiceId::Address {
         protocol: Protocol::Tcp,
@@ -295,18 +292,25 @@ mod tests {
     }
 
     #[test]
-    fn addresses_go_before_others_come_and_foreign_ones_stay() {
+    fn what_goes_goes_before_others_come_in_order_and_foreign_addresses_stay() {
         let ifindex = Ifindex(2);
         let id = |text: &str| AddressId {
             ifindex,
             cidr: text.parse().unwrap(),
         };
         let route = |via: [u8; 4]| Route {
-            destination: "0.0.0.0/0".parse().unwrap(),
             via: Some(via.into()),
-            ifindex: None,
-            source: None,
-            metric: 0,
+            ..Route::to("0.0.0.0/0".parse().unwrap())
+        };
+        let rule = |priority| Rule {
+            family: Family::V4,
+            priority,
+            from: None,
+            to: None,
+            iif: None,
+            oif: None,
+            mark: None,
+            action: RuleAction::Table(7),
         };
         let mut had = Actual::default();
         let link = Link {
@@ -324,19 +328,23 @@ mod tests {
         had.addresses.insert(id("10.0.0.100/24"), false);
         had.addresses.insert(id("192.0.2.1/24"), false);
         had.routes.insert(route([10, 0, 0, 1]));
+        had.rules.insert(rule(1));
         let mut wanted = Desired::default();
         wanted.links.insert(ifindex, Some(9000));
         wanted.addresses.insert(id("10.0.0.11/24"));
         wanted.withheld.insert([10, 0, 0, 100].into());
         wanted.routes.insert(route([10, 0, 0, 2]));
+        wanted.rules.insert(rule(2));
         let expected = vec![
             Op::LinkMtu(ifindex, 9000),
             Op::LinkUp(ifindex),
+            Op::DelRule(rule(1)),
+            Op::DelRoute(route([10, 0, 0, 1])),
             Op::DelAddress(id("10.0.0.9/24")),
             Op::DelAddress(id("10.0.0.100/24")),
             Op::AddAddress(id("10.0.0.11/24")),
-            Op::DelRoute(route([10, 0, 0, 1])),
             Op::AddRoute(route([10, 0, 0, 2])),
+            Op::AddRule(rule(2)),
         ];
         assert_eq!(network(&wanted, &had), expected);
     }

@@ -10,6 +10,7 @@ use crate::ipvs::{
     ActualDest, Dest, DestId, Service, ServiceId, SyncDaemon, SyncRole, Table, Timeouts,
 };
 use crate::net::{Cidr, IfName, Ifindex, Mac};
+pub use crate::routing::{MAIN, Route, RouteKind, Rule, RuleAction};
 
 /// A network interface as the kernel reported it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,21 +40,6 @@ pub struct AddressId {
     pub cidr: Cidr,
 }
 
-/// A route: only those that carry the director's protocol number are ever reported or changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Route {
-    /// Destination; 0.0.0.0/0 is the default route.
-    pub destination: Cidr,
-    /// Next hop, none for a directly attached network.
-    pub via: Option<IpAddr>,
-    /// Outgoing interface, none when the next hop decides.
-    pub ifindex: Option<Ifindex>,
-    /// Preferred source address.
-    pub source: Option<IpAddr>,
-    /// Metric (priority); 0 for the kernel's default.
-    pub metric: u32,
-}
-
 /// The node's kernel state as last read or acknowledged.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Actual {
@@ -63,6 +49,8 @@ pub struct Actual {
     pub addresses: BTreeMap<AddressId, bool>,
     /// The director's own routes (RTA protocol is ours).
     pub routes: BTreeSet<Route>,
+    /// The director's own rules (FRA_PROTOCOL is ours).
+    pub rules: BTreeSet<Rule>,
     /// The director's part of the packet filter; none while what is there is not what the director put there.
     pub filter: Option<Arc<Filter>>,
     /// The IPVS table.
@@ -86,6 +74,8 @@ pub struct Desired {
     pub withheld: BTreeSet<IpAddr>,
     /// Routes.
     pub routes: BTreeSet<Route>,
+    /// Rules of the routing policy.
+    pub rules: BTreeSet<Rule>,
     /// The director's part of the packet filter.
     pub filter: Arc<Filter>,
     /// The IPVS table.
@@ -111,6 +101,10 @@ pub enum Op {
     AddRoute(Route),
     /// Remove a route.
     DelRoute(Route),
+    /// Add a rule, marked as the director's.
+    AddRule(Rule),
+    /// Remove a rule.
+    DelRule(Rule),
     /// Put this in the place of the director's part of the packet filter, at once and whole.
     SetFilter(Arc<Filter>),
     /// Set the IPVS timeouts that are not 0.
@@ -143,7 +137,9 @@ impl Op {
             | Self::AddAddress(_)
             | Self::DelAddress(_)
             | Self::AddRoute(_)
-            | Self::DelRoute(_) => Part::Network,
+            | Self::DelRoute(_)
+            | Self::AddRule(_)
+            | Self::DelRule(_) => Part::Network,
             Self::SetFilter(_) => Part::Filter,
             _ => Part::Ipvs,
         }
@@ -159,8 +155,10 @@ impl fmt::Display for Op {
             Self::DelAddress(id) => {
                 write!(f, "delete address {} on link {}", id.cidr, id.ifindex.0)
             }
-            Self::AddRoute(route) => write!(f, "add route {}", route.destination),
-            Self::DelRoute(route) => write!(f, "delete route {}", route.destination),
+            Self::AddRoute(route) => write!(f, "add route {route}"),
+            Self::DelRoute(route) => write!(f, "delete route {route}"),
+            Self::AddRule(rule) => write!(f, "add rule {rule}"),
+            Self::DelRule(rule) => write!(f, "delete rule {rule}"),
             Self::SetFilter(filter) => write!(f, "set filter: {filter}"),
             Self::SetTimeouts([tcp, fin, udp]) => {
                 write!(f, "set timeouts tcp {tcp} tcpfin {fin} udp {udp}")
@@ -220,7 +218,7 @@ pub enum KernelEvent {
 /// One part of the kernel's state, read whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Snapshot {
-    /// Interfaces, addresses and routes.
+    /// Interfaces, addresses, routes and rules.
     Network {
         /// All links.
         links: Vec<Link>,
@@ -228,6 +226,8 @@ pub enum Snapshot {
         addresses: Vec<(AddressId, bool)>,
         /// The director's own routes.
         routes: Vec<Route>,
+        /// The director's own rules.
+        rules: Vec<Rule>,
     },
     /// The director's part of the packet filter: what it put there last, or none when that is not what is there.
     Filter(Option<Arc<Filter>>),
@@ -257,7 +257,7 @@ impl Snapshot {
 /// A part of the kernel's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// Interfaces, addresses, routes.
+    /// Interfaces, addresses, routes, rules.
     Network,
     /// The director's part of the packet filter.
     Filter,

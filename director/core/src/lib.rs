@@ -5,10 +5,9 @@
 //! fails: bad input becomes a counter and an event. Effects go out as outputs, and each kernel operation is
 //! answered by exactly one `Input::Applied`.
 //!
-//! Imports run one way: `time, limits, net <- pattern <- record, wire, ipvs, overrides <- {filter, vrrp, check} <-
-//! tracking, config <- kernel <- {plan, diff, pool} <- {change, reconcile} <- status <- event <- director <- {metrics,
-//! moving}`.
-//! Siblings do not import each other.
+//! Imports run one way: `time, limits, net <- pattern <- record, wire, ipvs, routing, overrides <- {filter, vrrp,
+//! check} <- tracking, config <- kernel <- {plan, diff, pool} <- {change, reconcile} <- status <- event <- director <-
+//! {metrics, moving}`. Siblings do not import each other.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -31,6 +30,7 @@ pub mod plan;
 pub mod pool;
 pub mod reconcile;
 pub mod record;
+pub mod routing;
 pub mod status;
 pub mod time;
 pub mod tracking;

@@ -4,10 +4,10 @@ use core::net::{IpAddr, SocketAddr};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::config::{Config, Interface, Router, VirtualAddress, VirtualServer};
+use crate::config::{self, Config, Interface, Router, VirtualAddress, VirtualServer};
 use crate::filter::Filter;
 use crate::ipvs::{Dest, DestId, Pool, ServiceId, SyncDaemon, SyncRole, SyncWire};
-use crate::kernel::{AddressId, Desired, Link, Route};
+use crate::kernel::{AddressId, Desired, Link, Route, Rule};
 use crate::net::{Family, IfName, Ifindex};
 
 /// What the plan is made from, beside the configuration.
@@ -29,7 +29,7 @@ pub struct Situation<'a> {
 pub fn plan(config: &Config, situation: &Situation<'_>) -> Desired {
     let mut desired = Desired::default();
     interfaces(config, situation, &mut desired);
-    routes(config, situation, &mut desired);
+    routing(config, situation, &mut desired);
     virtual_addresses(config, situation, &mut desired);
     if !situation.stopping {
         desired.filter = Arc::clone(situation.filter);
@@ -141,28 +141,56 @@ fn interfaces(config: &Config, situation: &Situation<'_>, desired: &mut Desired)
     }
 }
 
-/// A route waits until its interface is there.
-fn routes(config: &Config, situation: &Situation<'_>, desired: &mut Desired) {
-    for route in &config.node.routes {
-        let ifindex = match &route.interface {
-            None => None,
-            Some(name) => match link(config, situation.links, name) {
-                Some(link) => Some(link.ifindex),
-                None => continue,
-            },
-        };
-        desired.routes.insert(Route {
-            destination: route.destination,
-            via: route.via,
-            ifindex,
-            source: route.source,
-            metric: route.metric,
-        });
-    }
+/// Routes and rules are there always, or while their router is Active. One waits until its interface is there.
+fn routing(config: &Config, situation: &Situation<'_>, desired: &mut Desired) {
+    let active = || situation.routers.iter().filter(|(_, active)| *active);
+    let routes = config.node.routes.iter().chain(&config.statics.routes);
+    let routes = routes.chain(active().flat_map(|(router, _)| &router.routes));
+    let rules = config.statics.rules.iter();
+    let rules = rules.chain(active().flat_map(|(router, _)| &router.rules));
+    desired.routes = routes
+        .filter_map(|of| route(config, situation, of))
+        .collect();
+    desired.rules = rules.filter_map(|of| rule(config, situation, of)).collect();
+}
+
+fn route(config: &Config, situation: &Situation<'_>, route: &config::Route) -> Option<Route> {
+    let ifindex = match &route.interface {
+        None => None,
+        Some(name) => Some(link(config, situation.links, name)?.ifindex),
+    };
+    Some(Route {
+        destination: route.destination,
+        kind: route.kind,
+        via: route.via,
+        ifindex,
+        source: route.source,
+        metric: route.metric,
+        table: route.table,
+        scope: route.scope,
+        onlink: route.onlink,
+    })
+}
+
+fn rule(config: &Config, situation: &Situation<'_>, rule: &config::Rule) -> Option<Rule> {
+    let kernel = |name: &Option<IfName>| match name {
+        None => Some(None),
+        Some(name) => Some(Some(link(config, situation.links, name)?.name.clone())),
+    };
+    Some(Rule {
+        family: rule.family,
+        priority: rule.priority,
+        from: rule.from,
+        to: rule.to,
+        iif: kernel(&rule.iif)?,
+        oif: kernel(&rule.oif)?,
+        mark: rule.mark,
+        action: rule.action,
+    })
 }
 
 /// Virtual addresses are there exactly while their router is Active; otherwise this node must not hold them,
-/// whoever put them there. Local addresses that no router has are always there.
+/// whoever put them there. Static addresses, and local ones that no router has, are always there.
 fn virtual_addresses(config: &Config, situation: &Situation<'_>, desired: &mut Desired) {
     let mut find = finder(config, situation.links);
     for (router, active) in situation.routers {
@@ -175,7 +203,8 @@ fn virtual_addresses(config: &Config, situation: &Situation<'_>, desired: &mut D
             }
         }
     }
-    for VirtualAddress { cidr, interface } in &config.local_addresses {
+    let fixed = config.statics.addresses.iter();
+    for VirtualAddress { cidr, interface } in fixed.chain(&config.local_addresses) {
         if let Some(link) = find(interface) {
             let (ifindex, cidr) = (link.ifindex, *cidr);
             desired.addresses.insert(AddressId { ifindex, cidr });

@@ -221,12 +221,14 @@ impl Reconciler {
                 links,
                 addresses,
                 routes,
+                rules,
             } => {
                 let before = diff::network(&self.desired, &self.actual).len();
                 let links = links.into_iter().map(|link: Link| (link.ifindex, link));
                 self.actual.links = links.collect();
                 self.actual.addresses = addresses.into_iter().collect();
                 self.actual.routes = routes.into_iter().collect();
+                self.actual.rules = rules.into_iter().collect();
                 self.sides[Part::Network as usize].stale = true;
                 diff::network(&self.desired, &self.actual)
                     .len()
@@ -539,6 +541,7 @@ mod tests {
                 links: vec![],
                 addresses: vec![],
                 routes: vec![],
+                rules: vec![],
             },
             Part::Filter => Snapshot::Filter(Some(Arc::default())),
             Part::Ipvs => Snapshot::Ipvs {

@@ -197,6 +197,8 @@ fn around(block: Block, word: &str) -> (String, String) {
         | Block::TrackInterface
         | Block::UnicastPeer
         | Block::LinkDelays
+        | Block::Routes
+        | Block::Rules
         | Block::VirtualServerGroup
         | Block::Group => {
             unreachable!("lists")
@@ -215,6 +217,9 @@ fn statement(keyword: &Keyword) -> String {
             " 10.0.0.1 80 {\nlb_algo rr\nlb_kind NAT\nprotocol TCP\nreal_server 10.0.0.2 80 {\n}\n}"
         }
         (Block::Keepalived, "virtual_server_group") => " G {\n10.0.0.1 80\n}",
+        (_, "static_ipaddress") => " {\n10.0.0.9/24\n}",
+        (_, "static_routes" | "virtual_routes") => " {\n10.1.0.0/16 via 10.0.0.9\n}",
+        (_, "static_rules" | "virtual_rules") => " {\nfrom 10.1.0.0/16 table 7 preference 9\n}",
         (_, "virtual_ipaddress" | "virtual_ipaddress_excluded") => " {\n10.0.0.1\n}",
         (Block::Keepalived, "vrrp_sync_group") => {
             " G {\ngroup {\nV\nW\n}\n}\nvrrp_instance V {\ninterface eth0\nvirtual_router_id 1\nvirtual_ipaddress {\n\

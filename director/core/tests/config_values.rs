@@ -6,13 +6,14 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use director_core::config::{
-    Check, CheckKind, Config, Garp, RealServer, Source, Tracked, Tracker, Version, VirtualAddress,
-    VirtualServer, Weight, parse,
+    Check, CheckKind, Config, Garp, RealServer, Route, Rule, Source, Tracked, Tracker, Version,
+    VirtualAddress, VirtualServer, Weight, parse,
 };
 use director_core::ipvs::{
     Checksum, DestId, FLAG_ONE_PACKET, FLAG_PERSISTENT, FLAG_SCHED1, FLAG_SCHED2, FLAG_SCHED3,
     Forwarding, Protocol, ServiceId, SyncWire, Tunnel,
 };
+use director_core::kernel::{RouteKind, RuleAction};
 use director_core::net::Family;
 
 fn source<'a>(name: &'a str, text: &'a str) -> Source<'a> {
@@ -828,4 +829,84 @@ fn local_addresses_float_with_the_router_of_their_service_or_stay() {
     assert!(services.contains(&(director_core::ipvs::Protocol::Tcp, target)));
     assert_eq!(translated.next().unwrap().0, &[address(120)]);
     assert_eq!(filter.closed, [101, 102, 120].map(address).into());
+}
+
+#[test]
+fn routes_and_rules_are_read_in_the_words_of_iproute2() {
+    let text = "static_ipaddress {\n10.0.0.9/24\n}\n\
+        static_routes {\nsrc 10.0.0.9 to 10.1.0.0/16 gw 10.0.0.1 oif eth1 table 100 priority 5 onlink\n\
+        throw default table default\n10.2.0.0/16 dev eth1\n}\n\
+        static_rules {\nto 10.1.0.0/16 lookup main order 3\nfrom 10.2.0.0/16 dev eth1 fwmark 16 prohibit\n}\n\
+        vrrp_instance V {\ninterface eth0\nvirtual_router_id 7\nvirtual_ipaddress {\n10.0.0.1/24\n}\n\
+        virtual_routes {\ndefault dev eth0 inet6\n}\nvirtual_rules {\noif eth0 table 7 inet6\n}\n}\n";
+    let config = config(text);
+    let interface = |name: &str| Some(name.parse().unwrap());
+    let to = |text: &str| Route::to(text.parse().unwrap());
+    let statics = &config.statics;
+    assert_eq!(
+        statics.addresses,
+        [VirtualAddress {
+            cidr: "10.0.0.9/24".parse().unwrap(),
+            interface: "eth0".parse().unwrap()
+        }]
+    );
+    assert_eq!(
+        statics.routes,
+        [
+            Route {
+                source: Some([10, 0, 0, 9].into()),
+                via: Some([10, 0, 0, 1].into()),
+                interface: interface("eth1"),
+                table: 100,
+                metric: 5,
+                onlink: true,
+                ..to("10.1.0.0/16")
+            },
+            Route {
+                kind: RouteKind::Throw,
+                table: 253,
+                ..to("0.0.0.0/0")
+            },
+            Route {
+                interface: interface("eth1"),
+                scope: 253,
+                ..to("10.2.0.0/16")
+            },
+        ]
+    );
+    let rule = Rule {
+        family: Family::V4,
+        priority: 3,
+        from: None,
+        to: Some("10.1.0.0/16".parse().unwrap()),
+        iif: None,
+        oif: None,
+        mark: None,
+        action: RuleAction::Table(254),
+    };
+    let second = Rule {
+        priority: 16_384,
+        from: Some("10.2.0.0/16".parse().unwrap()),
+        to: None,
+        iif: interface("eth1"),
+        mark: Some((16, u32::MAX)),
+        action: RuleAction::Prohibit,
+        ..rule.clone()
+    };
+    assert_eq!(statics.rules, [rule.clone(), second]);
+    let router = &config.routers[0];
+    let default = Route {
+        interface: interface("eth0"),
+        ..to("::/0")
+    };
+    assert_eq!(router.routes, [default]);
+    let third = Rule {
+        family: Family::V6,
+        priority: 16_383,
+        to: None,
+        oif: interface("eth0"),
+        action: RuleAction::Table(7),
+        ..rule
+    };
+    assert_eq!(router.rules, [third]);
 }

@@ -14,6 +14,7 @@ mod reader;
 mod route_message;
 mod route_socket;
 pub mod rtnl;
+mod rule_message;
 pub(crate) mod tracking;
 
 use std::io;

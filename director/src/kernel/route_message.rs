@@ -2,14 +2,14 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use director_core::kernel::{AddressId, Link, Route};
+use director_core::kernel::{AddressId, Link, Route, RouteKind};
 use director_core::net::{Cidr, Ifindex, Mac};
 use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol, CacheInfo,
 };
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+    RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::AddressMessageBuilder;
@@ -34,7 +34,6 @@ pub(super) fn our_routes(family: IpAddr) -> RouteNetlinkMessage {
     let mut message = RouteMessage::default();
     message.header.address_family = family_of(family);
     message.header.protocol = RouteProtocol::Other(PROTOCOL);
-    message.header.table = RouteHeader::RT_TABLE_MAIN;
     RouteNetlinkMessage::GetRoute(message)
 }
 
@@ -79,14 +78,18 @@ pub(super) fn route_of(route: &Route) -> RouteMessage {
     let mut message = RouteMessage::default();
     message.header.address_family = family_of(route.destination.address);
     message.header.destination_prefix_length = route.destination.prefix;
-    message.header.table = RouteHeader::RT_TABLE_MAIN;
     message.header.protocol = RouteProtocol::Other(PROTOCOL);
-    message.header.kind = RouteType::Unicast;
-    message.header.scope = if route.via.is_none() && route.destination.address.is_ipv4() {
-        RouteScope::Link
-    } else {
-        RouteScope::Universe
+    message.header.kind = match route.kind {
+        RouteKind::Unicast => RouteType::Unicast,
+        RouteKind::Blackhole => RouteType::BlackHole,
+        RouteKind::Unreachable => RouteType::Unreachable,
+        RouteKind::Prohibit => RouteType::Prohibit,
+        RouteKind::Throw => RouteType::Throw,
     };
+    message.header.scope = RouteScope::from(route.scope);
+    if route.onlink {
+        message.header.flags |= RouteFlags::Onlink;
+    }
     let attributes = &mut message.attributes;
     if route.destination.prefix > 0 {
         attributes.push(RouteAttribute::Destination(route_address(
@@ -107,6 +110,8 @@ pub(super) fn route_of(route: &Route) -> RouteMessage {
     if route.metric > 0 {
         attributes.push(RouteAttribute::Priority(route.metric));
     }
+    // The header has eight bits for it.
+    attributes.push(RouteAttribute::Table(route.table));
     message
 }
 
@@ -197,9 +202,7 @@ pub(super) fn route(message: &RouteNetlinkMessage) -> Option<Route> {
         return None;
     };
     let header = &message.header;
-    if header.protocol != RouteProtocol::Other(PROTOCOL)
-        || header.table != RouteHeader::RT_TABLE_MAIN
-    {
+    if header.protocol != RouteProtocol::Other(PROTOCOL) {
         return None;
     }
     let any = match header.address_family {
@@ -212,11 +215,18 @@ pub(super) fn route(message: &RouteNetlinkMessage) -> Option<Route> {
         prefix: header.destination_prefix_length,
     };
     let mut route = Route {
-        destination,
-        via: None,
-        ifindex: None,
-        source: None,
-        metric: 0,
+        kind: match header.kind {
+            RouteType::Unicast => RouteKind::Unicast,
+            RouteType::BlackHole => RouteKind::Blackhole,
+            RouteType::Unreachable => RouteKind::Unreachable,
+            RouteType::Prohibit => RouteKind::Prohibit,
+            RouteType::Throw => RouteKind::Throw,
+            _ => return None,
+        },
+        table: header.table.into(),
+        scope: header.scope.into(),
+        onlink: header.flags.contains(RouteFlags::Onlink),
+        ..Route::to(destination)
     };
     for attribute in &message.attributes {
         match attribute {
@@ -225,6 +235,7 @@ pub(super) fn route(message: &RouteNetlinkMessage) -> Option<Route> {
             RouteAttribute::Oif(link) => route.ifindex = Some(Ifindex(*link)),
             RouteAttribute::PrefSource(source) => route.source = ip_address(source),
             RouteAttribute::Priority(metric) => route.metric = *metric,
+            RouteAttribute::Table(table) => route.table = *table,
             _ => {}
         }
     }
@@ -244,7 +255,7 @@ pub(super) fn is_answered_by(asked: &Route, found: &Route) -> bool {
     decided == *found
 }
 
-fn family_of(address: IpAddr) -> AddressFamily {
+pub(super) fn family_of(address: IpAddr) -> AddressFamily {
     if address.is_ipv4() {
         AddressFamily::Inet
     } else {
@@ -294,20 +305,25 @@ mod tests {
     #[test]
     fn a_route_is_read_as_it_was_written_and_a_foreign_one_is_not_read() {
         let default = Route {
-            destination: "0.0.0.0/0".parse().unwrap(),
             via: Some("192.0.2.254".parse().unwrap()),
             ifindex: Some(Ifindex(3)),
             source: Some("192.0.2.1".parse().unwrap()),
             metric: 5,
+            onlink: true,
+            ..Route::to("0.0.0.0/0".parse().unwrap())
         };
         let direct = Route {
-            destination: "2001:db8::/32".parse().unwrap(),
-            via: None,
-            source: None,
-            metric: 0,
-            ..default
+            ifindex: Some(Ifindex(3)),
+            table: 1000,
+            scope: 253,
+            ..Route::to("2001:db8::/32".parse().unwrap())
         };
-        for wished in [default, direct] {
+        let dropped = Route {
+            kind: RouteKind::Prohibit,
+            table: 7,
+            ..Route::to("198.51.100.0/24".parse().unwrap())
+        };
+        for wished in [default, direct, dropped] {
             let message = RouteNetlinkMessage::NewRoute(route_of(&wished));
             assert_eq!(route(&there_and_back(message)), Some(wished));
         }

@@ -15,7 +15,7 @@ use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use director_core::kernel::{Op, OpError, Route, Snapshot};
-use director_core::net::Ifindex;
+use director_core::net::{Family, Ifindex};
 use futures_util::StreamExt;
 use neli::consts::socket::NlFamily;
 use netlink_packet_core::{
@@ -31,6 +31,7 @@ use rtnetlink::{Handle, LinkUnspec};
 use super::exchange::Exchange;
 use super::route_message as message;
 use super::route_socket::RouteSocket;
+use super::rule_message::{all_rules, rule, rule_of};
 
 /// Longest wait for an answer; see [`super::ipvs`].
 const ANSWER_MAX: Duration = Duration::from_millis(500);
@@ -100,7 +101,7 @@ impl Rtnl {
         results
     }
 
-    /// Reads links, addresses and the director's routes.
+    /// Reads links, addresses, and the director's routes and rules.
     ///
     /// # Errors
     /// The kernel's errno; EAGAIN when a table changed under every attempt to read it.
@@ -109,7 +110,10 @@ impl Rtnl {
         let addresses = self.dump(&message::all_addresses())?;
         let mut routes = self.dump(&message::our_routes(IpAddr::from([0; 4])))?;
         routes.extend(self.dump(&message::our_routes(IpAddr::from([0; 16])))?);
+        let mut rules = self.dump(&all_rules(Family::V4))?;
+        rules.extend(self.dump(&all_rules(Family::V6))?);
         Ok(Snapshot::Network {
+            rules: rules.iter().filter_map(rule).collect(),
             links: links.iter().filter_map(message::link).collect(),
             addresses: addresses.iter().filter_map(message::address).collect(),
             routes: routes
@@ -201,6 +205,8 @@ fn request(op: &Op) -> Option<(RouteNetlinkMessage, u16)> {
         Op::DelAddress(id) => (RouteNetlinkMessage::DelAddress(message::address_of(id)), 0),
         Op::AddRoute(route) => (RouteNetlinkMessage::NewRoute(message::route_of(route)), ADD),
         Op::DelRoute(route) => (RouteNetlinkMessage::DelRoute(message::route_of(route)), 0),
+        Op::AddRule(rule) => (RouteNetlinkMessage::NewRule(rule_of(rule)), ADD),
+        Op::DelRule(rule) => (RouteNetlinkMessage::DelRule(rule_of(rule)), 0),
         _ => return None,
     })
 }

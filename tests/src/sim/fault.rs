@@ -218,6 +218,7 @@ impl Fault {
         let cidr = routers[world.random.below(routers.len())].addresses[0].cidr;
         let edit = world.random.pick(&[
             Edit::FlushAddresses,
+            Edit::FlushRoutes,
             Edit::AddAddress(cidr),
             Edit::ClearTable,
             Edit::DeleteDests,

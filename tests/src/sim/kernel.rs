@@ -10,6 +10,7 @@ use director_core::net::{Cidr, Ifindex, Mac};
 use director_core::time::Duration;
 
 use super::random::Random;
+use super::routing;
 
 /// ENODEV, ENETUNREACH, EINVAL, ENOBUFS (errno.h).
 const NO_DEVICE: OpError = OpError(19);
@@ -56,6 +57,8 @@ pub struct Refusal {
 pub enum Edit {
     /// `ip address flush`.
     FlushAddresses,
+    /// `ip route flush proto 75` and the same of rules.
+    FlushRoutes,
     /// `ip address add` of a virtual address.
     AddAddress(Cidr),
     /// `ipvsadm -C`.
@@ -166,6 +169,7 @@ impl Kernel {
                     .map(|(id, ours)| (*id, *ours))
                     .collect(),
                 routes: self.state.routes.iter().copied().collect(),
+                rules: self.state.rules.iter().cloned().collect(),
             },
             Part::Filter => Snapshot::Filter(self.state.filter.clone()),
             Part::Ipvs => Snapshot::Ipvs {
@@ -226,6 +230,10 @@ impl Kernel {
                     self.notices.push(KernelEvent::AddressGone(id));
                 }
             }
+            Edit::FlushRoutes => {
+                self.state.routes.clear();
+                self.state.rules.clear();
+            }
             Edit::AddAddress(cidr) => {
                 let id = AddressId {
                     ifindex: self.ifindex,
@@ -270,6 +278,7 @@ impl Kernel {
             Op::LinkUp(_) | Op::LinkMtu(..) => self.operate_link(op),
             Op::AddAddress(_) | Op::DelAddress(_) => self.operate_address(op),
             Op::AddRoute(_) | Op::DelRoute(_) => self.operate_route(op),
+            Op::AddRule(_) | Op::DelRule(_) => routing::operate(&mut self.state, op),
             Op::SetFilter(filter) => {
                 self.state.filter = Some(Arc::clone(filter));
                 Ok(())
@@ -424,7 +433,12 @@ pub fn is_gone_already(op: &Op, error: OpError) -> bool {
     let gone = [OpError::NOT_THERE, OpError::NO_ADDRESS, OpError::NO_SERVICE];
     let removal = matches!(
         op,
-        Op::DelAddress(_) | Op::DelRoute(_) | Op::StopSync(_) | Op::DelService(_) | Op::DelDest(..)
+        Op::DelAddress(_)
+            | Op::DelRoute(_)
+            | Op::DelRule(_)
+            | Op::StopSync(_)
+            | Op::DelService(_)
+            | Op::DelDest(..)
     );
     removal && gone.contains(&error)
 }

@@ -15,6 +15,7 @@ use director_core::{diff, limits};
 use super::kernel::is_gone_already;
 use super::network::Network;
 use super::node::Node;
+use super::routing;
 use super::setup;
 use super::{groups, locals};
 
@@ -380,6 +381,7 @@ impl Laws {
         }
         groups::together(nodes)?;
         groups::weighted(nodes)?;
+        routing::follow(nodes)?;
         for (vrid, _) in routers(nodes) {
             let of = |node: &&Node| {
                 let mut own = node.routers();

@@ -15,6 +15,7 @@ pub mod node;
 pub mod pools;
 pub mod random;
 pub mod reals;
+pub mod routing;
 mod servers;
 pub mod setup;
 mod shell;

@@ -14,6 +14,7 @@ use director_core::time::Duration;
 use director_core::wire::vrrp;
 
 use super::random::Random;
+use super::routing;
 use super::servers::{another_kind, dest, dest_id, real};
 use super::{groups, intruder, locals};
 
@@ -152,11 +153,9 @@ fn node_config(node: u8) -> Config {
                 mtu: None,
             }],
             routes: vec![Route {
-                destination: "0.0.0.0/0".parse().expect("a prefix"),
                 via: Some([10, 0, 0, 254].into()),
                 interface: Some("eth0".parse().expect("a short name")),
-                source: None,
-                metric: 0,
+                ..Route::to("0.0.0.0/0".parse().expect("a prefix"))
             }],
             ..Node::default()
         },
@@ -181,6 +180,8 @@ fn router(vrid: u8, version: Version, advert_interval: Duration) -> Router {
         addresses: vec![virtual_address(vrid, 0)],
         excluded: Vec::new(),
         locals: Vec::new(),
+        routes: Vec::new(),
+        rules: Vec::new(),
         source: None,
         group: IpAddr::V4(vrrp::GROUP),
         track_source: false,
@@ -257,6 +258,7 @@ fn random_router(vrid: u8, random: &mut Random) -> Router {
     if random.chance(30) {
         router.excluded.push(virtual_address(vrid, 9));
     }
+    routing::add(&mut router, random);
     router.checksum_as_v2 = random.chance(20);
     router.unicast = random.chance(20).then(|| Unicast {
         peers: Vec::new(),

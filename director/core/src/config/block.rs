@@ -31,6 +31,10 @@ pub enum Block {
     VrrpScript,
     /// `interface_up_down_delays`: one interface a line.
     LinkDelays,
+    /// `virtual_routes`, `static_routes`: one route a line.
+    Routes,
+    /// `virtual_rules`, `static_rules`: one rule a line.
+    Rules,
     /// `virtual_server_group NAME`: one address, range, network or mark a line.
     VirtualServerGroup,
     /// `vrrp_sync_group NAME`
@@ -81,7 +85,7 @@ pub enum Block {
 
 impl Block {
     /// All of them.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 39] = [
         Self::Keepalived,
         Self::GlobalDefs,
         Self::VrrpInstance,
@@ -96,6 +100,8 @@ impl Block {
         Self::TrackFile,
         Self::VrrpScript,
         Self::LinkDelays,
+        Self::Routes,
+        Self::Rules,
         Self::VirtualServerGroup,
         Self::VrrpSyncGroup,
         Self::Group,
@@ -139,6 +145,8 @@ impl Block {
             Self::TrackFile => "track_file",
             Self::VrrpScript => "vrrp_script",
             Self::LinkDelays => "interface_up_down_delays",
+            Self::Routes => "virtual_routes",
+            Self::Rules => "virtual_rules",
             Self::VirtualServerGroup => "virtual_server_group",
             Self::VrrpSyncGroup => "vrrp_sync_group",
             Self::Group => "group",
@@ -177,6 +185,12 @@ impl Block {
         if self != Self::Keepalived && lists.contains(&word) {
             return Some(Self::TrackInterface);
         }
+        let word = match word {
+            "static_ipaddress" => "virtual_ipaddress",
+            "static_routes" => "virtual_routes",
+            "static_rules" => "virtual_rules",
+            word => word,
+        };
         Self::ALL
             .into_iter()
             .find(|block| !block.is_outermost() && block.word() == word)

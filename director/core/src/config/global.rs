@@ -27,6 +27,8 @@ const REPEAT_MAX: u32 = 1000;
 /// `global_defs` with keepalived's defaults.
 #[derive(Debug)]
 pub(super) struct Global {
+    /// The interface of static addresses that name none.
+    pub(super) interface: Option<IfName>,
     pub(super) version: Version,
     pub(super) groups: [IpAddr; 2],
     pub(super) garp: GarpWords,
@@ -125,6 +127,7 @@ impl GarpWords {
 impl Default for Global {
     fn default() -> Self {
         Self {
+            interface: None,
             version: Version::V2,
             groups: [IpAddr::V4(vrrp::GROUP), IpAddr::V6(vrrp::GROUP_V6)],
             garp: GarpWords::default(),
@@ -157,7 +160,7 @@ impl Global {
             block.children(),
             |reader, word, statement| match word {
                 "router_id" => drop(reader.text(statement)),
-                "default_interface" => drop(reader.parse::<IfName>(statement)),
+                "default_interface" => self.interface = reader.parse(statement),
                 // Interfaces may always come and go.
                 "dynamic_interfaces" | "vrrp_skip_check_adv_addr" => {
                     self.nothing(reader, word, statement);

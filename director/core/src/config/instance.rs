@@ -11,6 +11,7 @@ use super::hmac;
 use super::keywords::Block;
 use super::notices::{self, Subject};
 use super::read::Reader;
+use super::routing::{self, Route, Rule};
 use super::track;
 use super::tree::{Statement, Word};
 use super::unicast::Addressing;
@@ -53,6 +54,8 @@ struct Draft<'t> {
     /// `virtual_ipaddress` is not empty.
     has_lines: bool,
     excluded: Vec<Entry>,
+    routes: Vec<Route>,
+    rules: Vec<Rule>,
     pass: Option<(Option<[u8; 8]>, Place)>,
     hmac: Option<hmac::Words>,
     addressing: Addressing<'t>,
@@ -135,6 +138,8 @@ impl<'t> Draft<'t> {
                 addresses::read(reader, statement, &mut self.excluded);
             }
             "auth_hmac" => self.hmac = hmac::read(reader, statement),
+            "virtual_routes" => routing::routes(reader, statement, &mut self.routes),
+            "virtual_rules" => routing::rules(reader, statement, &mut self.rules),
             "authentication" => self.pass = Some((authentication::read(reader, statement), at)),
             "mcast_src_ip"
             | "mcast_dst_ip"
@@ -425,6 +430,8 @@ impl<'t> Draft<'t> {
             addresses,
             excluded,
             locals: Vec::new(),
+            routes: self.routes.clone(),
+            rules: self.rules.clone(),
             source: self.addressing.source(),
             track_source: self.addressing.tracks_source(),
             group: self.addressing.group(self.family(), global),

@@ -84,8 +84,10 @@ mod pool;
 mod probe;
 mod program;
 mod read;
+mod routing;
 mod script;
 mod service;
+mod statics;
 mod strings;
 mod sync_group;
 mod text;
@@ -107,6 +109,8 @@ pub use monitoring::{Fifo, FifoScope, Level, Syslog, Transport};
 pub use notices::{Notice, Subject, Turn};
 pub use outside::{Nothing, Outside, Reading};
 pub use parse::{Parsed, Source, parse, parse_with};
+pub use routing::{Route, Rule};
+pub use statics::Statics;
 pub use tracked::{InitFile, LinkDelay, PoolChoice, Tracked, Tracker, Watch};
 
 pub use crate::check::{Kind as CheckKind, Settings as Check, Url};
@@ -138,6 +142,8 @@ pub struct Config {
     pub fifos: Vec<Fifo>,
     /// Programs that are run when something changes.
     pub notices: Vec<Notice>,
+    /// What the node holds beside its virtual routers.
+    pub statics: Statics,
     /// Local addresses of FULLNAT services whose own addresses belong to no virtual router: they are always there.
     pub local_addresses: Vec<VirtualAddress>,
     /// IPVS timeouts for established TCP, TCP after FIN, and UDP, in seconds; 0 keeps the kernel's (`lvs_timeouts`).
@@ -194,21 +200,6 @@ pub struct Interface {
     pub mtu: Option<u32>,
 }
 
-/// One static route of router.conf.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Route {
-    /// Destination; `default` is 0.0.0.0/0.
-    pub destination: Cidr,
-    /// Next hop.
-    pub via: Option<IpAddr>,
-    /// Outgoing interface, by its configured name.
-    pub interface: Option<IfName>,
-    /// Preferred source address.
-    pub source: Option<IpAddr>,
-    /// Metric; 0 for the kernel's default.
-    pub metric: u32,
-}
-
 /// `lvs_sync_daemon`: which role runs follows the virtual router, or both run when none is named.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SyncDaemon {
@@ -256,6 +247,10 @@ pub struct Router {
     pub excluded: Vec<VirtualAddress>,
     /// Which of them are local ones.
     pub locals: Vec<IpAddr>,
+    /// Routes that are there while it is Active (`virtual_routes`).
+    pub routes: Vec<Route>,
+    /// Rules of the routing policy that are there while it is Active (`virtual_rules`).
+    pub rules: Vec<Rule>,
     /// Source address of the adverts instead of the interface's own (`mcast_src_ip`).
     pub source: Option<IpAddr>,
     /// Fault while the interface does not have that address (`track_src_ip`).

@@ -1,17 +1,18 @@
 //! router.conf: what a distribution would have configured. Its grammar is described in [the module](super).
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::IpAddr;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::diagnostic::Place;
-use super::global::{address, required};
+use super::global::required;
 use super::keywords::Block;
 use super::read::Reader;
+use super::routing::Draft;
 use super::tree::{Statement, Statements, Word};
 use super::{Interface, Node, Route, monitoring};
 use crate::limits;
-use crate::net::{Cidr, Family, IfName, Mac};
+use crate::net::{Cidr, IfName, Mac};
 
 /// Reads router.conf; what is wrong is left out.
 pub(super) fn read(reader: &mut Reader<'_, '_>, statements: Statements<'_>) -> Node {
@@ -225,7 +226,7 @@ fn route(reader: &mut Reader<'_, '_>, statement: Statement<'_>) -> Option<Route>
         reader.value(statement);
         return None;
     };
-    let mut draft = RouteDraft::default();
+    let (mut draft, mut good) = (Draft::default(), true);
     while let Some(option) = words.next() {
         let value = required(reader, option, words.next())?;
         let known = match option.bytes {
@@ -238,116 +239,35 @@ fn route(reader: &mut Reader<'_, '_>, statement: Statement<'_>) -> Option<Route>
                 return None;
             }
         };
-        draft.read(reader, known, value);
+        good &= read_route(reader, &mut draft, known, value).is_some();
     }
     reader.each(
         Block::Route,
         statement.children(),
         |reader, word, statement| {
             if let Some(value) = reader.value(statement) {
-                draft.read(reader, word, value);
+                good &= read_route(reader, &mut draft, word, value).is_some();
             }
         },
     );
-    draft.finish(reader, destination)
-}
-
-#[derive(Default)]
-struct RouteDraft {
-    via: Option<IpAddr>,
-    interface: Option<IfName>,
-    source: Option<IpAddr>,
-    metric: u32,
-    /// A word of it could not be read, which has been said.
-    broken: bool,
-}
-
-impl RouteDraft {
-    fn read(&mut self, reader: &mut Reader<'_, '_>, option: &str, value: Word<'_>) {
-        let good = match option {
-            "via" => {
-                self.via = address(reader, value);
-                self.via.is_some()
-            }
-            "dev" => {
-                self.interface = reader.parse_word(value);
-                self.interface.is_some()
-            }
-            "source" => {
-                self.source = address(reader, value);
-                self.source.is_some()
-            }
-            _ => {
-                let metric = reader.number_word(value, b"metric", 0..=u32::MAX);
-                self.metric = metric.unwrap_or_default();
-                metric.is_some()
-            }
-        };
-        self.broken |= !good;
-    }
-
-    fn finish(self, reader: &mut Reader<'_, '_>, destination: Word<'_>) -> Option<Route> {
-        let Self {
-            via,
-            interface,
-            source,
-            metric,
-            broken,
-        } = self;
-        if broken {
-            return None;
-        }
-        let to: Cidr = match (destination.bytes, via.or(source).map(Family::of)) {
-            (b"default", Some(Family::V6)) => Cidr {
-                address: Ipv6Addr::UNSPECIFIED.into(),
-                prefix: 0,
-            },
-            (b"default", _) => Cidr {
-                address: Ipv4Addr::UNSPECIFIED.into(),
-                prefix: 0,
-            },
-            _ => reader.parse_word(destination)?,
-        };
-        if has_host_bits(to) {
-            reader.wrong(destination, "a network has no bits set after its prefix");
-            return None;
-        }
-        if via.is_none() && interface.is_none() {
-            reader.wrong(destination, "a route needs `via` or `dev`");
-            return None;
-        }
-        let family = Family::of(to.address);
-        if [via, source]
-            .into_iter()
-            .flatten()
-            .any(|address| Family::of(address) != family)
-        {
-            reader.wrong(destination, "the addresses of a route are of one family");
-            return None;
-        }
-        Some(Route {
-            destination: to,
-            via,
-            interface,
-            source,
-            metric,
-        })
+    // What could not be read has been said.
+    if good {
+        draft.finish(reader, destination)
+    } else {
+        None
     }
 }
 
-fn has_host_bits(network: Cidr) -> bool {
-    match network.address {
-        IpAddr::V4(address) => {
-            u32::from(address)
-                .checked_shl(network.prefix.into())
-                .unwrap_or(0)
-                != 0
-        }
-        IpAddr::V6(address) => {
-            u128::from(address)
-                .checked_shl(network.prefix.into())
-                .unwrap_or(0)
-                != 0
-        }
+fn read_route(
+    reader: &mut Reader<'_, '_>,
+    draft: &mut Draft,
+    option: &str,
+    value: Word<'_>,
+) -> Option<()> {
+    match option {
+        "via" => draft.via(reader, value),
+        "dev" => draft.interface(reader, value),
+        "source" => draft.source(reader, value),
+        _ => draft.metric(reader, value),
     }
 }

@@ -14,6 +14,7 @@ use super::lex::lex;
 use super::outside::Reading;
 use super::read::Reader;
 use super::service::{self, Groups};
+use super::statics::Words;
 use super::sync_group::{self, GroupWords};
 use super::text::Text;
 use super::track::{self, Tracks};
@@ -156,6 +157,7 @@ type VridKey = (
 #[derive(Default)]
 struct Assembly {
     global: Global,
+    statics: Words,
     routers: Vec<Router>,
     /// Of each router: what it tracks.
     tracked: Vec<Vec<track::Entry>>,
@@ -190,6 +192,7 @@ impl Assembly {
                 "global_defs" => self.global.read(reader, statement),
                 "vrrp_instance" => instances.push(statement),
                 "virtual_server_group" => self.group(reader, statement),
+                word if Words::has(word) => self.statics.read(reader, word, statement),
                 "SSL" => tls::read(reader, statement),
                 "vrrp_script" | "track_probe" | "track_file" => watches.push((word, statement)),
                 "interface_up_down_delays" => self.link_delays(reader, statement),
@@ -214,6 +217,9 @@ impl Assembly {
             self.server(reader, statement);
         }
         let local_addresses = self.fullnat(reader, node);
+        let statics = self
+            .statics
+            .resolve(reader, &self.global, &mut self.addresses);
         let sync_daemon = self.sync_daemon(reader);
         Config {
             node: Node::default(),
@@ -222,6 +228,7 @@ impl Assembly {
             watches: self.watches.list,
             link_delays: self.link_delays,
             services: self.services,
+            statics,
             local_addresses,
             sync_daemon,
             timeouts: self.global.timeouts,

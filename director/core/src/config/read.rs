@@ -31,6 +31,8 @@ pub(super) struct Reader<'r, 'a> {
     pub(super) notices: Vec<Notice>,
     /// Whom programs run as, when nothing else is said (`script_user`).
     pub(super) owner: Owner,
+    /// Rules that had no priority of their own.
+    unordered: u32,
     /// Expressions met so far: many checks have the same one, and share it.
     patterns: BTreeMap<(String, Options), Pattern>,
 }
@@ -46,6 +48,7 @@ impl<'r, 'a> Reader<'r, 'a> {
             ssl: Ssl::default(),
             notices: Vec::new(),
             owner: Owner::NOBODY,
+            unordered: 0,
             patterns: BTreeMap::new(),
         }
     }
@@ -61,6 +64,13 @@ impl<'r, 'a> Reader<'r, 'a> {
             }
         };
         Ok(pattern.clone())
+    }
+
+    /// The priority of a rule that has none of its own: the first, or the next lower one.
+    pub(super) const fn next_priority(&mut self, first: u32) -> u32 {
+        let next = first.saturating_sub(self.unordered);
+        self.unordered += 1;
+        next
     }
 
     /// Goes through the statements of a block and hands those that act to `act`, with the keyword's canonical name.

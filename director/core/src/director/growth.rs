@@ -88,6 +88,7 @@ fn empty(part: Part) -> Snapshot {
             links: Vec::new(),
             addresses: Vec::new(),
             routes: Vec::new(),
+            rules: Vec::new(),
         },
         Part::Filter => Snapshot::Filter(None),
         Part::Ipvs => Snapshot::Ipvs {

@@ -2,7 +2,7 @@
 
 use crate::ipvs::{DestId, ServiceId, SyncRole};
 use crate::kernel::{AddressId, Op, OpError, Part, Route};
-use crate::net::Ifindex;
+use crate::net::{Family, Ifindex};
 
 /// The thing an operation touches; a refusal delays the next operation on the same thing only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -10,6 +10,8 @@ pub(super) enum Object {
     Link(Ifindex),
     Address(AddressId),
     Route(Route),
+    /// By family and priority.
+    Rule(Family, u32),
     Filter,
     Service(ServiceId),
     Dest(ServiceId, DestId),
@@ -28,7 +30,7 @@ impl Object {
 
     pub(super) const fn part(&self) -> Part {
         match self {
-            Self::Link(_) | Self::Address(_) | Self::Route(_) => Part::Network,
+            Self::Link(_) | Self::Address(_) | Self::Route(_) | Self::Rule(..) => Part::Network,
             Self::Filter => Part::Filter,
             Self::Service(_) | Self::Dest(..) | Self::Sync(_) | Self::Timeouts => Part::Ipvs,
         }
@@ -41,6 +43,7 @@ pub(super) const fn object(op: &Op) -> Object {
         Op::LinkUp(ifindex) | Op::LinkMtu(ifindex, _) => Object::Link(*ifindex),
         Op::AddAddress(id) | Op::DelAddress(id) => Object::Address(*id),
         Op::AddRoute(route) | Op::DelRoute(route) => Object::Route(*route),
+        Op::AddRule(rule) | Op::DelRule(rule) => Object::Rule(rule.family, rule.priority),
         Op::SetFilter(_) => Object::Filter,
         Op::SetTimeouts(_) => Object::Timeouts,
         Op::StartSync(role, _) | Op::StopSync(role) => Object::Sync(*role),
@@ -56,7 +59,12 @@ pub(super) fn is_gone_already(op: &Op, error: OpError) -> bool {
     let gone = [OpError::NOT_THERE, OpError::NO_ADDRESS, OpError::NO_SERVICE];
     let removal = matches!(
         op,
-        Op::DelAddress(_) | Op::DelRoute(_) | Op::StopSync(_) | Op::DelService(_) | Op::DelDest(..)
+        Op::DelAddress(_)
+            | Op::DelRoute(_)
+            | Op::DelRule(_)
+            | Op::StopSync(_)
+            | Op::DelService(_)
+            | Op::DelDest(..)
     );
     removal && gone.contains(&error)
 }

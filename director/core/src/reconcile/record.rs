@@ -19,6 +19,8 @@ pub(super) fn record(actual: &mut Actual, op: Op) {
         Op::DelAddress(id) => drop(actual.addresses.remove(&id)),
         Op::AddRoute(route) => drop(actual.routes.insert(route)),
         Op::DelRoute(route) => drop(actual.routes.remove(&route)),
+        Op::AddRule(rule) => drop(actual.rules.insert(rule)),
+        Op::DelRule(rule) => drop(actual.rules.remove(&rule)),
         Op::SetFilter(filter) => actual.filter = Some(filter),
         Op::SetTimeouts(set) => set_timeouts(actual, set),
         Op::StartSync(role, daemon) => drop(actual.sync.insert(role, daemon)),

@@ -272,6 +272,7 @@ impl Node {
                 links: self.links.clone(),
                 addresses: self.addresses.iter().map(|(id, own)| (*id, *own)).collect(),
                 routes: Vec::new(),
+                rules: Vec::new(),
             },
             Part::Filter => Snapshot::Filter(None),
             Part::Ipvs => Snapshot::Ipvs {

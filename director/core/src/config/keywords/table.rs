@@ -40,8 +40,13 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
     ),
     (
         Keepalived,
-        NotYet,
-        "static_ipaddress{}* static_routes{}* static_rules{}* track_group{}*",
+        Acts,
+        "static_ipaddress{}* static_routes{}* static_rules{}*",
+    ),
+    (
+        Keepalived,
+        Accepted("static addresses, routes and rules that somebody removes are put back"),
+        "track_group{}*",
     ),
     (Keepalived, NotYet, "garp_group{}*"),
     (
@@ -238,10 +243,11 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
         "track_script{}* track_probe{}* track_pool{}*",
     ),
     (VrrpInstance, NotYet, "garp_extra_if"),
+    (VrrpInstance, Acts, "virtual_routes{}* virtual_rules{}*"),
     (
         VrrpInstance,
-        NotYet,
-        "virtual_routes{} virtual_rules{} promote_secondaries",
+        Accepted("a node has it set for all interfaces"),
+        "promote_secondaries",
     ),
     (
         VrrpInstance,

@@ -1,0 +1,166 @@
+//! Rules of the routing policy as rtnetlink's messages, and back.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use director_core::kernel::{Rule, RuleAction};
+use director_core::net::{Cidr, Family};
+use netlink_packet_route::route::RouteProtocol;
+use netlink_packet_route::rule::{self, RuleAttribute, RuleMessage};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+
+use super::PROTOCOL;
+
+/// Asks for all rules of a family.
+pub(super) fn all_rules(family: Family) -> RouteNetlinkMessage {
+    let mut message = RuleMessage::default();
+    message.header.family = family_of(family);
+    RouteNetlinkMessage::GetRule(message)
+}
+
+/// The message that adds or removes a rule.
+pub(super) fn rule_of(rule: &Rule) -> RuleMessage {
+    let mut message = RuleMessage::default();
+    message.header.family = family_of(rule.family);
+    message.header.dst_len = rule.to.map_or(0, |to| to.prefix);
+    message.header.src_len = rule.from.map_or(0, |from| from.prefix);
+    let attributes = &mut message.attributes;
+    attributes.push(RuleAttribute::Protocol(RouteProtocol::Other(PROTOCOL)));
+    attributes.push(RuleAttribute::Priority(rule.priority));
+    // The kernel takes no address for a prefix of no bits.
+    let given = |prefix: Option<Cidr>| prefix.filter(|prefix| prefix.prefix > 0);
+    attributes.extend(given(rule.to).map(|to| RuleAttribute::Destination(to.address)));
+    attributes.extend(given(rule.from).map(|from| RuleAttribute::Source(from.address)));
+    let name = |name: &director_core::net::IfName| name.to_string();
+    attributes.extend(rule.iif.as_ref().map(|of| RuleAttribute::Iifname(name(of))));
+    attributes.extend(rule.oif.as_ref().map(|of| RuleAttribute::Oifname(name(of))));
+    if let Some((mark, mask)) = rule.mark {
+        attributes.push(RuleAttribute::FwMark(mark));
+        attributes.push(RuleAttribute::FwMask(mask));
+    }
+    message.header.action = match rule.action {
+        RuleAction::Table(table) => {
+            attributes.push(RuleAttribute::Table(table));
+            rule::RuleAction::ToTable
+        }
+        RuleAction::Blackhole => rule::RuleAction::Blackhole,
+        RuleAction::Unreachable => rule::RuleAction::Unreachable,
+        RuleAction::Prohibit => rule::RuleAction::Prohibit,
+    };
+    message
+}
+
+/// One of our rules, out of RTM_NEWRULE; none for anybody else's.
+pub(super) fn rule(message: &RouteNetlinkMessage) -> Option<Rule> {
+    let RouteNetlinkMessage::NewRule(message) = message else {
+        return None;
+    };
+    let header = &message.header;
+    let (family, any) = match header.family {
+        AddressFamily::Inet => (Family::V4, IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        AddressFamily::Inet6 => (Family::V6, IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
+        _ => return None,
+    };
+    let (mut ours, mut table) = (false, u32::from(header.table));
+    let (mut from, mut to, mut mark, mut mask) = (any, any, 0, 0);
+    let mut rule = Rule {
+        family,
+        priority: 0,
+        from: None,
+        to: None,
+        iif: None,
+        oif: None,
+        mark: None,
+        action: RuleAction::Blackhole,
+    };
+    for attribute in &message.attributes {
+        match attribute {
+            RuleAttribute::Protocol(protocol) => ours = u8::from(*protocol) == PROTOCOL,
+            RuleAttribute::Priority(priority) => rule.priority = *priority,
+            RuleAttribute::Destination(address) => to = *address,
+            RuleAttribute::Source(address) => from = *address,
+            RuleAttribute::Iifname(name) => rule.iif = name.parse().ok(),
+            RuleAttribute::Oifname(name) => rule.oif = name.parse().ok(),
+            RuleAttribute::FwMark(number) => mark = *number,
+            RuleAttribute::FwMask(number) => mask = *number,
+            RuleAttribute::Table(number) => table = *number,
+            _ => {}
+        }
+    }
+    let prefix = |address, prefix| (prefix > 0).then_some(Cidr { address, prefix });
+    (rule.from, rule.to) = (prefix(from, header.src_len), prefix(to, header.dst_len));
+    rule.mark = (mask > 0).then_some((mark, mask));
+    rule.action = match header.action {
+        rule::RuleAction::ToTable => RuleAction::Table(table),
+        rule::RuleAction::Blackhole => RuleAction::Blackhole,
+        rule::RuleAction::Unreachable => RuleAction::Unreachable,
+        rule::RuleAction::Prohibit => RuleAction::Prohibit,
+        _ => return None,
+    };
+    ours.then_some(rule)
+}
+
+const fn family_of(family: Family) -> AddressFamily {
+    match family {
+        Family::V4 => AddressFamily::Inet,
+        Family::V6 => AddressFamily::Inet6,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_rule_is_read_as_it_was_written_and_a_foreign_one_is_not_read() {
+        let wished = Rule {
+            family: Family::V4,
+            priority: 100,
+            from: Some("192.0.2.0/24".parse().unwrap()),
+            to: None,
+            iif: Some("lan0".parse().unwrap()),
+            oif: None,
+            mark: Some((7, 0xff)),
+            action: RuleAction::Table(1000),
+        };
+        let v6 = Rule {
+            family: Family::V6,
+            from: None,
+            to: Some("2001:db8::/32".parse().unwrap()),
+            iif: None,
+            action: RuleAction::Prohibit,
+            ..wished.clone()
+        };
+        for wished in [wished.clone(), v6] {
+            let message = RouteNetlinkMessage::NewRule(rule_of(&wished));
+            let mut message = NetlinkMessage::from(message);
+            message.finalize();
+            let mut bytes = vec![0; message.buffer_len()];
+            message.serialize(&mut bytes);
+            match NetlinkMessage::deserialize(&bytes).unwrap().payload {
+                NetlinkPayload::InnerMessage(message) => assert_eq!(rule(&message), Some(wished)),
+                payload => panic!("{payload:?}"),
+            }
+        }
+        let mut foreign = rule_of(&wished);
+        foreign.attributes.remove(0);
+        assert_eq!(rule(&RouteNetlinkMessage::NewRule(foreign)), None);
+    }
+
+    proptest! {
+        #[test]
+        fn hostile_messages_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let length = u32::try_from(bytes.len() + 16).unwrap();
+            let kind = 32_u16; // RTM_NEWRULE
+            let mut message = [&length.to_ne_bytes()[..], &kind.to_ne_bytes()[..], &[0; 10][..]].concat();
+            message.extend(bytes);
+            if let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&message)
+                && let NetlinkPayload::InnerMessage(message) = message.payload
+            {
+                let _ = rule(&message);
+            }
+        }
+    }
+}
