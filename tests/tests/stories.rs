@@ -1,5 +1,7 @@
 //! Histories that each tell one story, in the simulator: what is promised of a pair, with the times that are promised.
 
+use std::sync::Arc;
+
 use director_core::config::Version;
 use director_core::director::Command;
 use director_core::ipvs::{DestId, ServiceId};
@@ -212,6 +214,70 @@ fn a_drain_ends_with_its_time_and_a_disabled_server_is_out_at_once() -> Told {
     Ok(())
 }
 
+/// Setups whose second configuration has no service, and whose services give those that leave some time.
+fn and_without_services() -> Setup {
+    let mut setup = Setup::pair(Version::V3, SECOND);
+    for configs in &mut setup.configs {
+        for server in &mut configs[0].services {
+            Arc::make_mut(server).drain_timeout = 10 * SECOND;
+        }
+        let mut without = configs[0].clone();
+        without.services.clear();
+        configs.push(without);
+    }
+    setup
+}
+
+#[test]
+fn a_service_that_a_reload_takes_out_lets_its_connections_end() -> Told {
+    let mut world = settled(and_without_services())?;
+    let (service, _) = first_dest(&world);
+    let weights = |world: &World| -> Option<Vec<u32>> {
+        let pool = world.nodes[0].kernel.state.table.0.get(&service)?;
+        Some(pool.dests.values().map(|had| had.dest.weight).collect())
+    };
+    let served = weights(&world);
+    world.now(&Fault::Reload { node: 0 })?;
+    world.run_until(SECOND, |world| weights(world) == Some(vec![0, 0]))?;
+    // Each of the three connections lasts for one reading of the table.
+    let took = world.run_until(10 * SECOND, |world| weights(world).is_none())?;
+    assert!(took > SECOND && took < 5 * SECOND, "{took:?}");
+    // It comes again, leaves, and is wanted again before it is gone.
+    for _ in 0..2 {
+        world.now(&Fault::Reload { node: 0 })?;
+        world.run_until(SECOND, |world| weights(world) == served)?;
+        world.now(&Fault::Reload { node: 0 })?;
+        world.run_until(SECOND, |world| weights(world) == Some(vec![0, 0]))?;
+    }
+    world.now(&Fault::Reload { node: 0 })?;
+    world.run_for(20 * SECOND)?;
+    assert_eq!(weights(&world), served);
+    rest(&world)
+}
+
+#[test]
+fn an_operators_word_outlives_a_start_whose_configuration_is_refused() -> Told {
+    let mut world = settled(and_without_services())?;
+    let (service, dest) = first_dest(&world);
+    let is_in = |world: &World| {
+        let pool = world.nodes[0].kernel.state.table.0.get(&service);
+        pool.map(|pool| pool.dests.contains_key(&dest))
+    };
+    world.command(0, Command::Dest(service, dest, Wish::Disable))?;
+    world.run_for(SECOND)?;
+    for _ in 0..2 {
+        world.now(&Fault::Crash { node: 0 })?;
+        world.nodes[0].file = 1;
+        world.end(&Fault::Crash { node: 0 })?;
+        world.run_for(5 * SECOND)?;
+        assert_eq!(is_in(&world), None, "no service");
+    }
+    world.now(&Fault::Reload { node: 0 })?;
+    world.run_for(5 * SECOND)?;
+    assert_eq!(is_in(&world), Some(false));
+    rest(&world)
+}
+
 /// The first dest of the first service.
 fn first_dest(world: &World) -> (ServiceId, DestId) {
     let server = &world.nodes[0].configs[0].services[0];
@@ -227,6 +293,7 @@ fn what_others_change_is_repaired() -> Told {
         Edit::ForeignService,
         Edit::ChangeSchedulers,
         Edit::StopSync,
+        Edit::ChangeTimeouts,
         Edit::FlushFilter,
         Edit::ChangeFilter,
         Edit::FlushAddresses,

@@ -11,12 +11,13 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::config::{Config, Router, VirtualServer};
+use crate::config::{Config, Router, VirtualAddress, VirtualServer};
 use crate::ipvs::{ActualDest, Counters, Pool, Table};
 use crate::kernel::{Actual, Desired, Link, Op};
 use crate::net::{IfName, Ifindex};
 use crate::plan::{self, Situation};
 use crate::pool::{self, Place, Quorum};
+use crate::time::Duration;
 use crate::{diff, limits};
 
 /// One change.
@@ -56,6 +57,10 @@ pub fn changes(old: &Config, new: &Config) -> Vec<Change> {
         .partition(|op| matches!(op.part(), crate::kernel::Part::Network));
     let virtuals = [old, new].into_iter().flat_map(|config| &config.routers);
     let virtuals = virtuals.flat_map(Router::virtual_addresses);
+    let quorums = [old, new]
+        .into_iter()
+        .flat_map(|config| quorums(config).into_keys());
+    let virtuals = virtuals.chain(quorums);
     let virtuals: BTreeSet<IpAddr> = virtuals.map(|address| address.cidr.address).collect();
     changes.extend(
         network
@@ -64,7 +69,8 @@ pub fn changes(old: &Config, new: &Config) -> Vec<Change> {
     );
     routers(old, new, &mut changes);
     groups(old, new, &mut changes);
-    changes.extend(ipvs.iter().map(ipvs_change));
+    let leave = |op: &Op| leave(op, old, new);
+    changes.extend(ipvs.iter().map(|op| ipvs_change(op, leave(op))));
     rules(old, new, &mut changes);
     checks(old, new, &mut changes);
     changes
@@ -156,6 +162,7 @@ fn desired(config: &Config, links: &BTreeMap<Ifindex, Link>) -> Desired {
     let situation = Situation {
         links,
         routers: &routers,
+        quorums: &quorums(config),
         filter: &filter,
         stopping: false,
     };
@@ -171,6 +178,13 @@ fn desired(config: &Config, links: &BTreeMap<Ifindex, Link>) -> Desired {
         }
     }
     desired
+}
+
+/// The addresses of `quorum_up`.
+fn quorums(config: &Config) -> BTreeMap<&VirtualAddress, bool> {
+    let servers = config.services.iter();
+    let addresses = servers.filter_map(|server| server.quorum_address.as_ref());
+    addresses.map(|address| (address, true)).collect()
 }
 
 /// A kernel that holds just what the old configuration wants.
@@ -341,7 +355,29 @@ fn groups(old: &Config, new: &Config, changes: &mut Vec<Change>) {
     }
 }
 
-fn ipvs_change(op: &Op) -> Change {
+/// How long connections may go on that an operation would end (`drain_timeout`): of a service that goes, or of one
+/// that stays.
+fn leave(op: &Op, old: &Config, new: &Config) -> Duration {
+    let (config, id) = match op {
+        Op::DelService(id) => (old, id),
+        Op::DelDest(id, _) => (new, id),
+        _ => return Duration::ZERO,
+    };
+    let mut servers = config.services.iter();
+    let server = servers.find(|server| server.ids().any(|of| of == *id));
+    server.map_or(Duration::ZERO, |server| server.drain_timeout)
+}
+
+fn ipvs_change(op: &Op, leave: Duration) -> Change {
+    let (drains, ends) = if leave.is_zero() {
+        (String::new(), ENDS)
+    } else {
+        let most = leave.as_secs();
+        (
+            format!(" when its connections have ended, at most {most} s"),
+            None,
+        )
+    };
     let (what, cost) = match op {
         Op::NewService(id, service) => {
             (format!("service {id} is new: {}", service.scheduler), None)
@@ -353,7 +389,7 @@ fn ipvs_change(op: &Op) -> Change {
             ),
             None,
         ),
-        Op::DelService(id) => (format!("service {id} goes"), ENDS),
+        Op::DelService(id) => (format!("service {id} goes{drains}"), ends),
         Op::NewDest(id, dest, to) => (
             format!("service {id} gets dest {dest}, weight {}", to.weight),
             None,
@@ -365,7 +401,7 @@ fn ipvs_change(op: &Op) -> Change {
                 None,
             )
         }
-        Op::DelDest(id, dest) => (format!("service {id} loses dest {dest}"), ENDS),
+        Op::DelDest(id, dest) => (format!("service {id} loses dest {dest}{drains}"), ends),
         Op::StopSync(_) => (
             op.to_string(),
             Some("connections are not synchronised for a moment"),
@@ -570,6 +606,24 @@ mod tests {
         ] {
             assert_eq!(by(from, to), expected, "{from} -> {to}");
         }
+    }
+
+    #[test]
+    fn connections_that_are_given_time_do_not_suffer() {
+        let drains = SERVICE.replacen("lb_algo rr", "lb_algo rr\ndrain_timeout 60", 1);
+        let less = drains.replacen("real_server 10.0.0.2 80", "real_server 10.0.0.3 80", 1);
+        let of = |from: &str, to: &str| -> Vec<String> {
+            let (old, new) = (config(from, ROUTER), config(to, ROUTER));
+            changes(&old, &new)
+                .iter()
+                .map(ToString::to_string)
+                .collect()
+        };
+        let leave = "when its connections have ended, at most 60 s".to_owned();
+        let loses = format!("service TCP 10.0.0.100:80 loses dest 10.0.0.2:80 {leave}");
+        assert!(of(&drains, &less).contains(&loses));
+        let goes = format!("service TCP 10.0.0.100:80 goes {leave}");
+        assert!(of(&drains, "").contains(&goes));
     }
 
     #[test]

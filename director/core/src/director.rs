@@ -423,12 +423,19 @@ impl Director {
                 &self.watches,
             );
             self.routers.follow_address(self.now, &around, &address);
+            self.follow_addresses();
         }
+    }
+
+    fn follow_addresses(&mut self) {
+        let addresses = &self.reconciler.actual().addresses;
+        self.services.follow_addresses(self.now, addresses);
     }
 
     /// Links or addresses are other than before: the routers may serve or not, and the plan may change.
     fn follow_network(&mut self) {
         self.dirty = true;
+        self.follow_addresses();
         if self.reconciler.knows(Part::Network) {
             let around = Surroundings::of(
                 &self.config,

@@ -88,6 +88,15 @@ impl ServiceId {
 }
 
 impl ServiceId {
+    /// Its virtual address; none for a firewall mark.
+    #[must_use]
+    pub const fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::Address { address, .. } => Some(*address),
+            Self::Fwmark { .. } => None,
+        }
+    }
+
     /// Its port; 0 for a firewall mark.
     #[must_use]
     pub const fn port(&self) -> u16 {

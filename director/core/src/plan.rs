@@ -18,6 +18,8 @@ pub struct Situation<'a> {
     /// The virtual routers, with those that a reload gave up and that have not let go yet; and whether each holds
     /// its addresses.
     pub routers: &'a [(&'a Router, bool)],
+    /// Addresses that follow the quorum of a service, and whether each may be there.
+    pub quorums: &'a BTreeMap<&'a VirtualAddress, bool>,
     /// The packet filter that the configuration asks for, by [`filter`].
     pub filter: &'a Arc<Filter>,
     /// The end of an orderly stop: the synchronisation goes, as the services do; interfaces stay as they are.
@@ -189,18 +191,27 @@ fn rule(config: &Config, situation: &Situation<'_>, rule: &config::Rule) -> Opti
     })
 }
 
-/// Virtual addresses are there exactly while their router is Active; otherwise this node must not hold them,
-/// whoever put them there. Static addresses, and local ones that no router has, are always there.
-fn virtual_addresses(config: &Config, situation: &Situation<'_>, desired: &mut Desired) {
+/// Virtual addresses are there exactly while their router is Active, or their services have their quorum; otherwise
+/// this node must not hold them, whoever put them there. Static addresses, and local ones that no router has, are
+/// always there.
+fn virtual_addresses<'a>(config: &Config, situation: &Situation<'a>, desired: &mut Desired) {
     let mut find = finder(config, situation.links);
-    for (router, active) in situation.routers {
-        for VirtualAddress { cidr, interface } in router.virtual_addresses() {
-            if !active {
-                desired.withheld.insert(cidr.address);
-            } else if let Some(link) = find(interface) {
-                let (ifindex, cidr) = (link.ifindex, *cidr);
-                desired.addresses.insert(AddressId { ifindex, cidr });
-            }
+    let of_router = |(router, active): &(&'a Router, bool)| {
+        let active = *active;
+        router
+            .virtual_addresses()
+            .map(move |address| (address, active))
+    };
+    let of_routers = situation.routers.iter().flat_map(of_router);
+    let may = !situation.stopping;
+    let of_quorums = situation.quorums.iter();
+    let of_quorums = of_quorums.map(|(address, held)| (*address, *held && may));
+    for (VirtualAddress { cidr, interface }, is_there) in of_routers.chain(of_quorums) {
+        if !is_there {
+            desired.withheld.insert(cidr.address);
+        } else if let Some(link) = find(interface) {
+            let (ifindex, cidr) = (link.ifindex, *cidr);
+            desired.addresses.insert(AddressId { ifindex, cidr });
         }
     }
     let fixed = config.statics.addresses.iter();

@@ -219,6 +219,8 @@ mod tests {
             sorry_inhibit: false,
             quorum: 1,
             hysteresis: 0,
+            quorum_address: None,
+            ha_suspend: false,
             drain_timeout: Duration::ZERO,
             locals: Vec::new(),
         }

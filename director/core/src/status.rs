@@ -202,8 +202,10 @@ pub struct DestStatus {
     pub address: String,
     /// Port on the real server.
     pub port: u16,
-    /// `NAT`, `TUN` or `DR`.
+    /// `NAT`, `TUN`, `DR` or `FNAT`.
     pub forwarding: String,
+    /// What `TUN` wraps packets in, as `ipip`, `gue port 6080 csum`, `gre`; else empty.
+    pub tunnel: String,
     /// Configured weight.
     pub weight: u32,
     /// Weight in the kernel; none while it is not in the pool. The least of all members of a group.
@@ -241,7 +243,7 @@ pub struct CheckStatus {
     pub latency_us: u64,
     /// When it last ran; 0 before the first run.
     pub last_run_us: u64,
-    /// When it runs next.
+    /// When it runs next; 0 while it waits for an address of its service (`ha_suspend`).
     pub next_run_us: u64,
     /// Runs so far.
     pub runs: u64,

@@ -113,10 +113,15 @@ fn around(block: Block, word: &str) -> (String, String) {
                 .filter(|line| !line.starts_with(&word))
                 .map(|line| format!("{line}\n"))
                 .collect();
-            let pool = if word == "real_server" {
-                ""
-            } else {
-                "real_server 10.0.0.2 80 {\nweight 9\n}\n"
+            let pool = match word.as_str() {
+                "real_server" => "",
+                "quorum_up" => {
+                    "quorum_down \"ip a del 10.0.0.7/32 dev lo\"\nreal_server 10.0.0.2 80 {\n}\n"
+                }
+                "quorum_down" => {
+                    "quorum_up \"ip a add 10.0.0.7/32 dev lo\"\nreal_server 10.0.0.2 80 {\n}\n"
+                }
+                _ => "real_server 10.0.0.2 80 {\nweight 9\n}\n",
             };
             (
                 format!("virtual_server 10.0.0.1 80 {{\n{kept}{pool}"),
@@ -227,6 +232,8 @@ fn statement(keyword: &Keyword) -> String {
              virtual_ipaddress {\n10.0.0.2\n}\n}"
         }
         (_, "group") => " {\nV\nW\n}",
+        (_, "quorum_up") => " \"ip -4 addr add 10.0.0.7/32 dev lo\"",
+        (_, "quorum_down") => " \"/sbin/ip a del 10.0.0.7/32 dev lo\"",
         (Block::Keepalived, "track_probe") => " P {\ntcp 10.0.0.1 80\n}",
         (Block::Keepalived, "track_file" | "vrrp_track_file") => " F {\nfile switch\n}",
         (_, "track_file") => " {\nF\n}\n}\ntrack_file F {\nfile switch\n",
@@ -335,6 +342,8 @@ path /
         | "flag-3"
         | "ops"
         | "alpha"
+        | "omega"
+        | "ha_suspend"
         | "inhibit_on_failure"
         | "sorry_server_inhibit"
         | "fast_recovery"

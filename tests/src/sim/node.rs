@@ -4,7 +4,7 @@ use core::net::{IpAddr, SocketAddr};
 use std::collections::{BTreeMap, BTreeSet};
 
 use director_core::check;
-use director_core::config::{Config, Router};
+use director_core::config::{Config, Router, VirtualServer};
 use director_core::director::{Command, Director, OpId, Part};
 use director_core::kernel::{KernelEvent, Op};
 use director_core::net::{Cidr, Family, Ifindex};
@@ -158,6 +158,14 @@ impl Node {
             .addresses
             .first()
             .is_some_and(|address| self.claims(address.cidr))
+    }
+
+    /// Whether the checks of a service rest, as the node has none of its addresses (`ha_suspend`): what they said stays.
+    #[must_use]
+    pub fn rests(&self, server: &VirtualServer) -> bool {
+        let held = &self.kernel.state.addresses;
+        let mut own = server.ids().filter_map(|id| id.address());
+        server.ha_suspend && !own.any(|own| held.keys().any(|id| id.cidr.address == own))
     }
 
     /// Whether its kernel has this address on an interface with a link.

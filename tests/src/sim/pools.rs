@@ -19,6 +19,8 @@ pub fn pools(nodes: &[Node], reals: &Reals) -> Result<(), Violation> {
             .director
             .iter()
             .flat_map(|director| &director.config().services);
+        // What is not looked at stays as it was.
+        let services = services.filter(|of| !node.rests(of));
         for (service, id) in services.flat_map(|of| of.ids().map(move |id| (of, id))) {
             let saved = node.director.iter().flat_map(Director::saved);
             let words: Vec<_> = saved.filter(|saved| saved.service == service.id).collect();

@@ -336,6 +336,10 @@ fn random_services(random: &mut Random) -> Vec<Arc<VirtualServer>> {
         if random.chance(30) {
             service.drain_timeout = random.time(Duration::ZERO, Duration::from_secs(5));
         }
+        service.ha_suspend = random.chance(15);
+        if random.chance(15) {
+            service.quorum_address = Some(virtual_address(99, 0));
+        }
         if random.chance(20) {
             (service.quorum, service.hysteresis) = (2, random.below(2) as u32);
         }
@@ -408,6 +412,8 @@ fn service(port: u16, reals: &[RealServer]) -> VirtualServer {
         sorry_inhibit: false,
         quorum: 1,
         hysteresis: 0,
+        quorum_address: None,
+        ha_suspend: false,
         drain_timeout: Duration::ZERO,
         locals: Vec::new(),
     }

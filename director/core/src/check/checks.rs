@@ -176,6 +176,16 @@ impl<K: Ord + Clone> Checks<K> {
         self.health(key) != before
     }
 
+    /// Lets a check rest, with what it has said so far, or go on.
+    pub fn suspend(&mut self, now: Instant, key: &K, suspended: bool) {
+        if let Some(index) = self.keys.get(key).copied() {
+            self.step(index, |check| {
+                check.suspend(now, suspended);
+                None
+            });
+        }
+    }
+
     /// What came of the socket of `id`. What is heard of an old connection is dropped.
     pub fn handle_io(&mut self, now: Instant, id: Id, io: Io<'_>) {
         let current = self

@@ -18,7 +18,8 @@ pub struct Status {
     pub latency: Duration,
     /// When that attempt began.
     pub last_run: Option<Instant>,
-    /// When the next attempt begins; in the past while one is under way or waits for a socket.
+    /// When the next attempt begins; in the past while one is under way or waits for a socket, and 0 while it is
+    /// suspended.
     pub next_run: Instant,
     /// Failed attempts since the last success.
     pub failures_in_row: u32,
@@ -56,6 +57,8 @@ pub(super) struct Check {
 
 #[derive(Debug)]
 enum Phase {
+    /// Nothing happens.
+    Suspended,
     /// Until this moment nothing happens.
     Waiting(Instant),
     /// Due; waits for one of the node's sockets.
@@ -104,6 +107,17 @@ impl Check {
                 .planned
                 .min(now + random.below(interval(&self.settings)));
             self.wait_until(at.min(self.planned));
+        }
+    }
+
+    /// Lets it rest, or go on at once. An attempt under way tells nothing.
+    pub(super) fn suspend(&mut self, now: Instant, suspended: bool) {
+        if suspended {
+            self.hang_up = self.is_open();
+            self.phase = Phase::Suspended;
+            self.status.next_run = Instant::ZERO;
+        } else if matches!(self.phase, Phase::Suspended) {
+            self.wait_until(now);
         }
     }
 
@@ -156,7 +170,7 @@ impl Check {
         }
         match &mut self.phase {
             Phase::Running(attempt) => attempt.poll_action(now, &self.settings),
-            Phase::Waiting(_) | Phase::Due => None,
+            Phase::Suspended | Phase::Waiting(_) | Phase::Due => None,
         }
     }
 
@@ -174,7 +188,7 @@ impl Check {
                 self.phase = Phase::Due;
                 None
             }
-            Phase::Waiting(_) | Phase::Due => None,
+            Phase::Suspended | Phase::Waiting(_) | Phase::Due => None,
             Phase::Running(attempt) => {
                 let verdict = attempt.handle_timeout(now, &self.settings)?;
                 self.conclude(now, verdict)
@@ -185,7 +199,7 @@ impl Check {
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         match &self.phase {
             Phase::Waiting(at) => Some(*at),
-            Phase::Due => None,
+            Phase::Suspended | Phase::Due => None,
             Phase::Running(attempt) => attempt.deadline(),
         }
     }

@@ -295,7 +295,7 @@ pub struct SyncGroup {
 }
 
 /// One virtual address.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct VirtualAddress {
     /// The address with its prefix.
     pub cidr: Cidr,
@@ -345,6 +345,10 @@ pub struct VirtualServer {
     pub quorum: u32,
     /// Margin around the quorum, 0.
     pub hysteresis: u32,
+    /// An address that is on the node while the pool has its quorum (`quorum_up`, `quorum_down`).
+    pub quorum_address: Option<VirtualAddress>,
+    /// Checks run only while the node has an address of the service; what they said before holds on (`ha_suspend`).
+    pub ha_suspend: bool,
     /// How long a real server that a reload takes out may keep its connections (`drain_timeout`), 0.
     pub drain_timeout: Duration,
     /// FULLNAT: the local addresses that the real servers see as clients, sorted, some of each family that it serves.

@@ -1,5 +1,6 @@
 //! `virtual_server`: a service, its pool and its sorry server.
 
+mod quorum;
 mod words;
 
 use core::net::IpAddr;
@@ -63,6 +64,8 @@ struct Draft<'t> {
     weight: Option<u32>,
     quorum: Option<(u32, Place)>,
     hysteresis: Option<(u32, Place)>,
+    on_quorum: quorum::Words<'t>,
+    ha_suspend: Option<Place>,
     alpha: bool,
     inhibit_on_failure: bool,
     sorry: Option<Statement<'t>>,
@@ -115,6 +118,8 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>, groups: &G
         .sum();
     let (quorum, hysteresis) = draft.quorum(reader, sum);
     let service = draft.service(reader, block, &ids);
+    let quorum_address = draft.on_quorum.address(reader);
+    let ha_suspend = draft.ha_suspend(reader, &ids);
     let has_pool = !draft.real_servers.is_empty();
     if !has_pool && !ids.is_empty() {
         let message = format!("{} has no `real_server` and is left out", block.title());
@@ -134,6 +139,8 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>, groups: &G
                 sorry_inhibit: draft.sorry_inhibit,
                 quorum,
                 hysteresis,
+                quorum_address,
+                ha_suspend,
                 drain_timeout: draft.drain_timeout,
                 locals: Vec::new(),
             });
@@ -231,6 +238,14 @@ impl<'t> Draft<'t> {
             "hysteresis" => {
                 let hysteresis = reader.number(statement, 0..=WEIGHT_MAX);
                 self.hysteresis = hysteresis.map(|hysteresis| (hysteresis, keyword.at));
+            }
+            "quorum_up" => self.on_quorum.up = Some(statement),
+            "quorum_down" => self.on_quorum.down = Some(statement),
+            // At an orderly stop the address of `quorum_up` goes in any case.
+            "omega" => reader.bare(statement),
+            "ha_suspend" => {
+                reader.bare(statement);
+                self.ha_suspend = Some(keyword.at);
             }
             "alpha" => {
                 reader.bare(statement);
@@ -445,6 +460,16 @@ impl<'t> Draft<'t> {
             reader.wrong(word, "needs `persistence_timeout`");
         }
         true
+    }
+
+    /// Whether the checks wait for an address of the service, which takes one.
+    fn ha_suspend(&self, reader: &mut Reader<'_, '_>, ids: &[ServiceId]) -> bool {
+        let has_address = ids.iter().any(|id| id.address().is_some());
+        if let Some(at) = self.ha_suspend.filter(|_| !has_address) {
+            let message = "a firewall mark has no address to wait for: its checks always run";
+            reader.sink.warning(at, message);
+        }
+        self.ha_suspend.is_some() && has_address
     }
 
     /// Quorum and hysteresis, reduced to what the weights allow.

@@ -129,16 +129,18 @@ impl Services {
         events
     }
 
-    /// Takes what a director before this one left. What does not fit the configuration is forgotten.
+    /// Takes what a director before this one left. What does not fit its service is forgotten, and what has none waits
+    /// for the next configuration.
     pub(super) fn restore(&mut self, now: Instant, saved: &[Saved]) {
-        for Saved {
-            service,
-            dest,
-            word,
-        } in saved.iter().take(limits::OVERRIDES_MAX)
-        {
+        for entry in saved.iter().take(limits::OVERRIDES_MAX) {
+            let Saved {
+                service,
+                dest,
+                word,
+            } = entry;
             let index = self.servers.iter().position(|server| server.id == *service);
             let Some(state) = index.and_then(|index| self.states.get_mut(index)) else {
+                self.waiting.push(*entry);
                 continue;
             };
             let place = index
@@ -178,7 +180,8 @@ impl Services {
             };
             words.chain(leaving).map(entry).collect::<Vec<_>>()
         };
-        self.iter().flat_map(of).collect()
+        let known = self.iter().flat_map(of);
+        known.chain(self.waiting.iter().copied()).collect()
     }
 
     /// Ends drains whose time is over and goes on with slow starts. A reading of the table, where there is one, tells

@@ -195,6 +195,7 @@ pub(super) fn service(server: &VirtualServer, state: &State, director: &Director
             address: id.address.to_string(),
             port: id.port,
             forwarding: server.method(to.forwarding),
+            tunnel: tunnel(to.forwarding),
             weight: to.weight,
             kernel_weight: had.weight,
             state: "sorry".to_string(),
@@ -231,7 +232,7 @@ pub(super) fn service(server: &VirtualServer, state: &State, director: &Director
         persistence_s: server.service.timeout_s,
         local_addresses: server.locals.iter().map(ToString::to_string).collect(),
         in_kernel: pools.iter().all(|(_, pool)| pool.is_some()),
-        quorum: state.quorum.held(),
+        quorum: state.quorum.held() || services::is_retired(server),
         totals: dests.iter().fold(Totals::default(), sum),
         dests,
     }
@@ -301,6 +302,7 @@ fn dest(
         address: real.id.address.to_string(),
         port: real.id.port,
         forwarding: server.method(real.dest.forwarding),
+        tunnel: tunnel(real.dest.forwarding),
         weight: real.dest.weight,
         kernel_weight: had.weight,
         state: standing.health.to_string(),
@@ -321,6 +323,7 @@ fn leaving(id: DestId, leaving: &Leaving, had: InKernel) -> DestStatus {
         address: id.address.to_string(),
         port: id.port,
         forwarding: leaving.dest.forwarding.to_string(),
+        tunnel: tunnel(leaving.dest.forwarding),
         weight: 0,
         kernel_weight: had.weight,
         state: "leaving".to_string(),
@@ -329,6 +332,13 @@ fn leaving(id: DestId, leaving: &Leaving, had: InKernel) -> DestStatus {
         operator: String::new(),
         operator_since_us: 0,
         totals: had.totals,
+    }
+}
+
+fn tunnel(forwarding: Forwarding) -> String {
+    match forwarding {
+        Forwarding::Tun(tunnel) => tunnel.to_string(),
+        Forwarding::Nat | Forwarding::Dr => String::new(),
     }
 }
 

@@ -1,13 +1,15 @@
 //! The services of a node: their checks, the health these make, and the pools that follow from it.
 
+use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::check::{self, Checks, Health};
-use crate::config::{RealServer, VirtualServer};
+use crate::config::{RealServer, VirtualAddress, VirtualServer};
 use crate::event::{CheckKey, Event};
 use crate::ipvs::{ActualDest, Dest, DestId, Pool, ServiceId, Table, WEIGHT_MAX};
-use crate::overrides::{Kind, Leaving, Override};
+use crate::kernel::AddressId;
+use crate::overrides::{Kind, Leaving, Override, Saved};
 use crate::plan;
 use crate::pool::{self, Place, Quorum, Ramp};
 use crate::time::Instant;
@@ -19,9 +21,15 @@ pub(super) struct Services {
     pub(super) states: Vec<State>,
     /// Where a service of the kernel stands in both.
     pub(super) places: BTreeMap<ServiceId, usize>,
+    /// Services with an address that follows their quorum, and services whose checks wait for an address.
+    on_quorum: Vec<usize>,
+    suspending: Vec<usize>,
     /// Services whose pool may be other than it was.
     turned: BTreeSet<ServiceId>,
     pub(super) checks: Checks<CheckKey>,
+    /// Words of a director before this one for services that there are not: the next configuration may have them, when
+    /// that of the start was refused.
+    pub(super) waiting: Vec<Saved>,
     /// When a drain ends or a slow start goes on, at the earliest.
     pub(super) wake_at: Option<Instant>,
     /// Raised whenever what outlives the director changes.
@@ -32,6 +40,8 @@ pub(super) struct Services {
 #[derive(Clone, Debug)]
 pub(super) struct State {
     pub(super) quorum: Quorum,
+    /// Whether its checks wait for an address of the service (`ha_suspend`); none before that was looked at.
+    pub(super) suspended: Option<bool>,
     /// Of each real server.
     pub(super) reals: Vec<Standing>,
     /// Real servers that the configuration no longer has.
@@ -58,8 +68,11 @@ impl Services {
             servers: Vec::new(),
             states: Vec::new(),
             places: BTreeMap::new(),
+            on_quorum: Vec::new(),
+            suspending: Vec::new(),
             turned: BTreeSet::new(),
             checks: Checks::new(seed),
+            waiting: Vec::new(),
             wake_at: None,
             generation: 0,
         }
@@ -119,9 +132,87 @@ impl Services {
             self.servers.push(Arc::clone(server));
             self.states.push(state);
         }
+        for (server, state) in before.into_values() {
+            events.extend(self.retire(now, &server, &state));
+        }
+        let waiting = core::mem::take(&mut self.waiting);
+        self.restore(now, &waiting);
+        self.waiting.clear();
+        let which = |is: fn(&VirtualServer) -> bool| {
+            let servers = servers.iter().zip(0..);
+            servers.filter_map(move |(server, index)| is(server).then_some(index))
+        };
+        self.on_quorum = which(|server| server.quorum_address.is_some()).collect();
+        self.suspending = which(|server| server.ha_suspend).collect();
         self.generation += 1;
         self.wake_at = Some(now);
         events
+    }
+
+    /// A service that the configuration no longer has goes on without real servers while there are some that leave.
+    fn retire(&mut self, now: Instant, had: &VirtualServer, before: &State) -> Vec<Event> {
+        let mut ids = had.ids().filter(|id| !self.places.contains_key(id));
+        let Some(id) = ids.next() else {
+            return Vec::new();
+        };
+        let server = VirtualServer {
+            group: None,
+            id,
+            others: ids.collect(),
+            real_servers: Vec::new(),
+            sorry: None,
+            ..had.clone()
+        };
+        let mut state = State {
+            quorum: Quorum::new(&server, |_| Place::Out),
+            suspended: None,
+            reals: Vec::new(),
+            leaving: BTreeMap::new(),
+        };
+        let events = state.leave(now, &server, had, before);
+        if !state.leaving.is_empty() {
+            let place = self.servers.len();
+            self.places.extend(server.ids().map(|id| (id, place)));
+            self.servers.push(Arc::new(server));
+            self.states.push(state);
+        }
+        events
+    }
+
+    /// Addresses that follow a quorum, and whether all their services have it.
+    pub(super) fn quorum_addresses(&self) -> BTreeMap<&VirtualAddress, bool> {
+        let mut addresses = BTreeMap::new();
+        for index in &self.on_quorum {
+            if let (Some(server), Some(state)) = (self.servers.get(*index), self.states.get(*index))
+                && let Some(address) = &server.quorum_address
+            {
+                *addresses.entry(address).or_insert(true) &= state.quorum.held();
+            }
+        }
+        addresses
+    }
+
+    /// Lets the checks of services with `ha_suspend` run while the node has one of the service's addresses, and only
+    /// then.
+    pub(super) fn follow_addresses(&mut self, now: Instant, addresses: &BTreeMap<AddressId, bool>) {
+        if self.suspending.is_empty() {
+            return;
+        }
+        let here: BTreeSet<IpAddr> = addresses.keys().map(|id| id.cidr.address).collect();
+        for index in &self.suspending {
+            let (Some(server), Some(state)) =
+                (self.servers.get(*index), self.states.get_mut(*index))
+            else {
+                continue;
+            };
+            let mut own = server.ids().filter_map(|id| id.address());
+            let suspended = !own.any(|address| here.contains(&address));
+            if state.suspended.replace(suspended) != Some(suspended) {
+                for key in all_keys(server) {
+                    self.checks.suspend(now, &key, suspended);
+                }
+            }
+        }
     }
 
     /// What is known of a service that is new or other than it was.
@@ -157,6 +248,7 @@ impl Services {
         quorum.judge(server, place_of(&reals));
         State {
             quorum,
+            suspended: None,
             reals,
             leaving: BTreeMap::new(),
         }
@@ -229,10 +321,12 @@ impl Services {
         })
     }
 
-    /// The services with what is known of them, in the order of the configuration.
+    /// The services with what is known of them, in the order of the configuration; those that it no longer has last.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&VirtualServer, &State)> {
         let servers = self.servers.iter().map(|server| &**server);
-        servers.zip(&self.states)
+        servers
+            .zip(&self.states)
+            .filter(|(server, state)| !state.is_over(server))
     }
 
     /// Whether the pool of a service may be other than it was.
@@ -250,6 +344,7 @@ impl Services {
         let id = self.turned.pop_first()?;
         let place = self.places.get(&id).copied();
         let found = place.and_then(|place| self.servers.get(place).zip(self.states.get(place)));
+        let found = found.filter(|(server, state)| !state.is_over(server));
         let pool = found.map(|(server, state)| plan::pool(server, &id, &state.dests(server)));
         Some((id, pool))
     }
@@ -305,7 +400,17 @@ fn place_of(reals: &[Standing]) -> impl Fn(usize) -> Place + '_ {
     |index| reals.get(index).map_or(Place::Out, Standing::place)
 }
 
+/// Whether the configuration no longer has a service, and only its real servers that leave are left of it.
+pub(super) const fn is_retired(server: &VirtualServer) -> bool {
+    server.real_servers.is_empty()
+}
+
 impl State {
+    /// Whether nothing is left of a service.
+    fn is_over(&self, server: &VirtualServer) -> bool {
+        is_retired(server) && self.leaving.is_empty()
+    }
+
     fn dests(&self, server: &VirtualServer) -> BTreeMap<DestId, Dest> {
         let mut dests = pool::dests(server, self.quorum, place_of(&self.reals));
         for (id, leaving) in &self.leaving {

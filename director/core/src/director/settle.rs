@@ -43,9 +43,11 @@ impl Director {
         if core::mem::take(&mut self.dirty) {
             let routers = self.routers.holders();
             let links = &self.reconciler.actual().links;
+            let quorums = self.services.quorum_addresses();
             let situation = Situation {
                 links,
                 routers: &routers,
+                quorums: &quorums,
                 filter: &self.filter,
                 stopping: released,
             };

@@ -1,7 +1,7 @@
 //! What the virtual routers of a node are judged by: links, scripts, probes, files, pools.
 
 use super::links::Links;
-use super::services::Services;
+use super::services::{Services, is_retired};
 use super::watches::Watches;
 use crate::config::{Config, PoolChoice, Router, Tracked};
 use crate::kernel::Actual;
@@ -75,10 +75,15 @@ impl<'a> Surroundings<'a> {
         }
     }
 
-    /// A pool is well while all that are meant have their quorum.
+    /// A pool is well while all that are meant have their quorum; one whose checks wait for the address that this very
+    /// router would bring says nothing.
     fn pool(&self, choice: &PoolChoice) -> Standing {
         let mut services = self.services.iter();
-        let lost = services.any(|(server, state)| choice.has(server) && !state.quorum.held());
+        let lost = services.any(|(server, state)| {
+            !is_retired(server) && {
+                choice.has(server) && !state.quorum.held() && state.suspended != Some(true)
+            }
+        });
         up(!lost)
     }
 }

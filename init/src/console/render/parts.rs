@@ -209,6 +209,9 @@ fn service_text(service: &ServiceStatus, now_us: u64) -> String {
             count(dest.totals.inactive),
             count(dest.totals.connections),
         ]);
+        if !dest.tunnel.is_empty() {
+            table.note(&wrap("      ", 6, &format!("tunnel: {}", dest.tunnel)));
+        }
         if !dest.operator.is_empty() {
             let since = age(now_us, dest.operator_since_us);
             let note = format!("{} (an operator, {since} ago)", dest.operator);
@@ -270,8 +273,7 @@ pub(super) fn checks(status: &Status) -> String {
             } else {
                 "-".to_owned()
             },
-            &brief(check.next_run_us.saturating_sub(status.now_us) / 100_000 * 100_000)
-                .replace("0us", "now"),
+            &next_run(check.next_run_us, status.now_us),
             &count(check.runs),
             &count(check.failures),
         ]);
@@ -282,6 +284,15 @@ pub(super) fn checks(status: &Status) -> String {
         }
     }
     table.finish()
+}
+
+/// Until the next run; a check that is suspended has none.
+fn next_run(next_run_us: u64, now_us: u64) -> String {
+    match next_run_us.saturating_sub(now_us) / 100_000 * 100_000 {
+        _ if next_run_us == 0 => "-".to_owned(),
+        0 => "now".to_owned(),
+        left_us => brief(left_us),
+    }
 }
 
 /// How often a check runs, and when its server is out or back.

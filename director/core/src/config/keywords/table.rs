@@ -62,7 +62,6 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
     (Keepalived, Acts, "vrrp_sync_group{}*"),
     (Keepalived, Acts, "virtual_server_group{}*"),
     (Keepalived, Acts, "SSL{}"),
-    (Keepalived, NotYet, "net_namespace_ipvs"),
     (
         Keepalived,
         Accepted(PROCESS),
@@ -76,7 +75,7 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
     (
         Keepalived,
         Refused("the node has one network namespace"),
-        "net_namespace",
+        "net_namespace net_namespace_ipvs",
     ),
     (
         Keepalived,
@@ -104,7 +103,9 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
     (GlobalDefs, NotYet, "vrrp_garp_extra_if"),
     (
         GlobalDefs,
-        NotYet,
+        Accepted(
+            "each address of a group is a service of the kernel, which serves its clients alike",
+        ),
         "nftables_ipvs nftables_ipvs_priority nftables_ipvs_start_fwmark",
     ),
     (
@@ -344,7 +345,7 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
     (RealServer, Acts, "slow_start"),
     (
         VirtualServer,
-        NotYet,
+        Acts,
         "quorum_up quorum_down omega ha_suspend",
     ),
     (VirtualServer, Accepted(MAIL), "smtp_alert"),
