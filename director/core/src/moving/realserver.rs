@@ -182,6 +182,12 @@ impl Settings {
         self.tunnels.iter().filter_map(port).collect()
     }
 
+    /// The fallback device of IPv6 takes IPv6 alone, unless it is told otherwise.
+    fn takes_v4_in_v6(&self) -> bool {
+        let mut tunnels = self.tunnels.iter();
+        tunnels.any(|tunnel| tunnel.device() == "ip6tnl0" && tunnel.inner == Family::V4)
+    }
+
     fn devices(&self) -> BTreeSet<&'static str> {
         self.tunnels.iter().map(|tunnel| tunnel.device()).collect()
     }
@@ -202,6 +208,9 @@ impl Settings {
             steps.push(format!(
                 "ip fou del {end} 2> /dev/null; ip fou add {end} gue"
             ));
+        }
+        if self.takes_v4_in_v6() {
+            steps.push(format!("ip {V4_IN_V6}"));
         }
         steps.extend(
             self.devices()
@@ -269,6 +278,12 @@ impl Settings {
                 *text += &format!("Local={address}\n");
             }
         }
+        if self.takes_v4_in_v6() {
+            let _ = writeln!(
+                text,
+                "\n# Once at each boot, as networkd has no word for it: ip {V4_IN_V6}"
+            );
+        }
         for device in self.devices() {
             file(
                 text,
@@ -306,6 +321,9 @@ impl Settings {
         }
     }
 }
+
+/// How the fallback device of IPv6 comes to take IPv4 too.
+const V4_IN_V6: &str = "-6 tunnel change ip6tnl0 mode any";
 
 /// What an Ethernet carries in one frame.
 const ETHERNET_MTU: u32 = 1500;
