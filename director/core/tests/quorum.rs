@@ -82,4 +82,9 @@ fn checks_run_only_where_the_services_address_is_and_what_they_said_holds_on() {
         (rests.runs, rests.next_run_us, &*rests.health),
         (asked, 0, "up")
     );
+
+    // A reload may let it look again.
+    world.reload(0, &instance(150).replace("ha_suspend", ""));
+    world.run(3 * SECOND);
+    assert_eq!(check(&world, 0).health, "down");
 }

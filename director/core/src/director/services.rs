@@ -124,6 +124,12 @@ impl Services {
                     self.turned.extend(old.chain(server.ids()));
                     let mut state = self.state(now, server, had.as_ref());
                     if let Some((had, before)) = &had {
+                        if before.suspended == Some(true) {
+                            // Whether they still are to rest is looked at anew.
+                            for key in all_keys(server) {
+                                self.checks.suspend(now, &key, false);
+                            }
+                        }
                         events.extend(state.leave(now, server, had, before));
                     }
                     state
