@@ -252,6 +252,17 @@ impl fmt::Display for Tunnel {
     }
 }
 
+impl Forwarding {
+    /// What packets are wrapped in, in words; empty for nothing.
+    #[must_use]
+    pub fn tunnel(&self) -> String {
+        match self {
+            Self::Tun(tunnel) => tunnel.to_string(),
+            Self::Nat | Self::Dr => String::new(),
+        }
+    }
+}
+
 impl fmt::Display for Forwarding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {

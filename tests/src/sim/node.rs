@@ -160,7 +160,8 @@ impl Node {
             .is_some_and(|address| self.claims(address.cidr))
     }
 
-    /// Whether the checks of a service rest, as the node has none of its addresses (`ha_suspend`): what they said stays.
+    /// Whether the checks of a service rest, as the node has none of its addresses (`ha_suspend`): what they said
+    /// stays.
     #[must_use]
     pub fn rests(&self, server: &VirtualServer) -> bool {
         let held = &self.kernel.state.addresses;

@@ -65,7 +65,6 @@ struct Draft<'t> {
     quorum: Option<(u32, Place)>,
     hysteresis: Option<(u32, Place)>,
     on_quorum: quorum::Words<'t>,
-    ha_suspend: Option<Place>,
     alpha: bool,
     inhibit_on_failure: bool,
     sorry: Option<Statement<'t>>,
@@ -118,8 +117,7 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>, groups: &G
         .sum();
     let (quorum, hysteresis) = draft.quorum(reader, sum);
     let service = draft.service(reader, block, &ids);
-    let quorum_address = draft.on_quorum.address(reader);
-    let ha_suspend = draft.ha_suspend(reader, &ids);
+    let (quorum_address, ha_suspend) = draft.on_quorum.settle(reader, &ids);
     let has_pool = !draft.real_servers.is_empty();
     if !has_pool && !ids.is_empty() {
         let message = format!("{} has no `real_server` and is left out", block.title());
@@ -245,7 +243,7 @@ impl<'t> Draft<'t> {
             "omega" => reader.bare(statement),
             "ha_suspend" => {
                 reader.bare(statement);
-                self.ha_suspend = Some(keyword.at);
+                self.on_quorum.suspend = Some(keyword.at);
             }
             "alpha" => {
                 reader.bare(statement);
@@ -460,16 +458,6 @@ impl<'t> Draft<'t> {
             reader.wrong(word, "needs `persistence_timeout`");
         }
         true
-    }
-
-    /// Whether the checks wait for an address of the service, which takes one.
-    fn ha_suspend(&self, reader: &mut Reader<'_, '_>, ids: &[ServiceId]) -> bool {
-        let has_address = ids.iter().any(|id| id.address().is_some());
-        if let Some(at) = self.ha_suspend.filter(|_| !has_address) {
-            let message = "a firewall mark has no address to wait for: its checks always run";
-            reader.sink.warning(at, message);
-        }
-        self.ha_suspend.is_some() && has_address
     }
 
     /// Quorum and hysteresis, reduced to what the weights allow.

@@ -195,7 +195,7 @@ pub(super) fn service(server: &VirtualServer, state: &State, director: &Director
             address: id.address.to_string(),
             port: id.port,
             forwarding: server.method(to.forwarding),
-            tunnel: tunnel(to.forwarding),
+            tunnel: to.forwarding.tunnel(),
             weight: to.weight,
             kernel_weight: had.weight,
             state: "sorry".to_string(),
@@ -302,7 +302,7 @@ fn dest(
         address: real.id.address.to_string(),
         port: real.id.port,
         forwarding: server.method(real.dest.forwarding),
-        tunnel: tunnel(real.dest.forwarding),
+        tunnel: real.dest.forwarding.tunnel(),
         weight: real.dest.weight,
         kernel_weight: had.weight,
         state: standing.health.to_string(),
@@ -323,7 +323,7 @@ fn leaving(id: DestId, leaving: &Leaving, had: InKernel) -> DestStatus {
         address: id.address.to_string(),
         port: id.port,
         forwarding: leaving.dest.forwarding.to_string(),
-        tunnel: tunnel(leaving.dest.forwarding),
+        tunnel: leaving.dest.forwarding.tunnel(),
         weight: 0,
         kernel_weight: had.weight,
         state: "leaving".to_string(),
@@ -332,13 +332,6 @@ fn leaving(id: DestId, leaving: &Leaving, had: InKernel) -> DestStatus {
         operator: String::new(),
         operator_since_us: 0,
         totals: had.totals,
-    }
-}
-
-fn tunnel(forwarding: Forwarding) -> String {
-    match forwarding {
-        Forwarding::Tun(tunnel) => tunnel.to_string(),
-        Forwarding::Nat | Forwarding::Dr => String::new(),
     }
 }
 

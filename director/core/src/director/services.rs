@@ -144,15 +144,20 @@ impl Services {
         let waiting = core::mem::take(&mut self.waiting);
         self.restore(now, &waiting);
         self.waiting.clear();
+        self.index(servers);
+        self.generation += 1;
+        self.wake_at = Some(now);
+        events
+    }
+
+    /// Notes which services have something that most do not.
+    fn index(&mut self, servers: &[Arc<VirtualServer>]) {
         let which = |is: fn(&VirtualServer) -> bool| {
             let servers = servers.iter().zip(0..);
             servers.filter_map(move |(server, index)| is(server).then_some(index))
         };
         self.on_quorum = which(|server| server.quorum_address.is_some()).collect();
         self.suspending = which(|server| server.ha_suspend).collect();
-        self.generation += 1;
-        self.wake_at = Some(now);
-        events
     }
 
     /// A service that the configuration no longer has goes on without real servers while there are some that leave.

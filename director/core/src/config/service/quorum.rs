@@ -5,20 +5,39 @@ use crate::config::VirtualAddress;
 use crate::config::diagnostic::Place;
 use crate::config::read::Reader;
 use crate::config::tree::Statement;
+use crate::ipvs::ServiceId;
 use crate::net::Cidr;
 
-const IDIOM: &str = "`ip addr add ADDRESS dev IF` (and `del`) needs no program; `lvs_notify_fifo` tells of every change";
+const IDIOM: &str = "`ip addr add ADDRESS dev IF` (and `del`) needs no program; `lvs_notify_fifo` tells of every \
+    change";
 
-/// The two statements.
+/// The statements.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Words<'t> {
     pub(super) up: Option<Statement<'t>>,
     pub(super) down: Option<Statement<'t>>,
+    /// `ha_suspend`.
+    pub(super) suspend: Option<Place>,
 }
 
 impl Words<'_> {
+    /// The address that follows the quorum, and whether the checks wait for an address of the service.
+    pub(super) fn settle(
+        self,
+        reader: &mut Reader<'_, '_>,
+        ids: &[ServiceId],
+    ) -> (Option<VirtualAddress>, bool) {
+        let has_address = ids.iter().any(|id| id.address().is_some());
+        if let Some(at) = self.suspend.filter(|_| !has_address) {
+            let message = "a firewall mark has no address to wait for: its checks always run";
+            reader.sink.warning(at, message);
+        }
+        let suspends = self.suspend.is_some() && has_address;
+        (self.address(reader), suspends)
+    }
+
     /// The address that both are about.
-    pub(super) fn address(self, reader: &mut Reader<'_, '_>) -> Option<VirtualAddress> {
+    fn address(self, reader: &mut Reader<'_, '_>) -> Option<VirtualAddress> {
         let up = self.up.map(|statement| idiom(reader, statement, "add"));
         let down = self.down.map(|statement| idiom(reader, statement, "del"));
         match (up, down) {
