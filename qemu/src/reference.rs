@@ -41,6 +41,19 @@ impl Keepalived {
         Ok(samples)
     }
 
+    /// The source of its manual page keepalived.conf(5), in roff.
+    ///
+    /// # Errors
+    /// When it can't be unpacked.
+    pub fn manual(&self) -> Result<String, PackageError> {
+        let page = self
+            .packages
+            .file("usr/share/man/man5/keepalived.conf.5.gz");
+        let unpacked = Command::new("gzip").arg("-dc").arg(&page).output();
+        let unpacked = unpacked.map_err(Error::io(&page))?;
+        Ok(String::from_utf8_lossy(&unpacked.stdout).into_owned())
+    }
+
     /// What says whether it takes a configuration (`keepalived -t`), to be run.
     #[must_use]
     pub fn check(&self, configuration: &Path) -> Command {
