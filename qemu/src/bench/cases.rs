@@ -376,7 +376,7 @@ pub(super) fn removal(bench: &mut Bench) -> Result<(), LabError> {
     let interval_us = u64::from(conf::FAILING_DELAY_LOOP_S) * 1_000_000;
     let [_, ours] = took.medians();
     bench.verdicts.must(
-        "removal: inside one interval",
+        "removal: all inside one interval (fall 1)",
         "",
         Figure::micros(ours),
         "<= 2.1 s",
