@@ -139,7 +139,7 @@ impl Event {
             Self::Note { level, .. } => *level,
             Self::Refused { .. } | Self::StopIncomplete { .. } => Level::Error,
             Self::Quorum { held: false, .. } => Level::Error,
-            Self::Check(check::Event { new, .. }) if *new == check::Health::Down => Level::Warning,
+            Self::Check(check::Event { cause: Some(_), .. }) => Level::Warning,
             Self::Watch(event) if event.new == check::Health::Down => Level::Warning,
             Self::ForeignEdit { .. } | Self::Overrun | Self::LinkGone { .. } => Level::Warning,
             Self::Recovered(recovery) if recovery.has_losses() => Level::Warning,

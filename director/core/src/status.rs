@@ -261,6 +261,8 @@ pub struct CheckStatus {
     pub detection_ms: u32,
     /// The number that the server's weight follows, of a check that tells one.
     pub value: Option<i64>,
+    /// How many checks of other services ask the same in all, and are served by the same run.
+    pub shared: u32,
 }
 
 /// One interface.

@@ -96,6 +96,49 @@ fn an_ssl_get_tells_the_name_and_verifies_when_it_is_told_to() {
 }
 
 #[test]
+fn a_file_check_has_the_files_weight_or_its_own() {
+    let file = "track_file F {\nfile switch\nweight 3\n}\n";
+    let watch = |words: &str| {
+        let words = format!("FILE_CHECK {{\ntrack_file F\n{words}\n}}");
+        let config = read_after(file, "", "", &words).config.unwrap();
+        match config.services[0].real_servers[0].checks[0].kind.clone() {
+            CheckKind::File(watch) => (watch.path, watch.weight),
+            _ => panic!(),
+        }
+    };
+    assert_eq!(watch(""), ("switch".to_string(), 3));
+    assert_eq!(watch("weight 1000 reverse"), ("switch".to_string(), -1000));
+    assert_eq!(watch("weight 0").1, 0);
+    for (words, problem) in [
+        ("weight 0 reverse", "`reverse` has no meaning"),
+        ("weight x", "the weight is a number"),
+        ("weight 1 back", "after the weight stands"),
+    ] {
+        let words = format!("FILE_CHECK {{\ntrack_file F\n{words}\n}}");
+        assert!(
+            problems(&read_after(file, "", "", &words))[0].contains(problem),
+            "{words}"
+        );
+    }
+    let nobody = problems(&read("", "", "FILE_CHECK {\ntrack_file F\n}"));
+    assert_eq!(nobody, ["there is no `track_file F`"]);
+}
+
+#[test]
+fn all_failures_are_logged_where_that_is_asked_for() {
+    let of = |global: &str, words: &str| {
+        let global = format!("global_defs {{\n{global}\n}}\n");
+        let words = format!("TCP_CHECK {{\n{words}\n}}");
+        let config = read_after(&global, "", "", &words).config.unwrap();
+        config.services[0].real_servers[0].checks[0].log_all
+    };
+    assert!(!of("", ""));
+    assert!(of("", "log_all_failures"));
+    assert!(of("checker_log_all_failures", ""));
+    assert!(!of("checker_log_all_failures", "log_all_failures off"));
+}
+
+#[test]
 fn a_regex_is_compiled_and_what_can_not_be_is_refused() {
     let url = |words: &str| format!("HTTP_GET {{\nurl {{\npath /\n{words}\n}}\n}}");
     let regex = |words: &str| match check("", "", &url(words)).kind {

@@ -128,7 +128,14 @@ fn around(block: Block, word: &str) -> (String, String) {
                 "}\n",
             )
         }
-        Block::RealServer => (server.to_owned(), "}\n}\n"),
+        Block::RealServer => {
+            let file = if word == "FILE_CHECK" { FILE } else { "" };
+            (format!("{file}{server}"), "}\n}\n")
+        }
+        Block::FileCheck => {
+            let file = without("track_file F\n");
+            (format!("{FILE}{server}FILE_CHECK {{\n{file}"), "}\n}\n}\n")
+        }
         Block::TcpCheck => (format!("{server}TCP_CHECK {{\n"), "}\n}\n}\n"),
         Block::Ssl => {
             let certificate = if word == "key" {
@@ -212,6 +219,9 @@ fn around(block: Block, word: &str) -> (String, String) {
     (before, after.to_owned())
 }
 
+/// What a FILE_CHECK reads.
+const FILE: &str = "track_file F {\nfile switch\n}\n";
+
 /// A good statement for a keyword that acts.
 fn statement(keyword: &Keyword) -> String {
     let block = match (keyword.block, keyword.word) {
@@ -236,6 +246,8 @@ fn statement(keyword: &Keyword) -> String {
         (_, "quorum_down") => " \"/sbin/ip a del 10.0.0.7/32 dev lo\"",
         (Block::Keepalived, "track_probe") => " P {\ntcp 10.0.0.1 80\n}",
         (Block::Keepalived, "track_file" | "vrrp_track_file") => " F {\nfile switch\n}",
+        (Block::FileCheck, "track_file") => " F",
+        (_, "FILE_CHECK") => " {\ntrack_file F\n}",
         (_, "track_file") => " {\nF\n}\n}\ntrack_file F {\nfile switch\n",
         (Block::Keepalived, "vrrp_script") => " S {\nscript /bin/true\n}",
         (Block::Keepalived, "interface_up_down_delays") => " {\neth0 1 2\n}",
@@ -344,6 +356,8 @@ path /
         | "alpha"
         | "omega"
         | "ha_suspend"
+        | "log_all_failures"
+        | "checker_log_all_failures"
         | "inhibit_on_failure"
         | "sorry_server_inhibit"
         | "fast_recovery"

@@ -127,6 +127,7 @@ pub fn switch(random: &mut Random) -> (Watch, Tracker) {
             rise: 1,
             retry: 0,
             delay_before_retry: limits::FILE_INTERVAL,
+            log_all: false,
             warmup: Duration::ZERO,
         },
         weight,

@@ -93,6 +93,7 @@ pub(super) fn real(number: u8, http: bool) -> RealServer {
             rise: 1,
             retry: 1,
             delay_before_retry: Duration::from_millis(500),
+            log_all: false,
             warmup: Duration::from_secs(2),
         }],
     }

@@ -18,6 +18,8 @@ pub struct Checks<K> {
     /// The slab; indices stay with a check for its life.
     slots: Vec<Slot<K>>,
     free: Vec<u32>,
+    /// All slots by what they ask, as far as a number tells: those of one number may ask the same.
+    asked: BTreeSet<(u64, u32)>,
     keys: BTreeMap<K, u32>,
     /// Moments of all slots that have one.
     timers: BTreeSet<(Instant, u32)>,
@@ -78,9 +80,33 @@ const fn line_of(settings: &Settings) -> usize {
 struct Slot<K> {
     /// Of the connection under way, or of the last one.
     generation: u32,
-    check: Option<(K, Check)>,
+    check: Option<(Keys<K>, Check)>,
     /// What `timers` holds of it.
     timer: Option<Instant>,
+}
+
+/// Who is served by a check. Most often it is one; room for more is only taken when there are more.
+#[derive(Debug)]
+struct Keys<K> {
+    first: K,
+    more: Vec<K>,
+}
+
+impl<K: Ord> Keys<K> {
+    fn iter(&self) -> impl Iterator<Item = &K> {
+        core::iter::once(&self.first).chain(&self.more)
+    }
+
+    /// Takes one out, unless it is the only one.
+    fn remove(&mut self, key: &K) {
+        if self.first == *key {
+            if let Some(next) = self.more.pop() {
+                self.first = next;
+            }
+        } else {
+            self.more.retain(|other| other != key);
+        }
+    }
 }
 
 impl<K: Ord + Clone> Checks<K> {
@@ -90,6 +116,7 @@ impl<K: Ord + Clone> Checks<K> {
         Self {
             slots: Vec::new(),
             free: Vec::new(),
+            asked: BTreeSet::new(),
             keys: BTreeMap::new(),
             timers: BTreeSet::new(),
             lines: [
@@ -109,6 +136,9 @@ impl<K: Ord + Clone> Checks<K> {
     /// had: a reload brings nobody back who has not earned it. A check that is new begins with the health beside its
     /// settings. Checks beyond [`limits::CHECKS_MAX`] are left out, and
     /// so is a second one of the same key.
+    ///
+    /// Checks whose settings are alike in everything are one check: one attempt serves all their keys, and each has its
+    /// own events. One that comes later takes over what is known.
     pub fn set(&mut self, now: Instant, wanted: impl IntoIterator<Item = (K, Settings, Health)>) {
         let all: Vec<K> = self.keys.keys().cloned().collect();
         self.replace(now, all, wanted);
@@ -138,14 +168,14 @@ impl<K: Ord + Clone> Checks<K> {
                 }
                 Some(index) => {
                     let health = self.check(index).map(|check| check.status().health);
-                    self.remove(index);
+                    self.leave(index, &key);
                     fresh.push((key, settings, health.unwrap_or(initially)));
                 }
                 None => fresh.push((key, settings, initially)),
             }
         }
-        for index in old.into_values() {
-            self.remove(index);
+        for (key, index) in old {
+            self.leave(index, &key);
         }
         let slots = &self.slots;
         let lives = |index: &u32| {
@@ -158,7 +188,7 @@ impl<K: Ord + Clone> Checks<K> {
         }
         self.ready.retain(lives);
         for (key, settings, health) in fresh {
-            self.insert(now, key, settings, health);
+            self.join(now, key, settings, health);
         }
     }
 
@@ -167,11 +197,21 @@ impl<K: Ord + Clone> Checks<K> {
     /// now.
     pub fn assume(&mut self, now: Instant, key: &K, health: Health) -> bool {
         let before = self.health(key);
-        if let Some(index) = self.keys.get(key).copied() {
-            self.step(index, |check| {
+        let Some(index) = self.keys.get(key).copied() else {
+            return false;
+        };
+        let alone = self.sharers(key) <= 1;
+        let other = self.check(index).filter(|check| !check.agrees(health));
+        match other.map(|check| check.settings().clone()) {
+            // The others may know otherwise.
+            Some(settings) if !alone => {
+                self.leave(index, key);
+                self.join(now, key.clone(), settings, health);
+            }
+            _ => self.step(index, |check| {
                 check.assume(now, health);
                 None
-            });
+            }),
         }
         self.health(key) != before
     }
@@ -265,6 +305,15 @@ impl<K: Ord + Clone> Checks<K> {
         Some((check.settings(), check.status()))
     }
 
+    /// How many keys its check serves, itself among them; 0 for an unknown key.
+    #[must_use]
+    pub fn sharers(&self, key: &K) -> usize {
+        let index = self.keys.get(key);
+        let slot = index.and_then(|index| self.slots.get(*index as usize));
+        let check = slot.and_then(|slot| slot.check.as_ref());
+        check.map_or(0, |(keys, _)| 1 + keys.more.len())
+    }
+
     /// How many checks there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -304,13 +353,15 @@ impl<K: Ord + Clone> Checks<K> {
         let Some(slot) = self.slots.get_mut(index as usize) else {
             return;
         };
-        let Some((key, check)) = &mut slot.check else {
+        let Some((keys, check)) = &mut slot.check else {
             return;
         };
         let (was_due, was_running, had_action) =
             (check.is_due(), check.is_running(), check.has_action());
         if let Some(change) = act(check) {
-            self.events.push_back(event(key, check.settings(), change));
+            let settings = check.settings();
+            let events = keys.iter().map(|key| event(key, settings, change));
+            self.events.extend(events);
         }
         if let Some(line) = self.lines.get_mut(line_of(check.settings())) {
             if check.is_due() && !was_due {
@@ -346,7 +397,13 @@ impl<K: Ord + Clone> Checks<K> {
         if old == settings {
             return true;
         }
-        if (&old.kind, old.target, &old.bind) != (&settings.kind, settings.target, &settings.bind) {
+        let same =
+            (&old.kind, old.target, &old.bind) == (&settings.kind, settings.target, &settings.bind);
+        let slot = self.slots.get(index as usize);
+        let keys = slot
+            .and_then(|slot| slot.check.as_ref())
+            .map(|(keys, _)| keys);
+        if !same || keys.is_some_and(|keys| !keys.more.is_empty()) {
             return false;
         }
         let mut random = self.random;
@@ -358,7 +415,39 @@ impl<K: Ord + Clone> Checks<K> {
         true
     }
 
+    /// Lets a key be served by the check that asks the same, if there is one that knows its server or thinks of it as
+    /// it does; else by a new one.
+    fn join(&mut self, now: Instant, key: K, settings: Settings, health: Health) {
+        let number = settings.number();
+        let mut alike = self.asked.range((number, 0)..=(number, u32::MAX));
+        let found = alike.find(|(_, index)| {
+            let check = self.check(*index);
+            check.is_some_and(|check| *check.settings() == settings && check.agrees(health))
+        });
+        let Some((_, index)) = found.copied() else {
+            return self.insert(now, key, settings, health);
+        };
+        if let Some((keys, _)) = self
+            .slots
+            .get_mut(index as usize)
+            .and_then(|slot| slot.check.as_mut())
+        {
+            keys.more.push(key.clone());
+            self.keys.insert(key, index);
+        }
+    }
+
+    /// A key is no longer served by this check; without any it ends.
+    fn leave(&mut self, index: u32, key: &K) {
+        let slot = self.slots.get_mut(index as usize);
+        match slot.and_then(|slot| slot.check.as_mut()) {
+            Some((keys, _)) if !keys.more.is_empty() => keys.remove(key),
+            _ => self.remove(index),
+        }
+    }
+
     fn insert(&mut self, now: Instant, key: K, settings: Settings, health: Health) {
+        let number = settings.number();
         let check = Check::new(now, settings, health, &mut self.random);
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot {
@@ -370,8 +459,13 @@ impl<K: Ord + Clone> Checks<K> {
             (self.slots.len() - 1) as u32
         });
         if let Some(slot) = self.slots.get_mut(index as usize) {
-            slot.check = Some((key.clone(), check));
+            let keys = Keys {
+                first: key.clone(),
+                more: Vec::new(),
+            };
+            slot.check = Some((keys, check));
             self.keys.insert(key, index);
+            self.asked.insert((number, index));
             self.step(index, |_| None);
         }
     }
@@ -387,6 +481,7 @@ impl<K: Ord + Clone> Checks<K> {
         }
         if let Some((_, check)) = slot.check.take() {
             self.free.push(index);
+            self.asked.remove(&(check.settings().number(), index));
             if check.is_open() {
                 self.orphans.push_back(Id { index, generation });
             }
@@ -407,6 +502,7 @@ fn event<K: Clone>(key: &K, settings: &Settings, change: Change) -> Event<K> {
         new: change.new,
         cause: change.cause,
         value: change.value,
+        lasted: change.lasted,
         took: change.took,
     }
 }

@@ -152,7 +152,8 @@ pub enum Action {
     Close,
 }
 
-/// A change of health, or of the number that a check tells.
+/// A change of health, or of the number that a check tells; where all failures are to be told, one that changes
+/// nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event<K> {
     /// Which check.
@@ -169,6 +170,8 @@ pub struct Event<K> {
     pub cause: Option<Failure>,
     /// The number that the server's weight follows, of a check that tells one.
     pub value: Option<i64>,
+    /// How long the old health had lasted.
+    pub lasted: Duration,
     /// Time of the deciding attempt.
     pub took: Duration,
 }
@@ -182,6 +185,7 @@ impl<K> fmt::Display for Event<K> {
             old,
             new,
             value,
+            lasted,
             took,
             ..
         } = self;
@@ -190,7 +194,15 @@ impl<K> fmt::Display for Event<K> {
             0 => write!(f, "{}", target.ip())?,
             _ => write!(f, "{target}")?,
         }
-        write!(f, ": {old} -> {new}: ")?;
+        if old == new && self.cause.is_some() {
+            write!(f, ": still {new}: ")?;
+        } else {
+            write!(f, ": {old} -> {new}")?;
+            if old != new {
+                write!(f, " after {:.3} s", lasted.as_secs_f64())?;
+            }
+            f.write_str(": ")?;
+        }
         match self.cause {
             Some(failure) => write!(f, "{failure}")?,
             None => f.write_str("success")?,

@@ -40,6 +40,7 @@ pub(super) struct Change {
     pub(super) new: Health,
     pub(super) cause: Option<Failure>,
     pub(super) value: Option<i64>,
+    pub(super) lasted: Duration,
     pub(super) took: Duration,
 }
 
@@ -127,6 +128,11 @@ impl Check {
             self.status.health = health;
             self.status.since = now;
         }
+    }
+
+    /// Whether somebody who thinks that of the server can share this check: it knows better, or thinks the same.
+    pub(super) fn agrees(&self, health: Health) -> bool {
+        self.status.runs > 0 || self.status.health == health
     }
 
     pub(super) const fn settings(&self) -> &Settings {
@@ -232,9 +238,11 @@ impl Check {
         self.status.runs += 1;
         self.wait_until(again);
         let (health, value) = (self.status.health, self.status.value);
-        if old == (health, value) {
+        let told = verdict.is_err() && self.settings.log_all;
+        if old == (health, value) && !told {
             return None;
         }
+        let lasted = now.since(self.status.since);
         if old.0 != health {
             self.status.since = now;
         }
@@ -243,6 +251,7 @@ impl Check {
             new: health,
             cause: verdict.err(),
             value,
+            lasted,
             took: self.status.latency,
         })
     }

@@ -1,6 +1,7 @@
 //! What a check asks, of whom, and how often.
 
 use core::net::{IpAddr, SocketAddr};
+use std::hash::{Hash, Hasher};
 use std::ops::RangeInclusive;
 
 #[cfg(doc)]
@@ -30,11 +31,20 @@ pub struct Settings {
     pub retry: u32,
     /// Pause before such an attempt.
     pub delay_before_retry: Duration,
+    /// Each failed attempt is an event, not only the one that decides.
+    pub log_all: bool,
     /// The first run starts within this time, and within [`limits::CHECK_FIRST_WITHIN`].
     pub warmup: Duration,
 }
 
 impl Settings {
+    /// A number that is the same for settings that are the same.
+    pub(super) fn number(&self) -> u64 {
+        let mut hasher = std::hash::DefaultHasher::new();
+        (self.kind.name(), self.target).hash(&mut hasher);
+        hasher.finish()
+    }
+
     /// The family of the target.
     pub(super) fn family(&self) -> Family {
         Family::of(self.target.ip())

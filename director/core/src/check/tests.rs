@@ -1,6 +1,6 @@
 //! Checks in virtual time, against servers of every kind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
@@ -67,9 +67,32 @@ fn a_failed_attempt_is_repeated_after_the_pause_and_the_schedule_stays() {
     assert_eq!((event.old, event.new), (Health::Up, Health::Down));
     assert_eq!(
         event.to_string(),
-        "TCP check of 192.0.2.10:80: up -> down: no connection in time (2000.000 ms)"
+        "TCP check of 192.0.2.10:80: up -> down after 13.335 s: no connection in time (2000.000 ms)"
     );
     assert!(world.events.is_empty());
+}
+
+#[test]
+fn all_failures_are_told_where_that_is_asked_for() {
+    let mut world = World::new(|n| match n {
+        0 => vec![(1, What::Connected)],
+        _ => vec![(1, What::Failed(111))],
+    });
+    let settings = Settings {
+        log_all: true,
+        ..tcp()
+    };
+    world.set(vec![(0, settings)]);
+    for _ in 0..4 {
+        world.run_attempt();
+    }
+    let told: Vec<String> = world.events.iter().map(ToString::to_string).collect();
+    let tail = |line: &String| line.split_once("80: ").unwrap().1.to_string();
+    let told: Vec<String> = told.iter().map(tail).collect();
+    assert_eq!(told[0], "still up: connection refused (1.000 ms)");
+    assert!(told[1].starts_with("up -> down after "), "{told:?}");
+    assert_eq!(told[2], "still down: connection refused (1.000 ms)");
+    assert_eq!(told.len(), 3);
 }
 
 #[test]
@@ -94,6 +117,50 @@ fn a_server_comes_back_after_as_many_successes_as_it_needs() {
             assert_eq!(up, health == 'u', "{healths}");
         }
     }
+}
+
+#[test]
+fn checks_that_are_alike_are_one_and_each_key_has_its_events() {
+    let slower = || Settings {
+        interval: Duration::from_secs(30),
+        ..tcp()
+    };
+    let mut world = World::new(|_| vec![(1, What::Failed(111))]);
+    let up = |key: u32, settings: Settings| (key, settings, Health::Up);
+    world
+        .checks
+        .set(world.now, [up(0, tcp()), up(1, tcp()), up(2, slower())]);
+    while world.events.len() < 3 {
+        world.run_attempt();
+    }
+    let places: BTreeSet<u32> = world.starts.iter().map(|(id, _)| id.index).collect();
+    assert_eq!(places.len(), 2, "one for two, and one for the slower");
+    let mut told: Vec<_> = world.events.iter().map(|event| event.key).collect();
+    told.sort_unstable();
+    assert_eq!(told, [0, 1, 2]);
+    let sharers = |world: &World, key: u32| world.checks.sharers(&key);
+    assert_eq!([0, 1, 2].map(|key| sharers(&world, key)), [2, 2, 1]);
+    // One goes, one changes its mind about time and joins another: what is known stays.
+    world.checks.set(
+        world.now,
+        [up(1, slower()), up(2, slower()), up(3, slower())],
+    );
+    assert_eq!([0, 1, 2, 3].map(|key| sharers(&world, key)), [0, 3, 3, 3]);
+    for key in 1..=3 {
+        assert_eq!(world.checks.health(&key), Some(Health::Down), "{key}");
+    }
+    // Two that ask alike, but think otherwise of a server that nobody has asked yet.
+    world.checks.set(world.now, []);
+    world.checks.set(
+        world.now,
+        [up(0, tcp()), (1, tcp(), Health::Down), up(2, tcp())],
+    );
+    assert_eq!([0, 1, 2].map(|key| sharers(&world, key)), [2, 1, 2]);
+    // An earlier director knew of one only.
+    world.checks.assume(world.now, &2, Health::Down);
+    assert_eq!([0, 1, 2].map(|key| sharers(&world, key)), [1, 2, 2]);
+    assert_eq!(world.checks.health(&0), Some(Health::Up));
+    assert_eq!(world.checks.health(&2), Some(Health::Down));
 }
 
 #[test]
@@ -141,7 +208,7 @@ fn a_weight_that_a_program_tells_is_an_event_and_an_unchanged_one_is_not() {
         [
             "MISC check of 192.0.2.10:80: up -> up: success, 10 (1.000 ms)",
             "MISC check of 192.0.2.10:80: up -> up: success (1.000 ms)",
-            "MISC check of 192.0.2.10:80: up -> down: exit code 1 (1.000 ms)",
+            "MISC check of 192.0.2.10:80: up -> down after 25.336 s: exit code 1 (1.000 ms)",
         ]
     );
 }
@@ -846,7 +913,12 @@ impl World {
 
     fn set_initially(&mut self, health: Health, wanted: Vec<(u32, Settings)>) {
         let wanted = wanted.into_iter();
-        let wanted = wanted.map(|(key, settings)| (key, settings, health));
+        // Each asks another port, so that none is shared.
+        let wanted = wanted.map(|(key, mut settings)| {
+            let port = settings.target.port();
+            settings.target.set_port(port + u16::try_from(key).unwrap());
+            (key, settings, health)
+        });
         self.checks.set(self.now, wanted);
         self.drain(self.now);
     }
@@ -862,7 +934,7 @@ impl World {
                 Action::Connect {
                     target, transport, ..
                 } => {
-                    assert_eq!(target, tcp().target);
+                    assert_eq!(target.ip(), tcp().target.ip());
                     self.transport = Some(transport);
                     self.begin(id, now);
                 }
@@ -976,6 +1048,7 @@ fn tcp() -> Settings {
         rise: 1,
         retry: 1,
         delay_before_retry: Duration::from_secs(1),
+        log_all: false,
         warmup: Duration::from_secs(10),
     }
 }

@@ -65,6 +65,8 @@ pub enum Block {
     PingCheck,
     /// `MISC_CHECK`
     MiscCheck,
+    /// In `real_server`.
+    FileCheck,
     /// Outside all blocks of router.conf.
     RouterConf,
     /// `system`
@@ -117,6 +119,7 @@ impl Block {
         Self::UdpCheck,
         Self::PingCheck,
         Self::MiscCheck,
+        Self::FileCheck,
         Self::RouterConf,
         Self::System,
         Self::Console,
@@ -162,6 +165,7 @@ impl Block {
             Self::UdpCheck => "UDP_CHECK",
             Self::PingCheck => "PING_CHECK",
             Self::MiscCheck => "MISC_CHECK",
+            Self::FileCheck => "FILE_CHECK",
             Self::RouterConf => "router.conf",
             Self::System => "system",
             Self::Console => "console",

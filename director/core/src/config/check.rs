@@ -1,6 +1,7 @@
 //! The checks of a real server: what they ask, of whom, and how often.
 
 mod exec;
+mod file;
 mod http;
 mod network;
 mod regex;
@@ -109,6 +110,7 @@ pub(super) struct Common {
     port: Option<u16>,
     timers: Timers,
     alpha: bool,
+    log_all: bool,
     bind: Bind,
     /// Longest time of one attempt, of a kind that has its own word for it.
     timeout: Option<Duration>,
@@ -126,6 +128,7 @@ impl Common {
                 let port = reader.number(statement, 1..=65_535);
                 self.port = port.and_then(|port| u16::try_from(port).ok());
             }
+            "log_all_failures" => self.log_all = reader.flag(statement).unwrap_or_default(),
             "alpha" => self.alpha = reader.flag(statement).unwrap_or_default(),
             "bindto" => {
                 let word = reader.value(statement);
@@ -149,11 +152,19 @@ pub(super) fn read(
     context: &Context<'_>,
 ) -> Found {
     reader.no_more(block.arguments());
+    if block.keyword().bytes == b"FILE_CHECK" {
+        let check = file::read(reader, block, context);
+        return Found {
+            check,
+            alpha: false,
+        };
+    }
     let mut common = Common {
         address: context.address,
         port: context.port,
         timers: Timers::default(),
         alpha: false,
+        log_all: reader.log_all,
         bind: Bind::default(),
         timeout: None,
     };
@@ -182,6 +193,7 @@ pub(super) fn read(
         };
         Check {
             bind,
+            log_all: common.log_all,
             ..schedule(kind, target, timers, common.timeout)
         }
     });
@@ -265,6 +277,7 @@ fn schedule(
         kind,
         target,
         bind: None,
+        log_all: false,
         interval,
         timeout: timeout.unwrap_or(wait),
         rise: timers.rise.unwrap_or(1),

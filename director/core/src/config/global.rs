@@ -155,6 +155,8 @@ impl Global {
     pub(super) fn read(&mut self, reader: &mut Reader<'_, '_>, block: Statement<'_>) {
         reader.no_more(block.arguments());
         let mut minimal = false;
+        let on =
+            |reader: &mut Reader<'_, '_>, statement| reader.flag(statement).unwrap_or_default();
         reader.each(
             Block::GlobalDefs,
             block.children(),
@@ -172,6 +174,7 @@ impl Global {
                 "notify_fifo" | "vrrp_notify_fifo" | "lvs_notify_fifo" => {
                     self.fifos.extend(monitoring::fifo(reader, statement));
                 }
+                "checker_log_all_failures" => reader.log_all = on(reader, statement),
                 "script_user" => program::default_user(reader, statement),
                 "local_address" => self.locals = fullnat::entries(reader, statement),
                 "vrrp_version" => self.version = version(reader, statement).unwrap_or(self.version),
@@ -181,20 +184,16 @@ impl Global {
                     self.garp_interval = announce_interval(reader, statement);
                 }
                 "vrrp_gna_interval" => self.gna_interval = announce_interval(reader, statement),
-                "vrrp_min_garp" => minimal = reader.flag(statement).unwrap_or_default(),
+                "vrrp_min_garp" => minimal = on(reader, statement),
                 "vrrp_down_timer_adverts" => {
                     self.down_adverts =
                         down_adverts(reader, statement).unwrap_or(self.down_adverts);
                 }
-                "vrrp_lower_prio_no_advert" => {
-                    self.lower_prio_no_advert = reader.flag(statement).unwrap_or_default();
-                }
+                "vrrp_lower_prio_no_advert" => self.lower_prio_no_advert = on(reader, statement),
                 "vrrp_higher_prio_send_advert" => {
-                    self.higher_prio_send_advert = reader.flag(statement).unwrap_or_default();
+                    self.higher_prio_send_advert = on(reader, statement);
                 }
-                "v3_checksum_as_v2" => {
-                    self.checksum_as_v2 = reader.flag(statement).unwrap_or_default();
-                }
+                "v3_checksum_as_v2" => self.checksum_as_v2 = on(reader, statement),
                 "vrrp_startup_delay" => {
                     let time = reader.timer(statement, Duration::ZERO..=TIME_MAX);
                     self.startup_delay = time.unwrap_or_default();
@@ -203,10 +202,8 @@ impl Global {
                     let time = reader.timer(statement, Duration::ZERO..=TIME_MAX);
                     self.delay_after_boot = time.unwrap_or_default();
                 }
-                "vrrp_strict" => self.strict = reader.flag(statement).unwrap_or_default(),
-                "vrrp_owner_ignore_adverts" => {
-                    self.owner_ignores_adverts = reader.flag(statement).unwrap_or_default();
-                }
+                "vrrp_strict" => self.strict = on(reader, statement),
+                "vrrp_owner_ignore_adverts" => self.owner_ignores_adverts = on(reader, statement),
                 "vrrp_check_unicast_src" => {
                     self.check_unicast_source = reader.flag(statement).unwrap_or(true);
                 }

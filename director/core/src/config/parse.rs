@@ -207,6 +207,7 @@ impl Assembly {
         for statement in instances {
             self.instance(reader, statement, node);
         }
+        reader.files = self.watches.files();
         let groups = groups.into_iter();
         let groups: Vec<_> = groups
             .map(|block| sync_group::read(reader, block))

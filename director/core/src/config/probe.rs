@@ -71,6 +71,7 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>) -> Option<
             rise: draft.rise.unwrap_or(1),
             retry: draft.fall.unwrap_or(3) - 1,
             delay_before_retry: interval,
+            log_all: false,
             warmup: Duration::ZERO,
         },
     })

@@ -13,7 +13,9 @@ use super::notices::Notice;
 use super::tls::Ssl;
 use super::tree::{Statement, Statements, Word};
 use crate::check::Owner;
+use crate::net::Name;
 use crate::pattern::{Options, Pattern};
+use crate::vrrp::Weight;
 pub(super) use values::decimal;
 
 /// Reads the statements of both files into the same list of problems.
@@ -29,6 +31,10 @@ pub(super) struct Reader<'r, 'a> {
     pub(super) ssl: Ssl,
     /// Programs that are run when something changes.
     pub(super) notices: Vec<Notice>,
+    /// Each failed attempt of a check is logged, where it says nothing else (`checker_log_all_failures`).
+    pub(super) log_all: bool,
+    /// Files of `track_file` by name, with their weights.
+    pub(super) files: BTreeMap<Name, (String, Weight)>,
     /// Whom programs run as, when nothing else is said (`script_user`).
     pub(super) owner: Owner,
     /// Rules that had no priority of their own.
@@ -47,6 +53,8 @@ impl<'r, 'a> Reader<'r, 'a> {
             block: Block::Keepalived,
             ssl: Ssl::default(),
             notices: Vec::new(),
+            log_all: false,
+            files: BTreeMap::new(),
             owner: Owner::NOBODY,
             unordered: 0,
             patterns: BTreeMap::new(),

@@ -69,6 +69,7 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>) -> Option<
             rise,
             retry: fall - 1,
             delay_before_retry: interval,
+            log_all: false,
             warmup: Duration::ZERO,
         },
     })

@@ -73,6 +73,7 @@ pub(super) fn look(target: SocketAddr, path: String, weight: i32, interval: Dura
         rise: 1,
         retry: 0,
         delay_before_retry: interval,
+        log_all: false,
         warmup: Duration::ZERO,
     }
 }

@@ -44,6 +44,15 @@ impl Watches {
         }
     }
 
+    /// Path and weight of each file.
+    pub(super) fn files(&self) -> BTreeMap<Name, (String, Weight)> {
+        let files = self.list.iter().filter_map(|watch| {
+            let (name, path) = watch.file()?;
+            Some((name.clone(), (path.to_owned(), watch.weight)))
+        });
+        files.collect()
+    }
+
     /// The weights that they have themselves; those that could not be read are among them.
     pub(super) fn weights(&self) -> BTreeMap<Tracked, Weight> {
         let broken = self.broken.iter().map(|of| (of.clone(), Weight::default()));

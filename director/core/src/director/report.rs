@@ -379,8 +379,14 @@ pub(super) fn checks<'a>(
         .real_servers
         .iter()
         .flat_map(|real| services::keys(server, real));
-    keys.filter_map(|key| director.services.checks.status(&key))
-        .map(|(settings, status)| check_status(server.id.to_string(), settings, status))
+    let checks = &director.services.checks;
+    keys.filter_map(|key| {
+        let (settings, status) = checks.status(&key)?;
+        let mut status = check_status(server.id.to_string(), settings, status);
+        let others = checks.sharers(&key).saturating_sub(1);
+        status.shared = u32::try_from(others).unwrap_or(u32::MAX);
+        Some(status)
+    })
 }
 
 /// Scripts and probes that virtual routers track.
@@ -419,6 +425,7 @@ fn check_status(
         fall: settings.retry.saturating_add(1),
         detection_ms: millis(settings.detection()),
         value: status.value,
+        shared: 0,
     }
 }
 

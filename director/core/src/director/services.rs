@@ -363,16 +363,19 @@ impl Services {
     /// Up when none of its checks says otherwise; and the weight that its checks make of the configured one.
     fn judge(&self, server: &VirtualServer, real: &RealServer) -> (Health, u32) {
         let mut health = Health::Up;
-        let mut weight = real.dest.weight;
-        for (_, status) in keys(server, real).filter_map(|key| self.checks.status(&key)) {
+        let (mut weight, mut added) = (i64::from(real.dest.weight), 0_i64);
+        for (settings, status) in keys(server, real).filter_map(|key| self.checks.status(&key)) {
             if status.health == Health::Down {
                 health = Health::Down;
             }
-            if let Some(value) = status.value {
-                weight = u32::try_from(value.clamp(0, i64::from(WEIGHT_MAX))).unwrap_or(0);
+            match (&settings.kind, status.value) {
+                (check::Kind::File(_), Some(value)) => added = added.saturating_add(value),
+                (_, Some(value)) => weight = value,
+                (_, None) => {}
             }
         }
-        (health, weight)
+        let weight = weight.saturating_add(added).clamp(0, i64::from(WEIGHT_MAX));
+        (health, u32::try_from(weight).unwrap_or(0))
     }
 }
 

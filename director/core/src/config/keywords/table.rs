@@ -3,10 +3,10 @@
 use super::{Block, Mark};
 
 use Block::{
-    AuthHmac, Authentication, Console, DnsCheck, GlobalDefs, HttpGet, Interface, Keepalived, Match,
-    Metrics, MiscCheck, PingCheck, RealServer, Route, RouterConf, SmtpCheck, Ssl, SslGet, Syslog,
-    System, TcpCheck, TrackFile, TrackProbe, UdpCheck, Url, VirtualServer, VrrpInstance,
-    VrrpScript, VrrpSyncGroup,
+    AuthHmac, Authentication, Console, DnsCheck, FileCheck, GlobalDefs, HttpGet, Interface,
+    Keepalived, Match, Metrics, MiscCheck, PingCheck, RealServer, Route, RouterConf, SmtpCheck,
+    Ssl, SslGet, Syslog, System, TcpCheck, TrackFile, TrackProbe, UdpCheck, Url, VirtualServer,
+    VrrpInstance, VrrpScript, VrrpSyncGroup,
 };
 use Mark::{Accepted, Acts, Dead, NotYet, Refused};
 
@@ -118,7 +118,11 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
         Refused(FIFO_READER),
         "notify_fifo_script vrrp_notify_fifo_script lvs_notify_fifo_script",
     ),
-    (GlobalDefs, Acts, "include_check* script_user"),
+    (
+        GlobalDefs,
+        Acts,
+        "include_check* script_user checker_log_all_failures",
+    ),
     (
         GlobalDefs,
         Accepted(MAIL),
@@ -129,7 +133,7 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
     (
         GlobalDefs,
         Accepted(LOG),
-        "checker_log_all_failures log_unknown_vrids vrrp_notify_priority_changes",
+        "log_unknown_vrids vrrp_notify_priority_changes",
     ),
     (
         GlobalDefs,
@@ -368,14 +372,15 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
         TCP_CHECK{}* HTTP_GET{}* SSL_GET{}* SMTP_CHECK{}* \
         DNS_CHECK{}* UDP_CHECK{}* PING_CHECK{}* MISC_CHECK{}*",
     ),
-    (RealServer, NotYet, "FILE_CHECK{}*"),
+    (RealServer, Acts, "FILE_CHECK{}*"),
+    (FileCheck, Acts, "track_file weight"),
     (RealServer, Acts, "notify_up notify_down"),
     (RealServer, Refused("BFD is not built"), "BFD_CHECK{}*"),
     (RealServer, Accepted(MAIL), "smtp_alert"),
     (RealServer, Accepted(SNMP), "snmp_name"),
     (TcpCheck, Acts, CONNECT),
     (TcpCheck, Acts, BIND),
-    (TcpCheck, Accepted(LOG), "log_all_failures"),
+    (TcpCheck, Acts, "log_all_failures"),
     (
         TcpCheck,
         Dead("it belongs to HTTP_GET; `retry` is what TCP_CHECK has"),
@@ -388,7 +393,7 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
         warmup delay_loop alpha url{}* http_protocol virtualhost fast_recovery",
     ),
     (HttpGet, Acts, BIND),
-    (HttpGet, Accepted(LOG), "log_all_failures"),
+    (HttpGet, Acts, "log_all_failures"),
     (
         HttpGet,
         Accepted(ONLY_TLS),
@@ -408,7 +413,7 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
         "nb_get_retry=retry url{}* http_protocol virtualhost fast_recovery \
         enable_sni sni_name tls_compliant verify",
     ),
-    (SslGet, Accepted(LOG), "log_all_failures"),
+    (SslGet, Acts, "log_all_failures"),
     (Url, Acts, "path status_code* digest virtualhost"),
     (
         Url,
@@ -431,11 +436,11 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
         ),
         "host{}*",
     ),
-    (SmtpCheck, Accepted(LOG), "log_all_failures"),
+    (SmtpCheck, Acts, "log_all_failures"),
     (DnsCheck, Acts, CONNECT),
     (DnsCheck, Acts, BIND),
     (DnsCheck, Acts, "type name"),
-    (DnsCheck, Accepted(LOG), "log_all_failures"),
+    (DnsCheck, Acts, "log_all_failures"),
     (UdpCheck, Acts, CONNECT),
     (UdpCheck, Acts, BIND),
     (
@@ -443,16 +448,16 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
         Acts,
         "payload require_reply min_reply_length max_reply_length",
     ),
-    (UdpCheck, Accepted(LOG), "log_all_failures"),
+    (UdpCheck, Acts, "log_all_failures"),
     (PingCheck, Acts, CONNECT),
     (PingCheck, Acts, BIND),
-    (PingCheck, Accepted(LOG), "log_all_failures"),
+    (PingCheck, Acts, "log_all_failures"),
     (
         MiscCheck,
         Acts,
         "misc_path misc_timeout misc_dynamic user rise fall retry delay_before_retry warmup delay_loop alpha",
     ),
-    (MiscCheck, Accepted(LOG), "log_all_failures"),
+    (MiscCheck, Acts, "log_all_failures"),
     (RouterConf, Acts, "system{} interface{}* route{?}*"),
     (RouterConf, NotYet, "control{}"),
     (RouterConf, Acts, "metrics{} config"),
