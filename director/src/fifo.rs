@@ -214,6 +214,7 @@ mod tests {
             new,
             cause: None,
             value: None,
+            lasted: Duration::ZERO,
             took: Duration::ZERO,
         })
     }

@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use director_core::config::{CheckKind, Config, Source, VirtualServer, parse};
+use director_core::config::{CheckKind, Config, Parsed, Source, VirtualServer, parse};
 use director_core::ipvs::{self, Forwarding};
 use director_core::moving::import::{Format, Imported, Kind, Wishes, import};
 use director_core::time::Duration;
@@ -32,16 +32,17 @@ fn imported(name: &str, expected: Format) -> Imported {
     )
 }
 
-/// Compares with the goldens and reads the result; there must be nothing wrong with it.
+/// Compares with the goldens.
 #[track_caller]
-fn config(name: &str, format: Format) -> Config {
-    let imported = imported(name, format);
+fn golden(name: &str, imported: &Imported) {
     let notes: String = imported
         .notes
         .iter()
         .map(|note| format!("{note}\n"))
         .collect();
-    let [first, second] = &imported.routers;
+    let [first, second] = imported.routers.as_slice() else {
+        panic!()
+    };
     for (ending, found) in [
         ("keepalived.conf", &imported.keepalived),
         ("router.conf", first),
@@ -59,16 +60,27 @@ fn config(name: &str, format: Format) -> Config {
             path.display()
         );
     }
+}
+
+fn read_back(keepalived: &str, router: &str) -> Parsed {
+    let keepalived = Source {
+        name: "keepalived.conf",
+        bytes: keepalived.as_bytes(),
+    };
+    let router = Source {
+        name: "router.conf",
+        bytes: router.as_bytes(),
+    };
+    parse(Some(keepalived), Some(router))
+}
+
+/// Compares with the goldens and reads the result; there must be nothing wrong with it.
+#[track_caller]
+fn config(name: &str, format: Format) -> Config {
+    let imported = imported(name, format);
+    golden(name, &imported);
     let mut configs = imported.routers.iter().map(|router| {
-        let keepalived = Source {
-            name: "keepalived.conf",
-            bytes: imported.keepalived.as_bytes(),
-        };
-        let router = Source {
-            name: "router.conf",
-            bytes: router.as_bytes(),
-        };
-        let parsed = parse(Some(keepalived), Some(router));
+        let parsed = read_back(&imported.keepalived, router);
         let found: Vec<String> = parsed.diagnostics.iter().map(ToString::to_string).collect();
         assert_eq!(found, [""; 0], "{name}");
         parsed.config.unwrap()
@@ -217,6 +229,29 @@ fn a_saved_table_keeps_everything_that_the_kernel_was_told() {
     assert_eq!(marked.service.flags, ipvs::FLAG_SCHED1 | ipvs::FLAG_SCHED2);
 }
 
+/// What is good stays as it is; what is not is a comment, and the rest is a configuration without errors.
+#[test]
+fn a_keepalived_conf_of_a_distribution_is_cleaned() {
+    let imported = imported("distribution.conf", Format::Keepalived);
+    golden("distribution.conf", &imported);
+    for router in &imported.routers {
+        let parsed = read_back(&imported.keepalived, router);
+        assert!(!parsed.has_errors(), "{:?}", parsed.diagnostics);
+        let config = parsed.config.unwrap();
+        assert_eq!((config.routers.len(), config.services.len()), (2, 2));
+    }
+    let old = fs::read_to_string(folder().join("distribution.conf")).unwrap();
+    let new = imported.keepalived.lines();
+    assert_eq!(new.clone().count(), old.lines().count());
+    for (old, new) in old.lines().zip(new) {
+        let same = old.trim_end() == new;
+        assert!(
+            same || new.starts_with(&format!("# {}", old.trim_end())),
+            "{new}"
+        );
+    }
+}
+
 #[test]
 fn what_is_not_carried_over_is_said_with_its_line() {
     let lost = |name, format| -> Vec<u32> {
@@ -254,7 +289,7 @@ fn what_is_not_carried_over_is_said_with_its_line() {
 
 #[test]
 fn no_file_is_taken_for_what_it_is_not() {
-    assert_eq!(Format::detect(b"vrrp_instance x {\n}\n"), None);
+    assert_eq!(Format::detect(b"interface x {\n}\n"), None);
     assert_eq!(Format::detect(b""), None);
     let nonsense = Source {
         name: "lvs.cf",

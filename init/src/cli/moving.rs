@@ -17,6 +17,7 @@ pub(super) const IMPORT_EXAMPLES: &str = "\
 Examples:
   keelson import lvs.cf                          shows what would be written
   keelson import ldirectord.cf --out new         writes new/keepalived.conf, ..
+  keelson import /etc/keepalived/keepalived.conf --out new
   ipvsadm -S -n > table; keelson import table --interface eth1 --out new
 
 Exit status: 0 everything was carried over, or assumed as said; 1 something was
@@ -53,6 +54,8 @@ enum FormatName {
     Ldirectord,
     /// What `ipvsadm -S -n` prints
     Ipvsadm,
+    /// keepalived.conf of a distribution
+    Keepalived,
 }
 
 /// What to export.
@@ -90,6 +93,7 @@ impl Import {
             FormatName::Piranha => Format::Piranha,
             FormatName::Ldirectord => Format::Ldirectord,
             FormatName::Ipvsadm => Format::Ipvsadm,
+            FormatName::Keepalived => Format::Keepalived,
         });
         let Some(format) = named.or_else(|| Format::detect(&text.bytes)) else {
             let error = format!("{}: its format is not known; say it by --format", text.name);
@@ -108,7 +112,9 @@ impl Import {
             }
             None => print(
                 &files
+                    .iter()
                     .map(|(name, text)| format!("# {name}\n{text}"))
+                    .collect::<Vec<_>>()
                     .join("\n"),
             ),
         }
@@ -148,13 +154,12 @@ fn fail(status: u8, error: &str) -> u8 {
     status
 }
 
-fn files(imported: &Imported) -> [(&'static str, &str); 3] {
-    let [first, second] = &imported.routers;
-    [
-        ("keepalived.conf", &imported.keepalived),
-        ("router.conf", first),
-        ("router2.conf", second),
-    ]
+fn files(imported: &Imported) -> Vec<(&'static str, &str)> {
+    let names = ["router.conf", "router2.conf"].into_iter();
+    let routers = names.zip(imported.routers.iter().map(String::as_str));
+    core::iter::once(("keepalived.conf", imported.keepalived.as_str()))
+        .chain(routers)
+        .collect()
 }
 
 /// Writes all files or, when one is there already, none.

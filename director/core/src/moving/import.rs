@@ -7,6 +7,7 @@
 
 mod checks;
 mod ipvsadm;
+mod keepalived;
 mod ldirectord;
 mod notes;
 mod outline;
@@ -26,6 +27,8 @@ pub enum Format {
     Ldirectord,
     /// What `ipvsadm -S -n` prints.
     Ipvsadm,
+    /// keepalived's `keepalived.conf`.
+    Keepalived,
 }
 
 /// What is to be known that no file says.
@@ -35,13 +38,13 @@ pub struct Wishes {
     pub interface: String,
 }
 
-/// The files of a pair of nodes, and what is to be known about them.
+/// The files of a pair of nodes, or of one, and what is to be known about them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Imported {
     /// keepalived.conf, the same for both nodes.
     pub keepalived: String,
-    /// router.conf of the first and of the second node.
-    pub routers: [String; 2],
+    /// router.conf of each node.
+    pub routers: Vec<String>,
     /// What was not carried over, and what was assumed, in the order of the file.
     pub notes: Vec<Note>,
 }
@@ -54,7 +57,7 @@ impl Format {
         let mut lines = text
             .lines()
             .map(str::trim)
-            .filter(|line| !line.starts_with('#'));
+            .filter(|line| !line.starts_with(['#', '!']));
         lines.find_map(|line| {
             let word: &str = line.split([' ', '\t', '=', '{']).next().unwrap_or_default();
             match word {
@@ -63,6 +66,7 @@ impl Format {
                 "virtual" | "virtual6" => Some(Self::Ldirectord),
                 word if piranha::is_own_keyword(word) => Some(Self::Piranha),
                 word if ldirectord::is_own_keyword(word) => Some(Self::Ldirectord),
+                word if keepalived::is_own_keyword(word) => Some(Self::Keepalived),
                 _ => None,
             }
         })
@@ -79,6 +83,7 @@ pub fn import(format: Format, source: Source<'_>, wishes: &Wishes) -> Imported {
         Format::Piranha => piranha::read(&text, &mut pair, &mut notes),
         Format::Ldirectord => ldirectord::read(&text, &mut pair, &mut notes),
         Format::Ipvsadm => ipvsadm::read(&text, &mut pair, &mut notes),
+        Format::Keepalived => return keepalived::read(source, notes),
     };
     pair.write(&services, notes)
 }

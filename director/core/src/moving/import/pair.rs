@@ -11,7 +11,7 @@ use super::outline::Block;
 /// The virtual routers' numbers, as the old pair had none: those of many an example, of IPv4 and IPv6.
 const VRIDS: [u8; 2] = [51, 52];
 /// What the nodes are called, where the file has no names for them.
-const HOSTNAMES: [&str; 2] = ["director1", "director2"];
+pub(super) const HOSTNAMES: [&str; 2] = ["director1", "director2"];
 
 /// What is known of the pair.
 #[derive(Debug)]
@@ -70,7 +70,7 @@ impl Pair {
         let node = |index| self.router_conf(index);
         Imported {
             keepalived,
-            routers: [node(0), node(1)],
+            routers: vec![node(0), node(1)],
             notes: notes.finish(),
         }
     }
