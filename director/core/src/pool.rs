@@ -222,6 +222,7 @@ mod tests {
             quorum_address: None,
             ha_suspend: false,
             drain_timeout: Duration::ZERO,
+            depool_limit: None,
             locals: Vec::new(),
         }
     }

@@ -380,6 +380,7 @@ path /
         | "vrrp_lower_prio_no_advert"
         | "sync_group_tracking_weight"
         | "vrrp_higher_prio_send_advert" => "",
+        "depool_limit" => "50%",
         "include_check" => "readable",
         "config" => "lenient",
         "hysteresis" | "lthreshold" => "0",

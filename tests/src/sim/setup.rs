@@ -415,6 +415,7 @@ fn service(port: u16, reals: &[RealServer]) -> VirtualServer {
         quorum_address: None,
         ha_suspend: false,
         drain_timeout: Duration::ZERO,
+        depool_limit: None,
         locals: Vec::new(),
     }
 }

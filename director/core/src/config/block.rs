@@ -87,7 +87,7 @@ pub enum Block {
 
 impl Block {
     /// All of them.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 40] = [
         Self::Keepalived,
         Self::GlobalDefs,
         Self::VrrpInstance,

@@ -351,6 +351,8 @@ pub struct VirtualServer {
     pub ha_suspend: bool,
     /// How long a real server that a reload takes out may keep its connections (`drain_timeout`), 0.
     pub drain_timeout: Duration,
+    /// How many real servers its checks may take out (`depool_limit`); none for all.
+    pub depool_limit: Option<DepoolLimit>,
     /// FULLNAT: the local addresses that the real servers see as clients, sorted, some of each family that it serves.
     /// All its dests are forwarded by NAT then; without any it is no FULLNAT.
     pub locals: Vec<IpAddr>,
@@ -390,6 +392,26 @@ impl VirtualServer {
             service.granularity = family.bits();
         }
         service
+    }
+}
+
+/// How many real servers of a pool its checks may take out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DepoolLimit {
+    /// So many.
+    Servers(u32),
+    /// Of a hundred so many, rounded down.
+    Percent(u32),
+}
+
+impl DepoolLimit {
+    /// How many that are of a pool of so many.
+    #[must_use]
+    pub fn of(self, servers: usize) -> usize {
+        match self {
+            Self::Servers(most) => usize::try_from(most).unwrap_or(usize::MAX),
+            Self::Percent(most) => servers * usize::try_from(most).unwrap_or(100) / 100,
+        }
     }
 }
 

@@ -3,16 +3,16 @@
 use core::net::IpAddr;
 use std::collections::BTreeMap;
 
-use super::RealServer;
 use super::check::{self, Timers};
 use super::diagnostic::Place;
 use super::fullnat::{self, Wish};
 use super::global::address;
 use super::keywords::Block;
 use super::notices::{self, Subject};
-use super::read::Reader;
+use super::read::{Reader, decimal};
 use super::service::{WEIGHT_MAX, port, span};
 use super::tree::Statement;
+use super::{DepoolLimit, RealServer};
 use crate::ipvs::{Dest, DestId, Forwarding, ServiceId};
 use crate::net::Family;
 use crate::time::Duration;
@@ -237,6 +237,28 @@ impl Pool<'_> {
 }
 
 /// Whether a keyword of a real server opens a check.
+/// `depool_limit N` or `depool_limit N%`
+pub(super) fn depool_limit(
+    reader: &mut Reader<'_, '_>,
+    statement: Statement<'_>,
+) -> Option<DepoolLimit> {
+    let word = reader.value(statement)?;
+    let number = |bytes| decimal(bytes).and_then(|number| u32::try_from(number).ok());
+    let limit = match word.bytes.strip_suffix(b"%") {
+        Some(digits) => number(digits)
+            .filter(|percent| *percent <= 100)
+            .map(DepoolLimit::Percent),
+        None => number(word.bytes).map(DepoolLimit::Servers),
+    };
+    if limit.is_none() {
+        reader.wrong(
+            word,
+            "the limit is a number of real servers, or of a hundred (25%)",
+        );
+    }
+    limit
+}
+
 fn is_check(word: &str) -> bool {
     word.ends_with("_CHECK") || word.ends_with("_GET")
 }

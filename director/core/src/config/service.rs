@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 
 pub(super) use self::words::family;
 use self::words::{granularity, is_udp, protocol, scheduler};
-use super::VirtualServer;
 use super::check::{self, Timers};
 use super::diagnostic::Place;
 use super::forwarding::forwarding;
@@ -17,9 +16,10 @@ use super::fullnat::{self, Wish};
 use super::global::{DAY, LVS_TIMEOUT_MAX, address, required};
 use super::group::{Group, Member};
 use super::keywords::{Block, nearest};
-use super::pool::Pool;
+use super::pool::{self, Pool};
 use super::read::Reader;
 use super::tree::{Statement, Word};
+use super::{DepoolLimit, VirtualServer};
 pub(super) use crate::ipvs::WEIGHT_MAX;
 use crate::ipvs::{self, Forwarding, Protocol, Scheduler, Service, ServiceId};
 use crate::net::{Family, Name};
@@ -73,6 +73,7 @@ struct Draft<'t> {
     fullnat: Wish,
     virtualhost: Option<String>,
     drain_timeout: Duration,
+    depool_limit: Option<DepoolLimit>,
     slow_start: Duration,
     family: Option<Family>,
     real_servers: Vec<Statement<'t>>,
@@ -140,6 +141,7 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>, groups: &G
                 quorum_address,
                 ha_suspend,
                 drain_timeout: draft.drain_timeout,
+                depool_limit: draft.depool_limit,
                 locals: Vec::new(),
             });
     Found {
@@ -260,6 +262,7 @@ impl<'t> Draft<'t> {
             }
             "sorry_server_lvs_method" => self.sorry_method = Some(statement),
             "virtualhost" => self.virtualhost = check::virtualhost(reader, statement),
+            "depool_limit" => self.depool_limit = pool::depool_limit(reader, statement),
             "drain_timeout" => self.drain_timeout = span(reader, statement),
             "slow_start" => self.slow_start = span(reader, statement),
             "ip_family" => {

@@ -298,6 +298,11 @@ fn dest(
             })
             .unwrap_or_default(),
     };
+    let reason = if standing.held {
+        format!("held in, as no more may go: {reason}")
+    } else {
+        reason
+    };
     DestStatus {
         address: real.id.address.to_string(),
         port: real.id.port,

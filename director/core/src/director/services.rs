@@ -54,6 +54,10 @@ pub(super) struct Standing {
     pub(super) health: Health,
     /// When its health last changed.
     pub(super) since: Instant,
+    /// It was up, and failed.
+    fell: bool,
+    /// It failed, and stays in: more may not go (`depool_limit`).
+    pub(super) held: bool,
     /// Its weight while it is up: the configured one, or what its checks make of it.
     pub(super) weight: u32,
     /// An operator's word.
@@ -246,23 +250,27 @@ impl Services {
             Standing {
                 health,
                 since: same.map_or(now, |was| was.since),
+                fell: same.is_some_and(|was| was.fell),
+                held: false,
                 weight,
                 word: was.and_then(|was| was.word),
                 ramp: same.and_then(|was| was.ramp),
             }
         };
         let reals: Vec<Standing> = server.real_servers.iter().map(stands).collect();
-        let mut quorum = old.map_or_else(
+        let quorum = old.map_or_else(
             || Quorum::new(server, place_of(&reals)),
             |(_, state)| state.quorum,
         );
-        quorum.judge(server, place_of(&reals));
-        State {
+        let mut state = State {
             quorum,
             suspended: None,
             reals,
             leaving: BTreeMap::new(),
-        }
+        };
+        state.hold(server);
+        state.quorum.judge(server, place_of(&state.reals));
+        state
     }
 
     /// After a restart the kernel's table tells which real servers were in when the director died: nobody who was
@@ -305,6 +313,7 @@ impl Services {
         let real = state.reals.get_mut(place)?;
         if real.health != health {
             (real.health, real.since) = (health, now);
+            real.fell = health == Health::Down;
             let configured = server.real_servers.get(place);
             let is_slow = configured.is_some_and(|real| !real.slow_start.is_zero());
             real.ramp = (health == Health::Up && is_slow).then(|| Ramp::new(now));
@@ -320,6 +329,7 @@ impl Services {
     pub(super) fn rejudge(&mut self, index: usize) -> Option<Event> {
         let server = self.servers.get(index)?;
         let state = self.states.get_mut(index)?;
+        state.hold(server);
         let place_of = place_of(&state.reals);
         let turned = state.quorum.judge(server, &place_of);
         let weight = pool::weight(server, &place_of);
@@ -381,11 +391,12 @@ impl Services {
 
 impl Standing {
     fn place(&self) -> Place {
-        match (self.word.map(|word| word.kind), self.health) {
+        let is_in = self.health == Health::Up || self.held;
+        match (self.word.map(|word| word.kind), is_in) {
             (Some(Kind::Drained | Kind::Disabled), _) => Place::Out,
-            (Some(Kind::Drains(_)), Health::Up) => Place::Drains,
-            (_, Health::Down) => Place::Down,
-            (word, Health::Up) => {
+            (Some(Kind::Drains(_)), true) => Place::Drains,
+            (_, false) => Place::Down,
+            (word, true) => {
                 let whole = match word {
                     Some(Kind::Weight(weight)) => weight,
                     _ => self.weight,
@@ -423,6 +434,25 @@ impl State {
     /// Whether nothing is left of a service.
     fn is_over(&self, server: &VirtualServer) -> bool {
         is_retired(server) && self.leaving.is_empty()
+    /// Finds the failed real servers that stay in: no more may go than `depool_limit` says, and who failed first goes
+    /// first. One that was never up, and so was never in, is not held.
+    fn hold(&mut self, server: &VirtualServer) {
+        let Some(limit) = server.depool_limit else {
+            return;
+        };
+        let most = limit.of(self.reals.len());
+        let mut fallen: Vec<&mut Standing> = Vec::new();
+        for real in &mut self.reals {
+            real.held = false;
+            if real.fell && real.health == Health::Down {
+                fallen.push(real);
+            }
+        }
+        fallen.sort_by_key(|real| real.since);
+        fallen
+            .into_iter()
+            .skip(most)
+            .for_each(|real| real.held = true);
     }
 
     fn dests(&self, server: &VirtualServer) -> BTreeMap<DestId, Dest> {

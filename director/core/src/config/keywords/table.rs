@@ -344,7 +344,7 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
     (
         VirtualServer,
         Acts,
-        "persistence_engine drain_timeout slow_start",
+        "persistence_engine drain_timeout slow_start depool_limit",
     ),
     (RealServer, Acts, "slow_start"),
     (
