@@ -1,5 +1,6 @@
 //! The whole director as one value: it routes inputs to the machines and their wishes to the outputs.
 
+mod check_report;
 mod drains;
 mod findings;
 mod groups;

@@ -4,14 +4,14 @@ use super::groups::Group;
 use super::services::{self, Standing, State};
 use super::surroundings::Surroundings;
 use super::{Director, Slot};
-use crate::check::{self, Health};
-use crate::config::{RealServer, Tracker, VirtualServer, Watch};
+use crate::check::Health;
+use crate::config::{RealServer, Tracker, VirtualServer};
 use crate::ipvs::{ActualDest, Counters, Dest, DestId, Forwarding, Pool, ServiceId};
 use crate::kernel::Actual;
 use crate::overrides::Leaving;
 use crate::status::{
-    CheckStatus, ConfigStatus, Count, DestStatus, GroupStatus, InterfaceStatus, KernelStatus,
-    RouterStatus, SCHEMA, ServiceStatus, Status, SyncStatus, Totals, TrackerStatus, TrackingStatus,
+    ConfigStatus, Count, DestStatus, GroupStatus, InterfaceStatus, KernelStatus, RouterStatus,
+    SCHEMA, ServiceStatus, Status, SyncStatus, Totals, TrackerStatus, TrackingStatus,
 };
 use crate::time::{Duration, Instant};
 use crate::tracking::Recovery;
@@ -376,64 +376,6 @@ const fn add(a: Totals, b: Totals) -> Totals {
     }
 }
 
-pub(super) fn checks<'a>(
-    server: &'a VirtualServer,
-    director: &'a Director,
-) -> impl Iterator<Item = CheckStatus> + 'a {
-    let keys = server
-        .real_servers
-        .iter()
-        .flat_map(|real| services::keys(server, real));
-    let checks = &director.services.checks;
-    keys.filter_map(|key| {
-        let (settings, status) = checks.status(&key)?;
-        let mut status = check_status(server.id.to_string(), settings, status);
-        let others = checks.sharers(&key).saturating_sub(1);
-        status.shared = u32::try_from(others).unwrap_or(u32::MAX);
-        Some(status)
-    })
-}
-
-/// Scripts and probes that virtual routers track.
-pub(super) fn watches(director: &Director) -> impl Iterator<Item = CheckStatus> {
-    let status = |watch: &Watch| {
-        let (settings, status) = director.watches.status(&watch.of)?;
-        Some(check_status(watch.of.to_string(), settings, status))
-    };
-    director.config.watches.iter().filter_map(status)
-}
-
-fn check_status(
-    service: String,
-    settings: &check::Settings,
-    status: &check::Status,
-) -> CheckStatus {
-    CheckStatus {
-        kind: settings.kind.name().to_string(),
-        target: settings.target.to_string(),
-        service,
-        health: status.health.to_string(),
-        since_us: status.since.micros(),
-        last: match status.last {
-            None => String::new(),
-            Some(Ok(())) => "success".to_string(),
-            Some(Err(failure)) => failure.to_string(),
-        },
-        latency_us: micros(status.latency),
-        last_run_us: status.last_run.map_or(0, Instant::micros),
-        next_run_us: status.next_run.micros(),
-        runs: status.runs,
-        failures: status.failures,
-        interval_ms: millis(settings.interval),
-        timeout_ms: millis(settings.timeout),
-        rise: settings.rise,
-        fall: settings.retry.saturating_add(1),
-        detection_ms: millis(settings.detection()),
-        value: status.value,
-        shared: 0,
-    }
-}
-
 fn interfaces(director: &Director) -> Vec<InterfaceStatus> {
     let actual: &Actual = director.reconciler.actual();
     let configured = |link: &crate::kernel::Link| {
@@ -492,10 +434,10 @@ fn tracking(director: &Director) -> Option<TrackingStatus> {
     })
 }
 
-fn micros(duration: Duration) -> u64 {
+pub(super) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-fn millis(duration: Duration) -> u32 {
+pub(super) fn millis(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
 }

@@ -434,6 +434,8 @@ impl State {
     /// Whether nothing is left of a service.
     fn is_over(&self, server: &VirtualServer) -> bool {
         is_retired(server) && self.leaving.is_empty()
+    }
+
     /// Finds the failed real servers that stay in: no more may go than `depool_limit` says, and who failed first goes
     /// first. One that was never up, and so was never in, is not held.
     fn hold(&mut self, server: &VirtualServer) {

@@ -1,7 +1,8 @@
 //! A status in pieces.
 
 use super::Director;
-use super::report::{checks, head, service, watches};
+use super::check_report::{checks, watches};
+use super::report::{head, service};
 use crate::limits;
 use crate::status::Status;
 
