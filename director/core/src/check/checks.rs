@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::keys::Keys;
 use super::schedule::{Change, Check};
 use super::{Action, Event, Health, Id, Io, Kind, Random, Settings, Status};
 use crate::limits;
@@ -83,30 +84,6 @@ struct Slot<K> {
     check: Option<(Keys<K>, Check)>,
     /// What `timers` holds of it.
     timer: Option<Instant>,
-}
-
-/// Who is served by a check. Most often it is one; room for more is only taken when there are more.
-#[derive(Debug)]
-struct Keys<K> {
-    first: K,
-    more: Vec<K>,
-}
-
-impl<K: Ord> Keys<K> {
-    fn iter(&self) -> impl Iterator<Item = &K> {
-        core::iter::once(&self.first).chain(&self.more)
-    }
-
-    /// Takes one out, unless it is the only one.
-    fn remove(&mut self, key: &K) {
-        if self.first == *key {
-            if let Some(next) = self.more.pop() {
-                self.first = next;
-            }
-        } else {
-            self.more.retain(|other| other != key);
-        }
-    }
 }
 
 impl<K: Ord + Clone> Checks<K> {

@@ -26,6 +26,7 @@
 mod attempt;
 mod checks;
 mod failure;
+mod keys;
 mod schedule;
 mod settings;
 mod talk;

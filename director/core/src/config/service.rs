@@ -107,9 +107,10 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>, groups: &G
     };
     let real_servers = pool.real_servers(reader, &draft.real_servers);
     let sorry = draft.sorry.and_then(|statement| {
-        let method = draft.sorry_method;
-        let method =
-            method.and_then(|statement| fullnat::method(reader, statement, &draft.fullnat));
+        let wish = &draft.fullnat;
+        let method = draft
+            .sorry_method
+            .and_then(|word| fullnat::method(reader, word, wish));
         pool.sorry(reader, statement, method.unwrap_or(forwarding))
     });
     let sum = real_servers
