@@ -23,15 +23,15 @@ const MANUAL: &[(&str, Promise, &str)] = &[
     (
         "keepalived.conf",
         Acts,
-        "global_defs static_ipaddress static_routes static_rules track_group interface_up_down_delays \
-        track_file vrrp_track_file vrrp_script vrrp_sync_group garp_group vrrp_instance SSL \
+        "global_defs static_ipaddress static_routes static_rules interface_up_down_delays track_file \
+        vrrp_track_file vrrp_script vrrp_sync_group garp_group vrrp_instance SSL \
         virtual_server_group virtual_server",
     ),
     (
         "keepalived.conf",
         Taken,
         "namespace_with_ipsets use_pid_dir instance child_wait_time linkbeat_use_polling \
-        linkbeat_interfaces",
+        linkbeat_interfaces track_group",
     ),
     (
         "keepalived.conf",
@@ -94,14 +94,14 @@ const MANUAL: &[(&str, Promise, &str)] = &[
         garp_lower_prio_delay garp_lower_prio_repeat garp_extra_if lower_prio_no_advert \
         higher_prio_send_advert down_timer_adverts owner_ignore_adverts skip_check_adv_addr \
         strict_mode timer_expired_backup thread_timer_expired accept no_accept virtual_routes \
-        virtual_rules promote_secondaries notify notify_master notify_backup notify_fault \
+        virtual_rules notify notify_master notify_backup notify_fault \
         notify_stop notify_deleted notify_master_rx_lower_pri lvs_sync_daemon_interface",
     ),
     (
         "vrrp_instance",
         Taken,
         "native_ipv6 notify_priority_changes smtp_alert debug kernel_rx_buf_size \
-        linkbeat_use_polling",
+        linkbeat_use_polling promote_secondaries",
     ),
     (
         "vrrp_instance",
@@ -161,9 +161,10 @@ const MANUAL: &[(&str, Promise, &str)] = &[
     (
         "url",
         Acts,
-        "path status_code digest virtualhost regex regex_no_match regex_options regex_stack \
-        regex_min_offset regex_max_offset tls_compliant",
+        "path status_code digest virtualhost regex regex_no_match regex_options regex_min_offset \
+        regex_max_offset tls_compliant",
     ),
+    ("url", Taken, "regex_stack"),
     ("SMTP_CHECK", Acts, "helo_name"),
     ("SMTP_CHECK", Acts, CONNECT),
     ("SMTP_CHECK", Refused, "host"),
@@ -191,7 +192,14 @@ const CONNECT: &str = "connect_ip connect_port bindto bind_port bind_if fwmark c
     delay_before_retry warmup delay_loop alpha log_all_failures";
 
 /// Words of which less is kept than the list above promises. Each is a gap, and goes when it is closed.
-const GAPS: &[(&str, &str)] = &[];
+const GAPS: &[(&str, &str)] = &[
+    ("keepalived.conf", "garp_group"),
+    ("global_defs", "vrrp_garp_extra_if"),
+    ("vrrp_instance", "garp_extra_if"),
+    ("vrrp_instance", "use_vmac"),
+    ("vrrp_instance", "use_vmac_addr"),
+    ("vrrp_instance", "vmac_xmit_base"),
+];
 
 fn find<'k>(block: &str, word: &str) -> Option<&'k Keyword> {
     let found = |keyword: &&Keyword| keyword.block.word() == block && keyword.word == word;
