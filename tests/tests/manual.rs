@@ -9,7 +9,7 @@ use image::Workspace;
 use qemu::reference::Keepalived;
 
 /// Words that stand where keywords stand and are none of their own.
-const NO_KEYWORDS: [(&str, &[&str]); 4] = [
+const NO_KEYWORDS: [(&str, &[&str]); 5] = [
     (
         "inclusion, which is read before keywords are",
         &[
@@ -22,8 +22,11 @@ const NO_KEYWORDS: [(&str, &[&str]); 4] = [
             "delay",
             "fork_delay",
             "full_command",
+            "garp_interval",
+            "gna_interval",
             "hoplimit",
             "idle_tx",
+            "interfaces",
             "max_hops",
             "min_rx",
             "min_tx",
@@ -38,6 +41,7 @@ const NO_KEYWORDS: [(&str, &[&str]); 4] = [
             "ttl",
         ],
     ),
+    ("shown and unknown to keepalived itself", &["dynamic"]),
     ("values", &["checker", "vrrp", "val1"]),
     ("a package's name", &["keepalived"]),
 ];

@@ -11,7 +11,7 @@ use qemu::reference::Keepalived;
 
 /// What a lasting error says, by sample; samples without one are not listed. What is only not yet supported does not
 /// count.
-const REFUSED: [(&str, &[&str]); 6] = [
+const REFUSED: [(&str, &[&str]); 8] = [
     // The node is not known: it takes `@NODE` lines, and a router.conf that says which it is. Without them the script
     // is none.
     (
@@ -32,6 +32,22 @@ const REFUSED: [(&str, &[&str]); 6] = [
     ),
     ("SMTP_CHECK", &["`host` is refused"; 6]),
     ("SSL_GET", &["`AH`: this type is refused"]),
+    // Programs of the host, where the native action knows `ip address`.
+    (
+        "quorum",
+        &[
+            "`quorum_up`: the node runs no such program",
+            "`quorum_down`: the node runs no such program",
+        ],
+    ),
+    // Two networks are misspelt.
+    (
+        "vrrp.rules",
+        &[
+            "`192.168.100./24`: not an IP address",
+            "`192.168.200./24`: not an IP address",
+        ],
+    ),
     // It has an address twice.
     (
         "vrrp",

@@ -19,7 +19,7 @@ use super::keywords::{Block, nearest};
 use super::pool::{self, Pool};
 use super::read::Reader;
 use super::tree::{Statement, Word};
-use super::{DepoolLimit, VirtualServer};
+use super::{DepoolLimit, RealServer, VirtualServer};
 pub(super) use crate::ipvs::WEIGHT_MAX;
 use crate::ipvs::{self, Forwarding, Protocol, Scheduler, Service, ServiceId};
 use crate::net::{Family, Name};
@@ -113,11 +113,7 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>, groups: &G
             .and_then(|word| fullnat::method(reader, word, wish));
         pool.sorry(reader, statement, method.unwrap_or(forwarding))
     });
-    let sum = real_servers
-        .iter()
-        .map(|server| u64::from(server.dest.weight))
-        .sum();
-    let (quorum, hysteresis) = draft.quorum(reader, sum);
+    let (quorum, hysteresis) = draft.quorum(reader, &real_servers);
     let service = draft.service(reader, block, &ids);
     let (quorum_address, ha_suspend) = draft.on_quorum.settle(reader, &ids);
     let has_pool = !draft.real_servers.is_empty();
@@ -465,7 +461,8 @@ impl<'t> Draft<'t> {
     }
 
     /// Quorum and hysteresis, reduced to what the weights allow.
-    fn quorum(&self, reader: &mut Reader<'_, '_>, sum: u64) -> (u32, u32) {
+    fn quorum(&self, reader: &mut Reader<'_, '_>, pool: &[RealServer]) -> (u32, u32) {
+        let sum: u64 = pool.iter().map(|real| u64::from(real.dest.weight)).sum();
         let sum = u32::try_from(sum).unwrap_or(u32::MAX).max(1);
         let mut quorum = 1;
         if let Some((wanted, at)) = self.quorum {
