@@ -86,6 +86,9 @@ pub fn weighted(nodes: &[Node]) -> Result<(), Violation> {
 pub fn track(config: &mut Config, pools: Option<&Tracker>, switch: Option<&(Watch, Tracker)>) {
     let (watch, file) = switch.map(|(watch, file)| (watch.clone(), file)).unzip();
     config.watches.extend(watch);
+    // Who looks at a pool only while it is Active can't know by it who should be.
+    let is_known = config.services.iter().all(|service| !service.ha_suspend);
+    let pools = pools.filter(|_| is_known);
     for router in &mut config.routers {
         router
             .trackers
