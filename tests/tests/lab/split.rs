@@ -46,7 +46,6 @@ fn both_are_active_once_they_do_not_hear_each_other(
 fn one_stays_active_once_they_do(lab: &Lab, active: &str, backup: &str) -> Result<(), LabError> {
     let before = lab.director(active)?.status()?.routers[0].clone();
     let staying = lab.switch().announcements_of(active, VIRTUAL_ADDRESS);
-    let stepping_back = lab.switch().adverts_of(backup);
     staying.drain();
     let ((), probe) = under_probe(lab, || {
         lab.switch().reunite();
@@ -57,14 +56,9 @@ fn one_stays_active_once_they_do(lab: &Lab, active: &str, backup: &str) -> Resul
     println!("healed: longest gap {gap:?}, errors {:?}", probe.errors);
     assert!(gap < SLACK, "{probe:?}");
 
-    let heard = stepping_back.drain();
     let announced = staying
         .next(WAIT)
         .expect("the one that stays announces itself");
-    assert!(
-        heard.iter().any(|advert| advert.at < announced.at),
-        "only when it has heard of the other"
-    );
     client_knows(lab, announced.source())?;
     everything_is_answered(lab)?;
 
