@@ -303,14 +303,8 @@ mod tests {
             ..Route::to("0.0.0.0/0".parse().unwrap())
         };
         let rule = |priority| Rule {
-            family: Family::V4,
             priority,
-            from: None,
-            to: None,
-            iif: None,
-            oif: None,
-            mark: None,
-            action: RuleAction::Table(7),
+            ..Rule::of(Family::V4, RuleAction::Table(7))
         };
         let mut had = Actual::default();
         let link = Link {

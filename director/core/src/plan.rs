@@ -174,20 +174,15 @@ fn route(config: &Config, situation: &Situation<'_>, route: &config::Route) -> O
     })
 }
 
-fn rule(config: &Config, situation: &Situation<'_>, rule: &config::Rule) -> Option<Rule> {
+fn rule(config: &Config, situation: &Situation<'_>, rule: &Rule) -> Option<Rule> {
     let kernel = |name: &Option<IfName>| match name {
         None => Some(None),
         Some(name) => Some(Some(link(config, situation.links, name)?.name.clone())),
     };
     Some(Rule {
-        family: rule.family,
-        priority: rule.priority,
-        from: rule.from,
-        to: rule.to,
         iif: kernel(&rule.iif)?,
         oif: kernel(&rule.oif)?,
-        mark: rule.mark,
-        action: rule.action,
+        ..rule.clone()
     })
 }
 

@@ -86,6 +86,7 @@ impl fmt::Display for Route {
 }
 
 /// A rule of the routing policy: only those that carry the director's protocol number are ever reported or changed.
+/// Interfaces have their configured names in a configuration, and the kernel's in the kernel's state.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rule {
     /// Family.
@@ -96,14 +97,31 @@ pub struct Rule {
     pub from: Option<Cidr>,
     /// Of packets to here.
     pub to: Option<Cidr>,
-    /// Of packets that came in there, by the kernel's name.
+    /// Of packets that came in there.
     pub iif: Option<IfName>,
-    /// Of packets of sockets that are bound there, by the kernel's name.
+    /// Of packets of sockets that are bound there.
     pub oif: Option<IfName>,
     /// Of packets with this firewall mark, of the bits of the mask.
     pub mark: Option<(u32, u32)>,
     /// What it does.
     pub action: RuleAction,
+}
+
+impl Rule {
+    /// A rule that is asked first, of all packets of a family.
+    #[must_use]
+    pub const fn of(family: Family, action: RuleAction) -> Self {
+        Self {
+            family,
+            priority: 0,
+            from: None,
+            to: None,
+            iif: None,
+            oif: None,
+            mark: None,
+            action,
+        }
+    }
 }
 
 /// What a rule does with packets that it takes (FR_ACT_.., linux/fib_rules.h).

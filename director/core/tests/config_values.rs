@@ -6,14 +6,14 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use director_core::config::{
-    Check, CheckKind, Config, Garp, RealServer, Route, Rule, Source, Tracked, Tracker, Version,
+    Check, CheckKind, Config, Garp, RealServer, Route, Source, Tracked, Tracker, Version,
     VirtualAddress, VirtualServer, Weight, parse,
 };
 use director_core::ipvs::{
     Checksum, DestId, FLAG_ONE_PACKET, FLAG_PERSISTENT, FLAG_SCHED1, FLAG_SCHED2, FLAG_SCHED3,
     Forwarding, Protocol, ServiceId, SyncWire, Tunnel,
 };
-use director_core::kernel::{RouteKind, RuleAction};
+use director_core::kernel::{RouteKind, Rule, RuleAction};
 use director_core::net::Family;
 
 fn source<'a>(name: &'a str, text: &'a str) -> Source<'a> {

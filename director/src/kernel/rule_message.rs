@@ -62,16 +62,7 @@ pub(super) fn rule(message: &RouteNetlinkMessage) -> Option<Rule> {
     };
     let (mut ours, mut table) = (false, u32::from(header.table));
     let (mut from, mut to, mut mark, mut mask) = (any, any, 0, 0);
-    let mut rule = Rule {
-        family,
-        priority: 0,
-        from: None,
-        to: None,
-        iif: None,
-        oif: None,
-        mark: None,
-        action: RuleAction::Blackhole,
-    };
+    let mut rule = Rule::of(family, RuleAction::Blackhole);
     for attribute in &message.attributes {
         match attribute {
             RuleAttribute::Protocol(protocol) => ours = u8::from(*protocol) == PROTOCOL,

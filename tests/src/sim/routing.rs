@@ -1,7 +1,7 @@
 //! Virtual routes and rules: some to live with, and the law of them.
 
-use director_core::config::{Route, Router, Rule};
-use director_core::kernel::{Actual, Op, OpError, RouteKind, RuleAction};
+use director_core::config::{Route, Router};
+use director_core::kernel::{Actual, Op, OpError, RouteKind, Rule, RuleAction};
 use director_core::net::Family;
 
 use super::laws::Violation;
@@ -27,18 +27,13 @@ pub fn add(router: &mut Router, random: &mut Random) {
     }
     for number in 0..random.below(2) as u32 {
         router.rules.push(Rule {
-            family: Family::V4,
             priority: 1000 + number + u32::from(router.vrid),
-            from: None,
             to: Some(
                 format!("10.9.0.{}/32", router.vrid)
                     .parse()
                     .expect("a prefix"),
             ),
-            iif: None,
-            oif: None,
-            mark: None,
-            action: RuleAction::Table(100),
+            ..Rule::of(Family::V4, RuleAction::Table(100))
         });
     }
 }

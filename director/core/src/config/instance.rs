@@ -11,13 +11,14 @@ use super::hmac;
 use super::keywords::Block;
 use super::notices::{self, Subject};
 use super::read::Reader;
-use super::routing::{self, Route, Rule};
+use super::routing::{self, Route};
 use super::track;
 use super::tree::{Statement, Word};
 use super::unicast::Addressing;
 use super::{Router, Tracked, Version, VirtualAddress, authentication};
 use crate::limits;
 use crate::net::{Cidr, Family, IfName, Name};
+use crate::routing::Rule;
 use crate::time::Duration;
 use crate::wire::trailer;
 

@@ -109,13 +109,14 @@ pub use monitoring::{Fifo, FifoScope, Level, Syslog, Transport};
 pub use notices::{Notice, Subject, Turn};
 pub use outside::{Nothing, Outside, Reading};
 pub use parse::{Parsed, Source, parse, parse_with};
-pub use routing::{Route, Rule};
+pub use routing::Route;
 pub use statics::Statics;
 pub use tracked::{InitFile, LinkDelay, PoolChoice, Tracked, Tracker, Watch};
 
 pub use crate::check::{Kind as CheckKind, Settings as Check, Url};
 use crate::ipvs::{Dest, DestId, Forwarding, Service, ServiceId, SyncWire, Timeouts};
 use crate::net::{Cidr, Family, IfName, Mac, Name};
+use crate::routing::Rule;
 use crate::time::Duration;
 pub use crate::vrrp::{GarpSettings as Garp, Hmac, Key, Mode, Unicast, UnicastPeer, Weight};
 pub use crate::wire::vrrp::Version;

@@ -18,7 +18,7 @@ use super::global::{address, required};
 use super::read::{Reader, decimal};
 use super::tree::{Statement, Word};
 use crate::net::{Cidr, Family, IfName};
-use crate::routing::{MAIN, RouteKind, RuleAction};
+use crate::routing::{MAIN, RouteKind, Rule, RuleAction};
 
 /// A route by the names of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,27 +59,6 @@ impl Route {
             onlink: false,
         }
     }
-}
-
-/// A rule of the routing policy by the names of the configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rule {
-    /// Family.
-    pub family: Family,
-    /// Rules are asked in this order, lower numbers first.
-    pub priority: u32,
-    /// Of packets from here.
-    pub from: Option<Cidr>,
-    /// Of packets to here.
-    pub to: Option<Cidr>,
-    /// Of packets that came in there, by its configured name.
-    pub iif: Option<IfName>,
-    /// Of packets of sockets that are bound there, by its configured name.
-    pub oif: Option<IfName>,
-    /// Of packets with this firewall mark, of the bits of the mask.
-    pub mark: Option<(u32, u32)>,
-    /// What it does.
-    pub action: RuleAction,
 }
 
 /// RT_SCOPE_LINK (linux/rtnetlink.h).
@@ -286,16 +265,7 @@ pub(super) fn rules(reader: &mut Reader<'_, '_>, block: Statement<'_>, list: &mu
 fn rule(reader: &mut Reader<'_, '_>, line: Statement<'_>) -> Option<Rule> {
     let mut words = line.words();
     let (mut family, mut action, mut priority) = (None, None, None);
-    let mut rule = Rule {
-        family: Family::V4,
-        priority: 0,
-        from: None,
-        to: None,
-        iif: None,
-        oif: None,
-        mark: None,
-        action: RuleAction::Table(MAIN),
-    };
+    let mut rule = Rule::of(Family::V4, RuleAction::Table(MAIN));
     while let Some(word) = words.next() {
         let mut value = |reader: &mut Reader<'_, '_>| required(reader, word, words.next());
         match word.bytes {

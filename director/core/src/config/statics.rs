@@ -9,10 +9,11 @@ use super::addresses::{self, Entry};
 use super::diagnostic::Place;
 use super::global::Global;
 use super::read::Reader;
-use super::routing::{self, Route, Rule};
+use super::routing::{self, Route};
 use super::tree::Statement;
 use crate::limits;
 use crate::net::IfName;
+use crate::routing::Rule;
 
 /// Addresses, routes and rules that are always there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
