@@ -6,6 +6,7 @@
 
 pub mod conf;
 pub mod opinion;
+pub mod peer;
 pub mod wire;
 
 use std::fs;

@@ -1,14 +1,12 @@
 //! With Debian's FRR as the peer: in both roles, in both versions and families, takeover in both directions. FRR's
 //! addresses are on a macvlan device with the virtual router's own MAC address, as the RFC has it.
 
-use std::time::Duration;
-
 use qemu::frame::Mac;
 use qemu::lab::{Lab, LabError};
-use qemu::measure::{self, service};
+use qemu::measure::service;
 use qemu::topology;
 use tests::lab::conf::{self, Protocol};
-use tests::lab::{WAIT, boot, tell, wait_for};
+use tests::lab::{WAIT, boot, peer, tell, wait_for};
 
 /// The director's priority is between those that FRR is given.
 const PRIORITY: u8 = 100;
@@ -74,17 +72,7 @@ fn follow_and_replace_each_other(name: &str, protocol: Protocol) {
 }
 
 fn the_director_follows(lab: &Lab, protocol: Protocol) -> Result<(), LabError> {
-    let status = lab
-        .director("d1")?
-        .wait_until("FRR is heard", WAIT, |status| {
-            let router = &status.routers[0];
-            let is_it = |active: &str| match protocol {
-                Protocol::V3OverIpv6 => active.starts_with("fe80::"),
-                _ => active == "10.77.0.12",
-            };
-            router.state == "Backup" && router.active.as_deref().is_some_and(is_it)
-        })?;
-    assert_eq!(status.routers[0].version, protocol.version());
+    peer::is_heard(lab, protocol)?;
     served_by(lab, protocol, "peer2")?;
     nobody_has_complained(lab)
 }
@@ -94,12 +82,7 @@ fn frr_follows(lab: &Lab, protocol: Protocol) -> Result<(), LabError> {
     let adverts = lab.switch().adverts_of("p2");
     lab.frr("p2")?.start(&conf::frr(protocol, BELOW))?;
     wait_for_frr(lab, "Backup")?;
-    let router = lab.director("d1")?.status()?.routers[0].clone();
-    let patience = 2 * (measure::active_down(&router) + Duration::from_millis(200));
-    let usurper = adverts.next(patience);
-    let usurper = usurper.and_then(|frame| frame.advert());
-    assert!(usurper.is_none(), "{usurper:?}");
-    assert_eq!(lab.director("d1")?.status()?.routers[0].state, "Active");
+    peer::believes(lab, &adverts)?;
     nobody_has_complained(lab)
 }
 

@@ -1,14 +1,13 @@
 //! With Debian's keepalived as the peer: in both roles, in both versions, takeover in both directions.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use qemu::frame::Mac;
 use qemu::lab::{Lab, LabError};
-use qemu::measure::{self, service};
+use qemu::measure::service;
 use qemu::topology::{self, VIRTUAL_ADDRESS};
 use tests::lab::opinion::{self, Voice};
-use tests::lab::{WAIT, boot, conf, conf::Protocol, tell, wait_for};
+use tests::lab::{WAIT, boot, conf, conf::Protocol, peer, tell, wait_for};
 
 /// The director's priority is between those that keepalived is given.
 const PRIORITY: u8 = 100;
@@ -53,17 +52,7 @@ fn follow_and_replace_each_other(name: &str, protocol: Protocol) {
 
 fn the_director_follows(lab: &Lab, protocol: Protocol) -> Result<(), LabError> {
     wait_for_keepalived(lab, "MASTER")?;
-    let status = lab
-        .director("d1")?
-        .wait_until("keepalived is heard", WAIT, |status| {
-            let router = &status.routers[0];
-            let is_it = |active: &str| match protocol {
-                Protocol::V3OverIpv6 => active.starts_with("fe80::"),
-                _ => active == "10.77.0.12",
-            };
-            router.state == "Backup" && router.active.as_deref().is_some_and(is_it)
-        })?;
-    assert_eq!(status.routers[0].version, protocol.version());
+    peer::is_heard(lab, protocol)?;
     served_by(lab, "p2")?;
     let table = lab.peer("p2")?.ipvsadm()?;
     assert!(
@@ -106,15 +95,7 @@ fn keepalived_follows(lab: &Lab, protocol: Protocol) -> Result<(), LabError> {
     lab.peer("p2")?
         .restart_keepalived(&conf::sharing(protocol, "eth0", BELOW))?;
     wait_for_keepalived(lab, "BACKUP")?;
-    let router = lab.director("d1")?.status()?.routers[0].clone();
-    let patience = 2 * (measure::active_down(&router) + Duration::from_millis(200));
-    let usurper = adverts.next(patience);
-    assert!(
-        usurper.is_none(),
-        "{:?}",
-        usurper.and_then(|frame| frame.advert())
-    );
-    assert_eq!(lab.director("d1")?.status()?.routers[0].state, "Active");
+    peer::believes(lab, &adverts)?;
     nobody_has_complained(lab)
 }
 
