@@ -14,7 +14,7 @@ use director_core::tracking::{Recovery, Tracked};
 use mio::Waker;
 use nix::errno::Errno;
 
-use crate::kernel::netfilter::FilterError;
+use crate::kernel::NetlinkError;
 use crate::kernel::netfilter::conntrack::{Conntrack, Outcome};
 use crate::limits;
 
@@ -47,7 +47,7 @@ impl Recoveries {
     /// Lets one begin, or come after those that were wanted before.
     pub(crate) fn want(&mut self, filter: Arc<Filter>) {
         if let Err(error) = self.order(filter) {
-            log::error!("connections by FULLNAT can't be taken over: {error}");
+            log::error!("connections by FULLNAT can't be taken over: connection tracking {error}");
         }
     }
 
@@ -75,7 +75,9 @@ impl Worker {
             crate::process::give_up_priority();
             for filter in todo {
                 let recovery = recover(&filter).unwrap_or_else(|error| {
-                    log::error!("connections by FULLNAT can't be taken over: {error}");
+                    log::error!(
+                        "connections by FULLNAT can't be taken over: connection tracking {error}"
+                    );
                     Recovery::default()
                 });
                 // The loop has ended when nobody receives.
@@ -91,7 +93,7 @@ impl Worker {
 }
 
 /// Has all connections of a filter's services tracked. What the kernel refuses is tried again some times.
-fn recover(filter: &Filter) -> Result<Recovery, FilterError> {
+fn recover(filter: &Filter) -> Result<Recovery, NetlinkError> {
     let started = Instant::now();
     let mut restorer = Restorer {
         conntrack: Conntrack::open()?,
@@ -122,7 +124,7 @@ struct Restorer {
 }
 
 impl Restorer {
-    fn restore_table(&mut self, filter: &Filter) -> Result<(), FilterError> {
+    fn restore_table(&mut self, filter: &Filter) -> Result<(), NetlinkError> {
         let locals = filter.locals();
         let mut table = BufReader::new(File::open(TABLE)?);
         let mut line = Vec::new();
@@ -141,7 +143,7 @@ impl Restorer {
         self.restore(&batch)
     }
 
-    fn restore(&mut self, batch: &[Tracked]) -> Result<(), FilterError> {
+    fn restore(&mut self, batch: &[Tracked]) -> Result<(), NetlinkError> {
         if batch.is_empty() {
             return Ok(());
         }

@@ -7,7 +7,8 @@ use std::io::Write;
 use std::process::Command;
 use std::time::Instant;
 
-use director::kernel::ipvs::{BATCH_MAX, Ipvs, IpvsError};
+use director::kernel::NetlinkError;
+use director::kernel::ipvs::{BATCH_MAX, Ipvs};
 use director_core::ipvs::{
     Dest, DestId, FLAG_PERSISTENT, FLAG_SCHED1, FLAG_SCHED2, Forwarding, Protocol, Service,
     ServiceId, SyncDaemon, SyncRole, SyncWire, Tunnel,
@@ -286,7 +287,7 @@ fn with_ipvs(test: impl FnOnce(&mut Ipvs) + Send + 'static) {
             return;
         }
         let mut ipvs = match Ipvs::open() {
-            Err(IpvsError::Missing) => {
+            Err(NetlinkError::Missing) => {
                 skipped("the kernel has no IPVS");
                 return;
             }

@@ -3,6 +3,7 @@
 //! The kernel answers within `send`, so an exchange is one send and as many receives as there are answers, each of
 //! which has a deadline. The answers are matched by sequence number; one of an exchange that was given up is dropped.
 
+use core::fmt;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
@@ -23,28 +24,54 @@ const ANSWER_MAX: Duration = Duration::from_millis(500);
 /// A dump's datagrams are at most this long (NLMSG_GOODSIZE grows up to 32 KiB, net/netlink/af_netlink.c).
 const DATAGRAM_MAX: usize = 32 << 10;
 
-/// Why there was no answer.
+/// Why a part of the kernel could not be asked. In words it goes on from the name of what was asked.
 #[derive(Debug)]
-pub(super) enum ExchangeError {
+pub enum NetlinkError {
+    /// The kernel does not have it: its module is not loaded.
+    Missing,
     /// The socket failed; it is of no further use.
     Socket(io::Error),
+    /// The kernel refused, with a positive errno.
+    Refused(i32),
     /// No answer in time.
     Silent,
+    /// What was read changed under every attempt to read it.
+    Interrupted,
 }
 
-impl ExchangeError {
+impl NetlinkError {
     /// The error as the answer to an operation.
-    pub(super) fn errno(&self) -> OpError {
+    #[must_use]
+    pub fn errno(&self) -> OpError {
         OpError(match self {
+            // Not ENOENT, which would read as "already deleted".
+            Self::Missing => libc::EPROTONOSUPPORT,
             Self::Socket(error) => error.raw_os_error().unwrap_or(libc::EIO),
+            Self::Refused(errno) => *errno,
             Self::Silent => libc::ETIMEDOUT,
+            Self::Interrupted => libc::EAGAIN,
         })
     }
 }
 
-impl From<io::Error> for ExchangeError {
+impl fmt::Display for NetlinkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("is not in the kernel (is its module loaded?)"),
+            Self::Socket(error) => write!(f, "can't be reached: {error}"),
+            Self::Refused(errno) => write!(f, "refused: {}", Errno::from_raw(*errno).desc()),
+            Self::Silent => f.write_str("gave no answer"),
+            Self::Interrupted => f.write_str("changes faster than it can be read"),
+        }
+    }
+}
+
+impl From<io::Error> for NetlinkError {
     fn from(error: io::Error) -> Self {
-        Self::Socket(error)
+        match error.raw_os_error() {
+            Some(libc::EPROTONOSUPPORT) => Self::Missing,
+            _ => Self::Socket(error),
+        }
     }
 }
 
@@ -111,7 +138,7 @@ impl Exchange {
         &mut self,
         requests: &[u8],
         refused: &mut [Option<i32>],
-    ) -> Result<(), ExchangeError> {
+    ) -> Result<(), NetlinkError> {
         let Some(last) = refused.len().checked_sub(1) else {
             return Ok(());
         };
@@ -132,7 +159,7 @@ impl Exchange {
     pub(super) fn until_answered(
         &mut self,
         mut judge: impl FnMut(Message<'_>) -> Option<i32>,
-    ) -> Result<i32, ExchangeError> {
+    ) -> Result<i32, NetlinkError> {
         let deadline = Instant::now() + ANSWER_MAX;
         loop {
             if let Some(errno) = self.receive(deadline, &mut judge)? {
@@ -145,7 +172,7 @@ impl Exchange {
     pub(super) fn next_answer(
         &mut self,
         judge: impl FnMut(Message<'_>) -> Option<i32>,
-    ) -> Result<Option<i32>, ExchangeError> {
+    ) -> Result<Option<i32>, NetlinkError> {
         self.receive(Instant::now() + ANSWER_MAX, judge)
     }
 
@@ -153,7 +180,7 @@ impl Exchange {
         &mut self,
         deadline: Instant,
         mut judge: impl FnMut(Message<'_>) -> Option<i32>,
-    ) -> Result<Option<i32>, ExchangeError> {
+    ) -> Result<Option<i32>, NetlinkError> {
         loop {
             match self.socket.recv(&mut self.buffer, Msg::empty()) {
                 Ok((length, _)) => {
@@ -169,10 +196,10 @@ impl Exchange {
         }
     }
 
-    fn wait(&self, deadline: Instant) -> Result<(), ExchangeError> {
+    fn wait(&self, deadline: Instant) -> Result<(), NetlinkError> {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
-            return Err(ExchangeError::Silent);
+            return Err(NetlinkError::Silent);
         }
         let timeout =
             PollTimeout::try_from(left.as_millis().saturating_add(1)).unwrap_or(PollTimeout::ZERO);

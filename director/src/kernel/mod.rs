@@ -24,8 +24,9 @@ use director_core::director::Part;
 use director_core::kernel::{Op, OpError, Snapshot};
 use director_core::time::{Instant, earliest};
 
-use self::ipvs::{Ipvs, IpvsError};
-use self::netfilter::{FilterError, Netfilter};
+pub use self::exchange::NetlinkError;
+use self::ipvs::Ipvs;
+use self::netfilter::Netfilter;
 use self::reader::TableReader;
 use self::rtnl::Rtnl;
 use crate::{clock, limits};
@@ -104,7 +105,7 @@ impl Kernel {
         Ok(())
     }
 
-    fn netfilter(&mut self) -> Result<&mut Netfilter, FilterError> {
+    fn netfilter(&mut self) -> Result<&mut Netfilter, NetlinkError> {
         match &mut self.netfilter {
             Some(netfilter) => Ok(netfilter),
             none => Ok(none.insert(Netfilter::open()?)),
@@ -115,7 +116,7 @@ impl Kernel {
         self.put_off_reading();
         let results = match self.ipvs() {
             Some(ipvs) => ipvs.apply(ops),
-            None => vec![Err(IpvsError::Missing.errno()); ops.len()],
+            None => vec![Err(NetlinkError::Missing.errno()); ops.len()],
         };
         if self.tracks && ops.iter().any(|op| matches!(op, Op::SetTimeouts(_))) {
             self.follow_timeouts();
@@ -127,7 +128,7 @@ impl Kernel {
     fn follow_timeouts(&mut self) {
         match self.ipvs().map(Ipvs::timeouts) {
             Some(Ok(timeouts)) => tracking::follow(timeouts),
-            Some(Err(error)) => log::warn!("timeouts of connections: {error}"),
+            Some(Err(error)) => log::warn!("timeouts of connections: IPVS {error}"),
             None => {}
         }
     }
@@ -200,13 +201,13 @@ impl Kernel {
                 Some(Snapshot::Filter(filter))
             }
             // Without nftables nothing is there, and every operation will say why.
-            Err(FilterError::Missing) => {
+            Err(NetlinkError::Missing) => {
                 self.netfilter = None;
                 self.filter_read_at = None;
                 Some(Snapshot::Filter(Some(Arc::default())))
             }
             Err(error) => {
-                log::warn!("{error}");
+                log::warn!("nftables {error}");
                 self.netfilter = None;
                 self.filter_read_at = Some(now + limits::KERNEL_RETRY);
                 None
@@ -231,7 +232,7 @@ impl Kernel {
             Err(error) => {
                 // Perhaps the module was unloaded and loaded again, and the family has another number.
                 self.ipvs = None;
-                self.note_trouble(error.to_string());
+                self.note_trouble(format!("IPVS {error}"));
                 self.table_read_at = Some(now + limits::KERNEL_RETRY);
                 None
             }
@@ -252,7 +253,7 @@ impl Kernel {
                     }
                     self.ipvs = Some(ipvs);
                 }
-                Err(error) => self.note_trouble(error.to_string()),
+                Err(error) => self.note_trouble(format!("IPVS {error}")),
             }
         }
         self.ipvs.as_mut()

@@ -8,7 +8,8 @@ use director_core::ipvs::{
 };
 use director_core::kernel::Snapshot;
 
-use super::ipvs::{Dump, Ipvs, IpvsError};
+use super::exchange::NetlinkError;
+use super::ipvs::{Dump, Ipvs};
 use crate::limits;
 
 /// What has been read so far.
@@ -29,8 +30,8 @@ impl TableReader {
     /// Reads on for a while; true at the end.
     ///
     /// # Errors
-    /// See [`IpvsError`]; the reading has to begin anew.
-    pub(super) fn slice(&mut self, ipvs: &Ipvs) -> Result<bool, IpvsError> {
+    /// See [`NetlinkError`]; the reading has to begin anew.
+    pub(super) fn slice(&mut self, ipvs: &Ipvs) -> Result<bool, NetlinkError> {
         let until = Instant::now() + limits::TABLE_SLICE_MAX;
         while !self.step(ipvs)? {
             if Instant::now() >= until {
@@ -41,7 +42,7 @@ impl TableReader {
     }
 
     /// One answer of the kernel's; true after the last one.
-    fn step(&mut self, ipvs: &Ipvs) -> Result<bool, IpvsError> {
+    fn step(&mut self, ipvs: &Ipvs) -> Result<bool, NetlinkError> {
         let Some(reader) = &mut self.ipvs else {
             let mut reader = ipvs.reader()?;
             self.services = Some(reader.begin_services()?);

@@ -61,7 +61,7 @@ fn wait(
 ) -> Result<Figures, String> {
     let mut ipvs = match until {
         Until::Now | Until::Gone => None,
-        _ => Some(Ipvs::open().map_err(|error| error.to_string())?),
+        _ => Some(Ipvs::open().map_err(|error| format!("IPVS {error}"))?),
     };
     let deadline = begin + Duration::from_millis(limit_ms);
     loop {

@@ -1,7 +1,8 @@
 //! Looks at the kernel's IPVS table: at one service only, since reading a large table would itself be the load.
 use std::net::SocketAddrV4;
 
-use director::kernel::ipvs::{Ipvs, IpvsError};
+use director::kernel::NetlinkError;
+use director::kernel::ipvs::Ipvs;
 use director_core::ipvs::{DestId, Protocol, ServiceId};
 
 use crate::Until;
@@ -41,7 +42,7 @@ fn dests(ipvs: &mut Ipvs, service: &SocketAddrV4) -> Result<Vec<(DestId, u32)>, 
             .map(|(id, had)| (id, had.dest.weight))
             .collect()),
         // There is no such service yet.
-        Err(IpvsError::Refused(_)) => Ok(Vec::new()),
-        Err(error) => Err(error.to_string()),
+        Err(NetlinkError::Refused(_)) => Ok(Vec::new()),
+        Err(error) => Err(format!("IPVS {error}")),
     }
 }

@@ -6,17 +6,14 @@ mod encode;
 #[cfg(test)]
 mod tests;
 
-use core::fmt;
 use std::collections::BTreeMap;
-use std::io;
 
 use director_core::ipvs::{ActualDest, DestId, Service, ServiceId, SyncDaemon, SyncRole, Timeouts};
 use director_core::kernel::{Op, OpError};
 use neli::consts::socket::NlFamily;
-use nix::errno::Errno;
 
 use self::encode::Writer;
-use super::exchange::{Exchange, ExchangeError};
+use super::exchange::{Exchange, NetlinkError};
 use super::netlink;
 
 /// Operations of one batch. Each that is refused is answered by a datagram of its own, and some hundred of them
@@ -25,63 +22,6 @@ pub const BATCH_MAX: usize = 64;
 
 /// Attempts at a dump that the kernel reports as interrupted.
 const DUMP_ATTEMPTS: u32 = 3;
-
-/// Why the kernel's IPVS could not be asked.
-#[derive(Debug)]
-pub enum IpvsError {
-    /// The family is not there: the module `ip_vs` is not loaded.
-    Missing,
-    /// The socket failed; it is of no further use.
-    Socket(io::Error),
-    /// The kernel refused, with a positive errno.
-    Refused(i32),
-    /// No answer in time.
-    Silent,
-    /// The table changed under every attempt to read it.
-    Interrupted,
-}
-
-impl fmt::Display for IpvsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing => f.write_str("the kernel has no IPVS (is the module ip_vs loaded?)"),
-            Self::Socket(error) => write!(f, "IPVS netlink socket: {error}"),
-            Self::Refused(errno) => write!(f, "IPVS refused: {}", Errno::from_raw(*errno).desc()),
-            Self::Silent => f.write_str("IPVS gave no answer"),
-            Self::Interrupted => f.write_str("the IPVS table changes faster than it can be read"),
-        }
-    }
-}
-
-impl From<io::Error> for IpvsError {
-    fn from(error: io::Error) -> Self {
-        Self::Socket(error)
-    }
-}
-
-impl From<ExchangeError> for IpvsError {
-    fn from(error: ExchangeError) -> Self {
-        match error {
-            ExchangeError::Socket(error) => Self::Socket(error),
-            ExchangeError::Silent => Self::Silent,
-        }
-    }
-}
-
-impl IpvsError {
-    /// The error as the answer to an operation.
-    #[must_use]
-    pub fn errno(&self) -> OpError {
-        OpError(match self {
-            // Not ENOENT, which would read as "already deleted".
-            Self::Missing => libc::EPROTONOSUPPORT,
-            Self::Socket(error) => error.raw_os_error().unwrap_or(libc::EIO),
-            Self::Refused(errno) => *errno,
-            Self::Silent => libc::ETIMEDOUT,
-            Self::Interrupted => libc::EAGAIN,
-        })
-    }
-}
 
 /// A dump under way.
 pub(super) struct Dump<K, V> {
@@ -101,8 +41,8 @@ impl Ipvs {
     /// Opens a socket and asks for the family's number.
     ///
     /// # Errors
-    /// [`IpvsError::Missing`] while the module is not loaded, otherwise the socket's or the kernel's error.
-    pub fn open() -> Result<Self, IpvsError> {
+    /// [`NetlinkError::Missing`] while the module is not loaded, otherwise the socket's or the kernel's error.
+    pub fn open() -> Result<Self, NetlinkError> {
         let mut ipvs = Self {
             exchange: Exchange::open(NlFamily::Generic)?,
             family: 0,
@@ -124,8 +64,8 @@ impl Ipvs {
         });
         ipvs.family = match (answer?, family) {
             (0, Some(family)) => family,
-            (0 | libc::ENOENT, _) => return Err(IpvsError::Missing),
-            (errno, _) => return Err(IpvsError::Refused(errno)),
+            (0 | libc::ENOENT, _) => return Err(NetlinkError::Missing),
+            (errno, _) => return Err(NetlinkError::Refused(errno)),
         };
         Ok(ipvs)
     }
@@ -145,16 +85,16 @@ impl Ipvs {
     /// All services, without their dests.
     ///
     /// # Errors
-    /// See [`IpvsError`].
-    pub fn services(&mut self) -> Result<BTreeMap<ServiceId, Service>, IpvsError> {
+    /// See [`NetlinkError`].
+    pub fn services(&mut self) -> Result<BTreeMap<ServiceId, Service>, NetlinkError> {
         self.dump(Writer::dump_services, decode::service)
     }
 
     /// The dests of one service; none when there is no such service.
     ///
     /// # Errors
-    /// See [`IpvsError`].
-    pub fn dests(&mut self, id: &ServiceId) -> Result<BTreeMap<DestId, ActualDest>, IpvsError> {
+    /// See [`NetlinkError`].
+    pub fn dests(&mut self, id: &ServiceId) -> Result<BTreeMap<DestId, ActualDest>, NetlinkError> {
         let family = id.family();
         self.dump(
             |writer, sequence| writer.dump_dests(sequence, id),
@@ -165,16 +105,16 @@ impl Ipvs {
     /// The running synchronisation daemons.
     ///
     /// # Errors
-    /// See [`IpvsError`].
-    pub fn daemons(&mut self) -> Result<BTreeMap<SyncRole, SyncDaemon>, IpvsError> {
+    /// See [`NetlinkError`].
+    pub fn daemons(&mut self) -> Result<BTreeMap<SyncRole, SyncDaemon>, NetlinkError> {
         self.dump(Writer::dump_daemons, decode::daemon)
     }
 
     /// The timeouts.
     ///
     /// # Errors
-    /// See [`IpvsError`].
-    pub fn timeouts(&mut self) -> Result<Timeouts, IpvsError> {
+    /// See [`NetlinkError`].
+    pub fn timeouts(&mut self) -> Result<Timeouts, NetlinkError> {
         let sequence = self.exchange.next_sequence();
         let mut writer = Writer::new(self.family);
         writer.get_timeouts(sequence);
@@ -192,12 +132,12 @@ impl Ipvs {
         })?;
         match errno {
             0 => Ok(found.unwrap_or_default()),
-            errno => Err(IpvsError::Refused(errno)),
+            errno => Err(NetlinkError::Refused(errno)),
         }
     }
 
     /// The same IPVS by a socket of its own, whose dump no operation gets in the way of.
-    pub(super) fn reader(&self) -> Result<Self, IpvsError> {
+    pub(super) fn reader(&self) -> Result<Self, NetlinkError> {
         Ok(Self {
             exchange: Exchange::open(NlFamily::Generic)?,
             family: self.family,
@@ -205,7 +145,7 @@ impl Ipvs {
     }
 
     /// Asks for all services; [`Self::more_services`] takes them.
-    pub(super) fn begin_services(&mut self) -> Result<Dump<ServiceId, Service>, IpvsError> {
+    pub(super) fn begin_services(&mut self) -> Result<Dump<ServiceId, Service>, NetlinkError> {
         self.begin(Writer::dump_services)
     }
 
@@ -213,7 +153,7 @@ impl Ipvs {
     pub(super) fn more_services(
         &mut self,
         dump: &mut Dump<ServiceId, Service>,
-    ) -> Result<bool, IpvsError> {
+    ) -> Result<bool, NetlinkError> {
         self.step(dump, decode::service)
     }
 
@@ -222,25 +162,25 @@ impl Ipvs {
         &mut self,
         request: impl Fn(&mut Writer, u32),
         parse: impl Fn(&[u8]) -> Option<(K, V)>,
-    ) -> Result<BTreeMap<K, V>, IpvsError> {
+    ) -> Result<BTreeMap<K, V>, NetlinkError> {
         for _ in 0..DUMP_ATTEMPTS {
             let mut dump = self.begin(&request)?;
             loop {
                 match self.step(&mut dump, &parse) {
                     Ok(false) => {}
                     Ok(true) => return Ok(dump.found),
-                    Err(IpvsError::Interrupted) => break,
+                    Err(NetlinkError::Interrupted) => break,
                     Err(error) => return Err(error),
                 }
             }
         }
-        Err(IpvsError::Interrupted)
+        Err(NetlinkError::Interrupted)
     }
 
     fn begin<K, V>(
         &mut self,
         request: impl FnOnce(&mut Writer, u32),
-    ) -> Result<Dump<K, V>, IpvsError> {
+    ) -> Result<Dump<K, V>, NetlinkError> {
         let sequence = self.exchange.next_sequence();
         let mut writer = Writer::new(self.family);
         request(&mut writer, sequence);
@@ -256,7 +196,7 @@ impl Ipvs {
         &mut self,
         dump: &mut Dump<K, V>,
         parse: impl Fn(&[u8]) -> Option<(K, V)>,
-    ) -> Result<bool, IpvsError> {
+    ) -> Result<bool, NetlinkError> {
         let answer = self.exchange.next_answer(|message| {
             if message.sequence != dump.sequence {
                 return None;
@@ -270,13 +210,13 @@ impl Ipvs {
         })?;
         match answer {
             None => Ok(false),
-            Some(0) if dump.interrupted => Err(IpvsError::Interrupted),
+            Some(0) if dump.interrupted => Err(NetlinkError::Interrupted),
             Some(0) => Ok(true),
-            Some(errno) => Err(IpvsError::Refused(errno)),
+            Some(errno) => Err(NetlinkError::Refused(errno)),
         }
     }
 
-    fn send(&self, writer: &Writer) -> Result<(), IpvsError> {
+    fn send(&self, writer: &Writer) -> Result<(), NetlinkError> {
         Ok(self.exchange.send(writer.bytes())?)
     }
 }

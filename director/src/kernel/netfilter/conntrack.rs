@@ -7,9 +7,9 @@ use director_core::ipvs::Protocol;
 use director_core::tracking::Tracked;
 use neli::consts::socket::NlFamily;
 
-use super::super::exchange::{Exchange, ExchangeError};
+use super::super::exchange::{Exchange, NetlinkError};
 use super::super::netlink;
-use super::{FilterError, header};
+use super::header;
 use crate::kernel::message::{ACK, Attributes, CREATE, EXCLUSIVE, Head, Requests};
 
 /// NFNL_SUBSYS_CTNETLINK, and of its messages IPCTNL_MSG_CT_NEW and IPCTNL_MSG_CT_GET.
@@ -46,16 +46,16 @@ pub struct Conntrack(Exchange);
 
 impl Conntrack {
     /// # Errors
-    /// [`FilterError::Missing`] when the kernel has no netfilter, or the socket's error.
-    pub fn open() -> Result<Self, FilterError> {
+    /// [`NetlinkError::Missing`] when the kernel has no netfilter, or the socket's error.
+    pub fn open() -> Result<Self, NetlinkError> {
         Ok(Self(Exchange::open(NlFamily::Netfilter)?))
     }
 
     /// Has some connections tracked, as many as their answers fit a socket; what became of each.
     ///
     /// # Errors
-    /// See [`FilterError`].
-    pub fn track(&mut self, connections: &[Tracked]) -> Result<Vec<Outcome>, FilterError> {
+    /// See [`NetlinkError`].
+    pub fn track(&mut self, connections: &[Tracked]) -> Result<Vec<Outcome>, NetlinkError> {
         let mut requests = Requests::default();
         let first = self.0.sequence().wrapping_add(1);
         for connection in connections {
@@ -77,8 +77,8 @@ impl Conntrack {
             errnos.iter().all(Option::is_some).then_some(0)
         });
         match answered {
-            Ok(_) | Err(ExchangeError::Silent) => {}
-            Err(error) => return Err(error.into()),
+            Ok(_) | Err(NetlinkError::Silent) => {}
+            Err(error) => return Err(error),
         }
         let pairs = connections.iter().zip(errnos);
         pairs
@@ -92,7 +92,7 @@ impl Conntrack {
     }
 
     /// Whether what the client says is tracked, wherever it goes.
-    fn has(&mut self, connection: &Tracked) -> Result<bool, FilterError> {
+    fn has(&mut self, connection: &Tracked) -> Result<bool, NetlinkError> {
         let mut requests = Requests::default();
         let sequence = self.0.next_sequence();
         requests.add(head(connection, GET, ACK, sequence), |message| {

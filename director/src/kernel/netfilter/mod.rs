@@ -8,17 +8,13 @@
 pub mod conntrack;
 mod ruleset;
 
-use core::fmt;
-use std::io;
 use std::sync::Arc;
 
 use director_core::filter::Filter;
-use director_core::kernel::OpError;
 use neli::consts::socket::NlFamily;
-use nix::errno::Errno;
 use nix::sys::socket::{setsockopt, sockopt};
 
-use super::exchange::{Exchange, ExchangeError};
+use super::exchange::{Exchange, NetlinkError};
 use super::message::{ACK, DUMP, HEADER, Head, Requests};
 use super::netlink::{self, attributes};
 use crate::limits;
@@ -36,67 +32,6 @@ const PARTS: [u16; 4] = [1, 4, 7, 10];
 /// NFT_MSG_GETGEN, and NFTA_GEN_ID of its answer.
 const GET_GENERATION: u16 = 16;
 const GENERATION: u16 = 1;
-
-/// Why netfilter could not be asked.
-#[derive(Debug)]
-pub enum FilterError {
-    /// The kernel has no nftables.
-    Missing,
-    /// The socket failed; it is of no further use.
-    Socket(io::Error),
-    /// The kernel refused, with a positive errno.
-    Refused(i32),
-    /// No answer in time.
-    Silent,
-    /// The tables changed while they were read.
-    Interrupted,
-}
-
-impl fmt::Display for FilterError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Missing => f.write_str("the kernel has no nftables"),
-            Self::Socket(error) => write!(f, "netfilter socket: {error}"),
-            Self::Refused(errno) => {
-                write!(f, "nftables refused: {}", Errno::from_raw(*errno).desc())
-            }
-            Self::Silent => f.write_str("nftables gave no answer"),
-            Self::Interrupted => f.write_str("nftables changes faster than it can be read"),
-        }
-    }
-}
-
-impl From<ExchangeError> for FilterError {
-    fn from(error: ExchangeError) -> Self {
-        match error {
-            ExchangeError::Socket(error) => Self::Socket(error),
-            ExchangeError::Silent => Self::Silent,
-        }
-    }
-}
-
-impl From<io::Error> for FilterError {
-    fn from(error: io::Error) -> Self {
-        match error.raw_os_error() {
-            Some(libc::EPROTONOSUPPORT) => Self::Missing,
-            _ => Self::Socket(error),
-        }
-    }
-}
-
-impl FilterError {
-    /// The error as the answer to an operation.
-    #[must_use]
-    pub fn errno(&self) -> OpError {
-        OpError(match self {
-            Self::Missing => libc::EPROTONOSUPPORT,
-            Self::Socket(error) => error.raw_os_error().unwrap_or(libc::EIO),
-            Self::Refused(errno) => *errno,
-            Self::Silent => libc::ETIMEDOUT,
-            Self::Interrupted => libc::EAGAIN,
-        })
-    }
-}
 
 /// The netfilter of this network namespace.
 pub struct Netfilter {
@@ -116,8 +51,8 @@ struct Held {
 
 impl Netfilter {
     /// # Errors
-    /// [`FilterError::Missing`] when the kernel has no netfilter, or the socket's error.
-    pub fn open() -> Result<Self, FilterError> {
+    /// [`NetlinkError::Missing`] when the kernel has no netfilter, or the socket's error.
+    pub fn open() -> Result<Self, NetlinkError> {
         let exchange = Exchange::open(NlFamily::Netfilter)?;
         // A batch is one message to the socket. Without the right to this much, small ones still pass.
         let _ = setsockopt(
@@ -134,8 +69,8 @@ impl Netfilter {
     /// Puts a filter in the place of the table's content.
     ///
     /// # Errors
-    /// See [`FilterError`]; the table is as it was before.
-    pub fn replace(&mut self, filter: &Arc<Filter>) -> Result<(), FilterError> {
+    /// See [`NetlinkError`]; the table is as it was before.
+    pub fn replace(&mut self, filter: &Arc<Filter>) -> Result<(), NetlinkError> {
         self.held = None;
         let sequence = self.exchange.next_sequence();
         let batch = ruleset::replace(filter, sequence);
@@ -163,8 +98,8 @@ impl Netfilter {
     /// The filter that the table holds; none when it is not what was put there last.
     ///
     /// # Errors
-    /// See [`FilterError`].
-    pub fn read(&mut self) -> Result<Option<Arc<Filter>>, FilterError> {
+    /// See [`NetlinkError`].
+    pub fn read(&mut self) -> Result<Option<Arc<Filter>>, NetlinkError> {
         let generation = self.generation()?;
         if let Some(held) = self
             .held
@@ -182,7 +117,7 @@ impl Netfilter {
     }
 
     /// The table as the kernel tells it, empty when there is none, and the generation for which that holds.
-    fn look(&mut self) -> Result<(u32, Vec<u8>), FilterError> {
+    fn look(&mut self) -> Result<(u32, Vec<u8>), NetlinkError> {
         let generation = self.generation()?;
         let mut table = Vec::new();
         for part in PARTS {
@@ -191,11 +126,11 @@ impl Netfilter {
         if self.generation()? == generation {
             Ok((generation, table))
         } else {
-            Err(FilterError::Interrupted)
+            Err(NetlinkError::Interrupted)
         }
     }
 
-    fn generation(&mut self) -> Result<u32, FilterError> {
+    fn generation(&mut self) -> Result<u32, NetlinkError> {
         let sequence = self.ask(GET_GENERATION, ACK)?;
         let mut generation = None;
         let answer = self.exchange.until_answered(|message| {
@@ -213,13 +148,13 @@ impl Netfilter {
         match (answer?, generation) {
             (0, Some(generation)) => Ok(generation),
             // nfnetlink knows no such subsystem.
-            (0 | libc::EINVAL, _) => Err(FilterError::Missing),
-            (errno, _) => Err(FilterError::Refused(errno)),
+            (0 | libc::EINVAL, _) => Err(NetlinkError::Missing),
+            (errno, _) => Err(NetlinkError::Refused(errno)),
         }
     }
 
     /// Appends what the kernel tells of one part of the own table.
-    fn dump(&mut self, part: u16, table: &mut Vec<u8>) -> Result<(), FilterError> {
+    fn dump(&mut self, part: u16, table: &mut Vec<u8>) -> Result<(), NetlinkError> {
         let sequence = self.ask(part, DUMP)?;
         let mut interrupted = false;
         let answer = self.exchange.until_answered(|message| {
@@ -240,12 +175,12 @@ impl Netfilter {
         });
         refused(answer?)?;
         if interrupted {
-            return Err(FilterError::Interrupted);
+            return Err(NetlinkError::Interrupted);
         }
         Ok(())
     }
 
-    fn ask(&mut self, kind: u16, flags: u16) -> Result<u32, FilterError> {
+    fn ask(&mut self, kind: u16, flags: u16) -> Result<u32, NetlinkError> {
         let sequence = self.exchange.next_sequence();
         let mut requests = Requests::default();
         let head = Head {
@@ -273,9 +208,9 @@ fn is_ours(content: &[u8]) -> bool {
     name.is_some_and(|(_, name)| name.strip_suffix(&[0]) == Some(TABLE.as_bytes()))
 }
 
-const fn refused(errno: i32) -> Result<(), FilterError> {
+const fn refused(errno: i32) -> Result<(), NetlinkError> {
     match errno {
         0 => Ok(()),
-        errno => Err(FilterError::Refused(errno)),
+        errno => Err(NetlinkError::Refused(errno)),
     }
 }
