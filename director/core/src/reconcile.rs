@@ -6,6 +6,7 @@
 //! a growing pause, and the kernel's state is read anew, for the refusal says that we were wrong about it.
 
 mod object;
+mod pauses;
 mod record;
 mod table;
 mod work;
@@ -13,6 +14,7 @@ mod work;
 use std::collections::{BTreeMap, VecDeque};
 
 use self::object::{Object, is_gone_already, object};
+use self::pauses::Pauses;
 use self::record::record;
 use self::table::Incoming;
 use self::work::Work;
@@ -32,7 +34,6 @@ pub struct Reconciler {
     slice_left: usize,
     /// Services and dests that may still be compared in this slice.
     compares_left: usize,
-    backoff: BTreeMap<Object, Backoff>,
     /// A reading of the IPVS table that is still being compared.
     incoming: Option<Incoming>,
     /// The part that was read whole last, and whether for the first time; until [`Reconciler::take_read`].
@@ -57,6 +58,8 @@ struct Side {
     stale: bool,
     /// Operations not answered yet.
     in_flight: usize,
+    /// What was refused.
+    pauses: Pauses,
 }
 
 impl Side {
@@ -64,12 +67,11 @@ impl Side {
     const fn waits(&self) -> bool {
         self.reading || self.in_flight > 0
     }
-}
 
-#[derive(Clone, Copy, Debug)]
-struct Backoff {
-    until: Instant,
-    pause: Duration,
+    /// Whether actual and desired state may differ by more than the queue.
+    fn differs(&self) -> bool {
+        self.stale || !self.pauses.is_empty()
+    }
 }
 
 /// What one answer or reading brought to light.
@@ -182,7 +184,7 @@ impl Reconciler {
             _ => {
                 self.applied += 1;
                 record(&mut self.actual, op);
-                if self.backoff.remove(&object).is_some() {
+                if side.pauses.forget(object) {
                     // What waited with it need not wait any more.
                     self.mark_object(object);
                 }
@@ -190,17 +192,7 @@ impl Reconciler {
             }
         };
         self.failed += 1;
-        let refused_before = self.backoff.get(&object);
-        let is_news = refused_before.is_none();
-        let pause = refused_before.map_or(limits::OP_BACKOFF_MIN, |backoff| backoff.pause * 2);
-        let pause = pause.min(limits::OP_BACKOFF_MAX);
-        self.backoff.insert(
-            object,
-            Backoff {
-                until: now + pause,
-                pause,
-            },
-        );
+        let (pause, is_news) = side.pauses.refuse(now, object);
         // The refusal tells that the kernel is not what we think it is.
         self.read_soon(part, now + pause / 2);
         self.mark_object(object);
@@ -267,7 +259,7 @@ impl Reconciler {
         side.reading = false;
         let was_known = core::mem::replace(&mut side.known, true);
         self.read = Some((part, !was_known));
-        let was_settled = was_known && !self.backoff.keys().any(|object| object.part() == part);
+        let was_settled = was_known && side.pauses.is_empty();
         if was_settled && repairs > 0 {
             self.repairs += 1;
             return Some(Finding::ForeignEdit(repairs));
@@ -311,7 +303,8 @@ impl Reconciler {
     /// Whether everything has been read, and nothing is left to do or to be compared.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.backoff.is_empty() && self.sides.iter().all(|side| side.known) && self.is_converged()
+        let is_known = |side: &Side| side.known && side.pauses.is_empty();
+        self.sides.iter().all(is_known) && self.is_converged()
     }
 
     /// Whether nothing is left to do.
@@ -321,9 +314,7 @@ impl Reconciler {
             let side = &self.sides[part as usize];
             let is_compared = match part {
                 Part::Ipvs => self.work.is_empty(),
-                Part::Network | Part::Filter => {
-                    !(side.stale || self.pauses(part)) || self.operations(part).is_empty()
-                }
+                Part::Network | Part::Filter => !side.differs() || self.operations(part).is_empty(),
             };
             !side.known || (side.queue.is_empty() && is_compared)
         };
@@ -336,7 +327,7 @@ impl Reconciler {
     pub fn pending(&self) -> usize {
         let [network, filter, table] = &self.sides;
         let whole = |part: Part, side: &Side| {
-            if side.stale || self.pauses(part) {
+            if side.differs() {
                 self.operations(part).len()
             } else {
                 side.queue.len() + side.in_flight
@@ -344,10 +335,6 @@ impl Reconciler {
         };
         let of_table = table.queue.len() + table.in_flight + self.operations(Part::Ipvs).len();
         whole(Part::Network, network) + whole(Part::Filter, filter) + of_table
-    }
-
-    fn pauses(&self, part: Part) -> bool {
-        self.backoff.keys().any(|object| object.part() == part)
     }
 
     /// Operations acknowledged, operations refused, foreign edits repaired.
@@ -370,11 +357,7 @@ impl Reconciler {
                 !side.queue.is_empty() || (part == Part::Ipvs && side.known && self.work.is_due());
             let spent = self.slice_left == 0 || self.compares_left == 0;
             let next_slice = (spent && is_left).then_some(now);
-            let pauses = self
-                .backoff
-                .iter()
-                .filter(|(object, _)| object.part() == part);
-            let retry = pauses.map(|(_, backoff)| backoff.until).min();
+            let retry = side.pauses.first_end();
             earliest(
                 next_slice,
                 earliest(retry, Some(side.read_at.unwrap_or(now))),
@@ -387,57 +370,16 @@ impl Reconciler {
     /// Compares a part as a whole when something changed or a pause is over, unless answers are owed.
     fn refresh_whole(&mut self, now: Instant, part: Part) {
         let side = &self.sides[part as usize];
-        if !(side.stale || self.has_expired(now, part)) || side.waits() || !side.known {
+        let is_due = side.stale || side.pauses.first_end().is_some_and(|at| at <= now);
+        if !is_due || side.waits() || !side.known {
             return;
         }
         let ops = self.operations(part);
-        let of_part = |object: &Object| object.part() == part;
-        let (queue, _) = self.admit(now, ops, of_part);
         let side = &mut self.sides[part as usize];
+        let all = side.pauses.all().collect();
+        let (queue, _) = side.pauses.admit(now, ops, all);
         side.queue = queue.into();
         side.stale = false;
-    }
-
-    /// Of the operations that some objects need, those that need not wait; and whether others do. An object that needs
-    /// nothing any more is forgotten; one that is tried again keeps its pause. What belongs to a service waits with it.
-    fn admit(
-        &mut self,
-        now: Instant,
-        ops: Vec<Op>,
-        concerns: impl Fn(&Object) -> bool,
-    ) -> (Vec<Op>, bool) {
-        if self.backoff.is_empty() {
-            return (ops, false);
-        }
-        self.backoff.retain(|key, backoff| {
-            let is_due = backoff.until <= now;
-            !(is_due && concerns(key)) || ops.iter().any(|op| object(op) == *key)
-        });
-        let until = |object: Object| self.backoff.get(&object).map(|found| found.until);
-        // What belongs to a service waits with it, whatever its own pause.
-        let pause = |op: &Op| {
-            let object = object(op);
-            let service = object.service().and_then(|id| until(Object::Service(id)));
-            until(object).max(service).filter(|until| *until > now)
-        };
-        let pauses: Vec<_> = ops.iter().map(pause).collect();
-        let mut may = Vec::with_capacity(ops.len());
-        let all = ops.len();
-        for (op, until) in ops.into_iter().zip(pauses) {
-            if let Some(own) = self.backoff.get_mut(&object(&op)) {
-                own.until = until.unwrap_or(now + own.pause);
-            }
-            if until.is_none() {
-                may.push(op);
-            }
-        }
-        let waits = may.len() < all;
-        (may, waits)
-    }
-
-    fn has_expired(&self, now: Instant, part: Part) -> bool {
-        let mut backoff = self.backoff.iter();
-        backoff.any(|(object, backoff)| object.part() == part && backoff.until <= now)
     }
 
     /// Has compared anew what an object belongs to.

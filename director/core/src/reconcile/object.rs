@@ -15,6 +15,7 @@ pub(super) enum Object {
     Filter,
     Service(ServiceId),
     Dest(ServiceId, DestId),
+    // What belongs to no service is the last of all.
     Sync(SyncRole),
     Timeouts,
 }

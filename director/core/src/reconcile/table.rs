@@ -3,8 +3,8 @@
 use core::ops::Bound;
 use std::collections::BTreeMap;
 
-use super::object::{Object, object};
-use super::{Backoff, Finding, Reconciler};
+use super::object::object;
+use super::{Finding, Reconciler};
 use crate::ipvs::{ActualDest, Dest, Pool, ServiceId, SyncDaemon, SyncRole, Table, Timeouts};
 use crate::kernel::{Op, Part};
 use crate::time::Instant;
@@ -51,12 +51,8 @@ impl Reconciler {
         if side.waits() || !side.known {
             return;
         }
-        if self.has_expired(now, part) {
-            let due = |(object, backoff): (&Object, &Backoff)| {
-                (object.part() == part && backoff.until <= now).then_some(*object)
-            };
-            let due: Vec<Object> = self.backoff.iter().filter_map(due).collect();
-            due.into_iter().for_each(|object| self.mark_object(object));
+        while let Some(object) = self.sides[part as usize].pauses.take_ended(now) {
+            self.mark_object(object);
         }
         while self.sides[part as usize].queue.len() < self.slice_left && self.compares_left > 0 {
             self.compares_left -= 1;
@@ -66,16 +62,19 @@ impl Reconciler {
                 let dests = wanted.map_or(0, |pool| pool.dests.len());
                 self.compares_left = self.compares_left.saturating_sub(dests);
                 diff::service(id, wanted, had, &mut ops);
-                let (queue, waits) = self.admit(now, ops, |object| object.service() == Some(id));
+                let side = &mut self.sides[part as usize];
+                let own = side.pauses.of_service(id).collect();
+                let (queue, waits) = side.pauses.admit(now, ops, own);
+                side.queue.extend(queue);
                 if waits {
                     self.work.delay(id);
                 }
-                self.sides[part as usize].queue.extend(queue);
             } else if core::mem::take(&mut self.work.rest) {
-                let is_rest =
-                    |object: &Object| matches!(object, Object::Sync(_) | Object::Timeouts);
-                let (queue, _) = self.admit(now, self.rest(), is_rest);
-                self.sides[part as usize].queue.extend(queue);
+                let ops = self.rest();
+                let side = &mut self.sides[part as usize];
+                let own = side.pauses.of_rest().collect();
+                let (queue, _) = side.pauses.admit(now, ops, own);
+                side.queue.extend(queue);
             } else {
                 return;
             }
