@@ -102,15 +102,16 @@ fn a_file_check_has_the_files_weight_or_its_own() {
         let words = format!("FILE_CHECK {{\ntrack_file F\n{words}\n}}");
         let config = read_after(file, "", "", &words).config.unwrap();
         match config.services[0].real_servers[0].checks[0].kind.clone() {
-            CheckKind::File(watch) => (watch.path, watch.weight),
+            CheckKind::File(watch) => (watch.path, watch.weight, watch.reverse),
             _ => panic!(),
         }
     };
-    assert_eq!(watch(""), ("switch".to_string(), 3));
-    assert_eq!(watch("weight 1000 reverse"), ("switch".to_string(), -1000));
-    assert_eq!(watch("weight 0").1, 0);
+    let switch = |weight, reverse| ("switch".to_string(), weight, reverse);
+    assert_eq!(watch(""), switch(3, false));
+    assert_eq!(watch("weight 1000 reverse"), switch(1000, true));
+    assert_eq!(watch("weight 0"), switch(0, false));
+    assert_eq!(watch("weight 0 reverse"), switch(0, true));
     for (words, problem) in [
-        ("weight 0 reverse", "`reverse` has no meaning"),
         ("weight x", "the weight is a number"),
         ("weight 1 back", "after the weight stands"),
     ] {

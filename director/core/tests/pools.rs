@@ -39,14 +39,22 @@ fn weights(world: &mut World) -> Vec<Option<u32>> {
 #[test]
 fn a_file_adds_to_the_weight_or_takes_the_server_out() {
     let words = |weight: &str| format!("weight 10\nFILE_CHECK {{\ntrack_file F\n{weight}\n}}");
-    let reals = ["", "weight 2", "weight 3 reverse", "weight 0"].map(words);
+    let reals = [
+        "",
+        "weight 2",
+        "weight 3 reverse",
+        "weight 0",
+        "weight 0 reverse",
+    ];
+    let reals = reals.map(words);
     let mut world = world("", &reals.each_ref().map(String::as_str));
-    assert_eq!(weights(&mut world), [Some(10); 4], "no file says 0");
+    let at_rest = [Some(10), Some(10), Some(10), Some(10), None];
+    assert_eq!(weights(&mut world), at_rest, "no file says 0");
     for (text, expected) in [
-        ("3", [Some(13), Some(16), Some(1), None]),
-        ("-6\n", [Some(4), Some(0), Some(28), None]),
-        ("many", [Some(4), Some(0), Some(28), None]),
-        ("0", [Some(10); 4]),
+        ("3", [Some(13), Some(16), Some(1), None, Some(10)]),
+        ("-6\n", [Some(4), Some(0), Some(28), None, Some(10)]),
+        ("many", [Some(4), Some(0), Some(28), None, Some(10)]),
+        ("0", at_rest),
     ] {
         let files = &mut world.nodes[0].files;
         files.insert("switch".to_string(), text.to_string());

@@ -118,6 +118,7 @@ pub fn switch(random: &mut Random) -> (Watch, Tracker) {
     let file = check::Watch {
         path: SWITCH.to_string(),
         weight: 1,
+        reverse: false,
     };
     let watch = Watch {
         of: of.clone(),

@@ -156,8 +156,10 @@ pub struct Reply {
 pub struct Watch {
     /// Where it is.
     pub path: String,
-    /// The number times this is what is told; with 0, the number is a failure unless it is 0.
+    /// The number times this is what is told; with 0, the number is a failure unless it is 0. Above `i32::MIN`.
     pub weight: i32,
+    /// The other way round: the negative is told; with 0, the number is a failure if it is 0.
+    pub reverse: bool,
 }
 
 impl Kind {

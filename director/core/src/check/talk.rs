@@ -199,11 +199,15 @@ impl super::Watch {
         match number {
             // Whoever writes a file without care for its readers leaves it half written for a moment.
             Err(_) => Err(Failure::Number),
-            Ok(number) if self.weight == 0 => match number {
-                0 => Ok(None),
-                number => Err(Failure::Told(number)),
-            },
-            Ok(number) => Ok(Some(number.saturating_mul(self.weight.into()))),
+            Ok(number) if self.weight == 0 => {
+                let is_well = (number == 0) != self.reverse;
+                is_well.then_some(None).ok_or(Failure::Told(number))
+            }
+            Ok(number) => {
+                let weight = i64::from(self.weight);
+                let weight = if self.reverse { -weight } else { weight };
+                Ok(Some(number.saturating_mul(weight)))
+            }
         }
     }
 }

@@ -389,15 +389,18 @@ fn a_datagram_that_nobody_takes_is_a_failure() {
 #[test]
 fn a_file_tells_a_number_or_a_failure() {
     let cases = [
-        (2, "5\n", "", Some(10)),
-        (-3, " -4 ", "", Some(12)),
-        (1, "", "", Some(0)),
-        (0, "0\n", "", None),
-        (0, "", "", None),
-        (0, "3", "the file says 3", None),
-        (1, "many", "no number in the file", None),
+        (2, false, "5\n", "", Some(10)),
+        (-3, false, " -4 ", "", Some(12)),
+        (-3, true, "-4", "", Some(-12)),
+        (1, false, "", "", Some(0)),
+        (0, false, "0\n", "", None),
+        (0, false, "", "", None),
+        (0, false, "3", "the file says 3", None),
+        (0, true, "3", "", None),
+        (0, true, "", "the file says 0", None),
+        (1, false, "many", "no number in the file", None),
     ];
-    for (weight, text, failure, value) in cases {
+    for (weight, reverse, text, failure, value) in cases {
         let mut world = World::new(move |_| {
             vec![
                 (0, What::Connected),
@@ -408,6 +411,7 @@ fn a_file_tells_a_number_or_a_failure() {
         let kind = Kind::File(Box::new(Watch {
             path: "number".to_string(),
             weight,
+            reverse,
         }));
         world.set(vec![(0, Settings { kind, ..tcp() })]);
         world.run_attempt();

@@ -52,7 +52,7 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>) -> Option<
     }
     Some(Watch {
         of: Tracked::File(name?),
-        check: look(NOWHERE, file?, 1, limits::FILE_INTERVAL),
+        check: look(NOWHERE, file?, (1, false)),
         weight,
         init_fail: false,
         init_file,
@@ -62,10 +62,17 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>) -> Option<
 /// A file that virtual routers track tells of no server.
 const NOWHERE: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
-/// How a file is looked at, again and again: by reading it. A change is seen within an interval.
-pub(super) fn look(target: SocketAddr, path: String, weight: i32, interval: Duration) -> Check {
+/// How a file is looked at, again and again: by reading it. A change is seen within an interval. What is told is the
+/// number times the weight, or the negative of it.
+pub(super) fn look(target: SocketAddr, path: String, (weight, reverse): (i32, bool)) -> Check {
+    let interval = limits::FILE_INTERVAL;
+    let file = check::Watch {
+        path,
+        weight,
+        reverse,
+    };
     Check {
-        kind: CheckKind::File(Box::new(check::Watch { path, weight })),
+        kind: CheckKind::File(Box::new(file)),
         target,
         bind: None,
         interval,

@@ -8,7 +8,6 @@ use crate::config::keywords::Block;
 use crate::config::read::Reader;
 use crate::config::track_file;
 use crate::config::tree::Statement;
-use crate::limits;
 use crate::net::Name;
 
 /// Reads one. The file is read by a check of the real server's own, as often as for a virtual router.
@@ -42,19 +41,9 @@ pub(super) fn read(
             .error(at, format!("there is no `track_file {name}`"));
         return None;
     };
-    let (weight, reverse) = weight.unwrap_or_else(|| (i32::from(own.value), own.reverse));
-    if weight == 0 && reverse {
-        let message = "with weight 0 any number but 0 is a failure; `reverse` has no meaning there";
-        reader.sink.error(block.keyword().at, message);
-    }
-    let weight = if reverse { -weight } else { weight };
+    let weight = weight.unwrap_or_else(|| (i32::from(own.value), own.reverse));
     let target = SocketAddr::new(context.address?, context.port.unwrap_or(0));
-    Some(track_file::look(
-        target,
-        path,
-        weight,
-        limits::FILE_INTERVAL,
-    ))
+    Some(track_file::look(target, path, weight))
 }
 
 /// `weight N [reverse]`; as far as a weight of IPVS goes.
