@@ -7,6 +7,7 @@ mod groups;
 #[cfg(test)]
 mod growth;
 mod links;
+mod presence;
 mod recoveries;
 mod report;
 mod roster;
@@ -376,7 +377,7 @@ impl Director {
     fn configure(&mut self, config: Config) {
         let now = self.now;
         self.routers.configure(now, &config);
-        let left = self.services.configure(now, &config.services);
+        let left = self.services.configure(now, &config);
         self.filter = Arc::new(plan::filter(&config));
         self.watches.configure(now, &config.watches);
         self.config = config;

@@ -47,9 +47,8 @@ pub fn weighted(nodes: &[Node]) -> Result<(), Violation> {
             continue;
         };
         let status = director.status();
-        let services = director.config().services.iter().zip(&status.services);
-        let mut looked_at = services.filter(|(server, _)| !node.rests(server));
-        let whole = looked_at.all(|(_, service)| service.quorum);
+        let mut services = director.config().services.iter().zip(&status.services);
+        let whole = services.all(|(_, service)| service.quorum);
         for (router, of) in node.routers().zip(&status.routers) {
             let sum: i32 = router
                 .trackers
@@ -86,9 +85,6 @@ pub fn weighted(nodes: &[Node]) -> Result<(), Violation> {
 pub fn track(config: &mut Config, pools: Option<&Tracker>, switch: Option<&(Watch, Tracker)>) {
     let (watch, file) = switch.map(|(watch, file)| (watch.clone(), file)).unzip();
     config.watches.extend(watch);
-    // Who looks at a pool only while it is Active can't know by it who should be.
-    let is_known = config.services.iter().all(|service| !service.ha_suspend);
-    let pools = pools.filter(|_| is_known);
     for router in &mut config.routers {
         router
             .trackers

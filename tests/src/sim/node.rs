@@ -166,7 +166,9 @@ impl Node {
     pub fn rests(&self, server: &VirtualServer) -> bool {
         let held = &self.kernel.state.addresses;
         let mut own = server.ids().filter_map(|id| id.address());
-        server.ha_suspend && !own.any(|own| held.keys().any(|id| id.cidr.address == own))
+        let director = self.director.as_ref();
+        let may_rest = director.is_some_and(|director| director.config().may_rest(server));
+        may_rest && !own.any(|own| held.keys().any(|id| id.cidr.address == own))
     }
 
     /// Whether its kernel has this address on an interface with a link.

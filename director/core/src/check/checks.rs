@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::keys::Keys;
+use super::keys::{Keys, Resting};
 use super::schedule::{Change, Check};
 use super::{Action, Event, Health, Id, Io, Kind, Random, Settings, Status};
 use crate::limits;
@@ -22,6 +22,7 @@ pub struct Checks<K> {
     /// All slots by what they ask, as far as a number tells: those of one number may ask the same.
     asked: BTreeSet<(u64, u32)>,
     keys: BTreeMap<K, u32>,
+    resting: Resting<K>,
     /// Moments of all slots that have one.
     timers: BTreeSet<(Instant, u32)>,
     /// Checks that need a socket, and those that need a program or a file.
@@ -95,6 +96,7 @@ impl<K: Ord + Clone> Checks<K> {
             free: Vec::new(),
             asked: BTreeSet::new(),
             keys: BTreeMap::new(),
+            resting: Resting::default(),
             timers: BTreeSet::new(),
             lines: [
                 Line::new(limits::PROBES_OPEN_MAX),
@@ -111,8 +113,7 @@ impl<K: Ord + Clone> Checks<K> {
     /// Makes these the checks of the node. A check of the same key that asks the same of the same target keeps its
     /// history, its attempt under way included. One that asks something else begins anew, but from the health it
     /// had: a reload brings nobody back who has not earned it. A check that is new begins with the health beside its
-    /// settings. Checks beyond [`limits::CHECKS_MAX`] are left out, and
-    /// so is a second one of the same key.
+    /// settings. Checks beyond [`limits::CHECKS_MAX`] are left out, and so is a second one of the same key.
     ///
     /// Checks whose settings are alike in everything are one check: one attempt serves all their keys, and each has its
     /// own events. One that comes later takes over what is known.
@@ -145,20 +146,19 @@ impl<K: Ord + Clone> Checks<K> {
                 }
                 Some(index) => {
                     let health = self.check(index).map(|check| check.status().health);
-                    self.leave(index, &key);
+                    self.leave(now, index, &key);
                     fresh.push((key, settings, health.unwrap_or(initially)));
                 }
                 None => fresh.push((key, settings, initially)),
             }
         }
         for (key, index) in old {
-            self.leave(index, &key);
+            self.leave(now, index, &key);
         }
         let slots = &self.slots;
         let lives = |index: &u32| {
-            slots
-                .get(*index as usize)
-                .is_some_and(|slot| slot.check.is_some())
+            let slot = slots.get(*index as usize);
+            slot.is_some_and(|slot| slot.check.is_some())
         };
         for line in &mut self.lines {
             line.due.retain(lives);
@@ -182,8 +182,10 @@ impl<K: Ord + Clone> Checks<K> {
         match other.map(|check| check.settings().clone()) {
             // The others may know otherwise.
             Some(settings) if !alone => {
-                self.leave(index, key);
+                let rested = self.resting.set(index, key, false);
+                self.leave(now, index, key);
                 self.join(now, key.clone(), settings, health);
+                self.suspend(now, key, rested);
             }
             _ => self.step(index, |check| {
                 check.assume(now, health);
@@ -193,14 +195,21 @@ impl<K: Ord + Clone> Checks<K> {
         self.health(key) != before
     }
 
-    /// Lets a check rest, with what it has said so far, or go on.
+    /// Lets a check rest, with what it has said so far, or go on; one that serves others too rests when they do.
     pub fn suspend(&mut self, now: Instant, key: &K, suspended: bool) {
         if let Some(index) = self.keys.get(key).copied() {
-            self.step(index, |check| {
-                check.suspend(now, suspended);
-                None
-            });
+            self.resting.set(index, key, suspended);
+            self.rest(now, index);
         }
+    }
+
+    fn rest(&mut self, now: Instant, index: u32) {
+        let resting = self.resting.of(index);
+        let all = self.served(index).is_some_and(|keys| keys.len() == resting);
+        self.step(index, |check| {
+            check.suspend(now, all);
+            None
+        });
     }
 
     /// What came of the socket of `id`. What is heard of an old connection is dropped.
@@ -286,9 +295,8 @@ impl<K: Ord + Clone> Checks<K> {
     #[must_use]
     pub fn sharers(&self, key: &K) -> usize {
         let index = self.keys.get(key);
-        let slot = index.and_then(|index| self.slots.get(*index as usize));
-        let check = slot.and_then(|slot| slot.check.as_ref());
-        check.map_or(0, |(keys, _)| 1 + keys.more.len())
+        let keys = index.and_then(|index| self.served(*index));
+        keys.map_or(0, Keys::len)
     }
 
     /// How many checks there are.
@@ -306,6 +314,11 @@ impl<K: Ord + Clone> Checks<K> {
     fn check(&self, index: u32) -> Option<&Check> {
         let (_, check) = self.slots.get(index as usize)?.check.as_ref()?;
         Some(check)
+    }
+
+    fn served(&self, index: u32) -> Option<&Keys<K>> {
+        let (keys, _) = self.slots.get(index as usize)?.check.as_ref()?;
+        Some(keys)
     }
 
     /// Lets the longest waiting check begin, if there is a place for it.
@@ -376,10 +389,7 @@ impl<K: Ord + Clone> Checks<K> {
         }
         let same =
             (&old.kind, old.target, &old.bind) == (&settings.kind, settings.target, &settings.bind);
-        let slot = self.slots.get(index as usize);
-        let keys = slot
-            .and_then(|slot| slot.check.as_ref())
-            .map(|(keys, _)| keys);
+        let keys = self.served(index);
         if !same || keys.is_some_and(|keys| !keys.more.is_empty()) {
             return false;
         }
@@ -411,14 +421,19 @@ impl<K: Ord + Clone> Checks<K> {
         {
             keys.more.push(key.clone());
             self.keys.insert(key, index);
+            self.rest(now, index);
         }
     }
 
     /// A key is no longer served by this check; without any it ends.
-    fn leave(&mut self, index: u32, key: &K) {
+    fn leave(&mut self, now: Instant, index: u32, key: &K) {
+        self.resting.set(index, key, false);
         let slot = self.slots.get_mut(index as usize);
         match slot.and_then(|slot| slot.check.as_mut()) {
-            Some((keys, _)) if !keys.more.is_empty() => keys.remove(key),
+            Some((keys, _)) if !keys.more.is_empty() => {
+                keys.remove(key);
+                self.rest(now, index);
+            }
             _ => self.remove(index),
         }
     }

@@ -113,11 +113,14 @@ impl Check {
 
     /// Lets it rest, or go on at once. An attempt under way tells nothing.
     pub(super) fn suspend(&mut self, now: Instant, suspended: bool) {
+        if matches!(self.phase, Phase::Suspended) == suspended {
+            return;
+        }
         if suspended {
             self.hang_up = self.is_open();
             self.phase = Phase::Suspended;
             self.status.next_run = Instant::ZERO;
-        } else if matches!(self.phase, Phase::Suspended) {
+        } else {
             self.wait_until(now);
         }
     }

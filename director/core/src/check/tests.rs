@@ -164,6 +164,47 @@ fn checks_that_are_alike_are_one_and_each_key_has_its_events() {
 }
 
 #[test]
+fn a_check_rests_while_all_whom_it_serves_want_that() {
+    let mut world = World::new(|_| vec![(1, What::Connected)]);
+    world.now = Instant::from_millis(1);
+    let up = |key: u32| (key, tcp(), Health::Up);
+    world.checks.set(world.now, [up(0), up(1)]);
+    let rests = |world: &World| {
+        let (_, status) = world.checks.status(&1).unwrap();
+        status.next_run == Instant::ZERO
+    };
+    let suspend = |world: &mut World, key: u32, suspended| {
+        world.checks.suspend(world.now, &key, suspended);
+    };
+    suspend(&mut world, 0, true);
+    suspend(&mut world, 0, true);
+    assert!(!rests(&world), "one of two");
+    suspend(&mut world, 1, true);
+    assert!(rests(&world), "both");
+    world.checks.set(world.now, [up(0), up(1), up(2)]);
+    assert!(!rests(&world), "a third one came");
+    world.checks.set(world.now, [up(0), up(1)]);
+    assert!(rests(&world), "it went");
+    suspend(&mut world, 0, false);
+    assert!(!rests(&world));
+    world.run_attempt();
+    // Who is of another mind is served by another check, and goes on to rest.
+    let mut world = World::new(|_| vec![(1, What::Connected)]);
+    world.now = Instant::from_millis(1);
+    world.checks.set(world.now, [up(0), up(1)]);
+    suspend(&mut world, 1, true);
+    world.checks.assume(world.now, &1, Health::Down);
+    assert_eq!(world.checks.sharers(&1), 1);
+    assert!(rests(&world));
+    // Its place may be another one's afterwards.
+    world.checks.set(world.now, [up(0)]);
+    world
+        .checks
+        .set(world.now, [up(0), (1, tcp(), Health::Down)]);
+    assert!(!rests(&world));
+}
+
+#[test]
 fn the_end_of_a_program_is_its_verdict() {
     let cases: [(bool, Script, &str, Option<i64>); 9] = [
         (false, ends(Exit::Code(0)), "", None),

@@ -53,6 +53,7 @@
 //! - Programs are run without a shell and never as root; they are files beside keepalived.conf, or paths.
 //! - `drain_timeout S` of a service: a real server that a reload takes out keeps its connections so long, at weight 0.
 //! - `slow_start S` of a service or a real server: when it comes back its weight grows over so many seconds.
+//! - `ha_suspend` does nothing where a virtual router tracks the pool: both nodes must know it.
 //! - `global_defs` holds for all instances, also for those above it.
 //! - A file that `include` names outright must be there. `include` may stand on an `@id` line and have variables in its
 //!   name. `${_RANDOM ..}` draws the same numbers at each reading of a node. `${_HASH}` and `${_BANG}` never begin a
@@ -349,6 +350,7 @@ pub struct VirtualServer {
     /// An address that is on the node while the pool has its quorum (`quorum_up`, `quorum_down`).
     pub quorum_address: Option<VirtualAddress>,
     /// Checks run only while the node has an address of the service; what they said before holds on (`ha_suspend`).
+    /// [`Config::may_rest`] says whether that is so.
     pub ha_suspend: bool,
     /// How long a real server that a reload takes out may keep its connections (`drain_timeout`), 0.
     pub drain_timeout: Duration,

@@ -443,6 +443,7 @@ impl Assembly {
             reader.twice(found.at, &format!("the service {id}"), first);
         }
         let Some(server) = found.server else { return };
+        service::never_rests(reader, &self.routers, &server, found.suspends);
         let before = (self.kernel_services, self.dests);
         let pool = server.real_servers.len() + usize::from(server.sorry.is_some());
         self.kernel_services += found.ids.len();

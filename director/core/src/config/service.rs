@@ -7,6 +7,7 @@ use core::net::IpAddr;
 use core::str::FromStr;
 use std::collections::BTreeMap;
 
+pub(super) use self::quorum::never_rests;
 pub(super) use self::words::family;
 use self::words::{granularity, is_udp, protocol, scheduler};
 use super::check::{self, Timers};
@@ -33,6 +34,8 @@ pub(super) struct Found {
     pub(super) at: Place,
     /// The whole; none when something is missing, or when it has no real server.
     pub(super) server: Option<VirtualServer>,
+    /// Its `ha_suspend`.
+    pub(super) suspends: Option<Place>,
     /// What it says of FULLNAT, for which its local addresses are still to be found.
     pub(super) fullnat: Wish,
 }
@@ -115,7 +118,7 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>, groups: &G
     });
     let (quorum, hysteresis) = draft.quorum(reader, &real_servers);
     let service = draft.service(reader, block, &ids);
-    let (quorum_address, ha_suspend) = draft.on_quorum.settle(reader, &ids);
+    let (quorum_address, suspends) = draft.on_quorum.settle(reader, &ids);
     let has_pool = !draft.real_servers.is_empty();
     if !has_pool && !ids.is_empty() {
         let message = format!("{} has no `real_server` and is left out", block.title());
@@ -136,7 +139,7 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>, groups: &G
                 quorum,
                 hysteresis,
                 quorum_address,
-                ha_suspend,
+                ha_suspend: suspends.is_some(),
                 drain_timeout: draft.drain_timeout,
                 depool_limit: draft.depool_limit,
                 locals: Vec::new(),
@@ -145,6 +148,7 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>, groups: &G
         ids,
         at: block.keyword().at,
         server,
+        suspends,
         fullnat: draft.fullnat,
     }
 }

@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use super::{Check, CheckKind, VirtualServer};
+use super::{Check, CheckKind, Config, Router, VirtualServer};
 use crate::ipvs::ServiceId;
 use crate::net::{IfName, Name};
 use crate::time::Duration;
@@ -62,6 +62,24 @@ impl PoolChoice {
             Self::Address(..) | Self::Mark(_) => server.ids().any(is),
         }
     }
+}
+
+impl Config {
+    /// Whether the checks of a service run only while the node has an address of it (`ha_suspend`). Those of a pool
+    /// that a virtual router tracks do not: who looks at a pool only while it is Active can't know by it who should be,
+    /// and two nodes would pass a bad pool to each other for ever.
+    #[must_use]
+    pub fn may_rest(&self, server: &VirtualServer) -> bool {
+        server.ha_suspend && tracks(&self.routers, server).is_none()
+    }
+}
+
+/// The first virtual router that tracks the pool of this service.
+pub(super) fn tracks<'r>(routers: &'r [Router], server: &VirtualServer) -> Option<&'r Router> {
+    let has =
+        |tracker: &Tracker| matches!(&tracker.of, Tracked::Pool(choice) if choice.has(server));
+    let mut routers = routers.iter();
+    routers.find(|router| router.trackers.iter().any(has))
 }
 
 impl core::fmt::Display for Tracked {

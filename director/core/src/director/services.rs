@@ -1,14 +1,13 @@
 //! The services of a node: their checks, the health these make, and the pools that follow from it.
 
-use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::presence::suspend;
 use crate::check::{self, Checks, Health};
-use crate::config::{RealServer, VirtualAddress, VirtualServer};
+use crate::config::{Config, RealServer, VirtualServer};
 use crate::event::{CheckKey, Event};
 use crate::ipvs::{ActualDest, Dest, DestId, Pool, ServiceId, Table, WEIGHT_MAX};
-use crate::kernel::AddressId;
 use crate::overrides::{Kind, Leaving, Override, Saved};
 use crate::plan;
 use crate::pool::{self, Place, Quorum, Ramp};
@@ -22,8 +21,8 @@ pub(super) struct Services {
     /// Where a service of the kernel stands in both.
     pub(super) places: BTreeMap<ServiceId, usize>,
     /// Services with an address that follows their quorum, and services whose checks wait for an address.
-    on_quorum: Vec<usize>,
-    suspending: Vec<usize>,
+    pub(super) on_quorum: Vec<usize>,
+    pub(super) suspending: Vec<usize>,
     /// Services whose pool may be other than it was.
     turned: BTreeSet<ServiceId>,
     pub(super) checks: Checks<CheckKey>,
@@ -84,7 +83,8 @@ impl Services {
 
     /// Makes these the services of the node. What stays keeps its health, its quorum and its running checks; a service
     /// that is the same object as before costs nothing.
-    pub(super) fn configure(&mut self, now: Instant, servers: &[Arc<VirtualServer>]) -> Vec<Event> {
+    pub(super) fn configure(&mut self, now: Instant, config: &Config) -> Vec<Event> {
+        let servers = &config.services;
         let mut events = Vec::new();
         let before = core::mem::take(&mut self.servers)
             .into_iter()
@@ -130,9 +130,7 @@ impl Services {
                     if let Some((had, before)) = &had {
                         if before.suspended == Some(true) {
                             // Whether they still are to rest is looked at anew.
-                            for key in all_keys(server) {
-                                self.checks.suspend(now, &key, false);
-                            }
+                            suspend(&mut self.checks, now, server, false);
                         }
                         events.extend(state.leave(now, server, had, before));
                     }
@@ -148,20 +146,10 @@ impl Services {
         let waiting = core::mem::take(&mut self.waiting);
         self.restore(now, &waiting);
         self.waiting.clear();
-        self.index(servers);
+        self.index(now, config);
         self.generation += 1;
         self.wake_at = Some(now);
         events
-    }
-
-    /// Notes which services have something that most do not.
-    fn index(&mut self, servers: &[Arc<VirtualServer>]) {
-        let which = |is: fn(&VirtualServer) -> bool| {
-            let servers = servers.iter().zip(0..);
-            servers.filter_map(move |(server, index)| is(server).then_some(index))
-        };
-        self.on_quorum = which(|server| server.quorum_address.is_some()).collect();
-        self.suspending = which(|server| server.ha_suspend).collect();
     }
 
     /// A service that the configuration no longer has goes on without real servers while there are some that leave.
@@ -192,42 +180,6 @@ impl Services {
             self.states.push(state);
         }
         events
-    }
-
-    /// Addresses that follow a quorum, and whether all their services have it.
-    pub(super) fn quorum_addresses(&self) -> BTreeMap<&VirtualAddress, bool> {
-        let mut addresses = BTreeMap::new();
-        for index in &self.on_quorum {
-            if let (Some(server), Some(state)) = (self.servers.get(*index), self.states.get(*index))
-                && let Some(address) = &server.quorum_address
-            {
-                *addresses.entry(address).or_insert(true) &= state.quorum.held();
-            }
-        }
-        addresses
-    }
-
-    /// Lets the checks of services with `ha_suspend` run while the node has one of the service's addresses, and only
-    /// then.
-    pub(super) fn follow_addresses(&mut self, now: Instant, addresses: &BTreeMap<AddressId, bool>) {
-        if self.suspending.is_empty() {
-            return;
-        }
-        let here: BTreeSet<IpAddr> = addresses.keys().map(|id| id.cidr.address).collect();
-        for index in &self.suspending {
-            let (Some(server), Some(state)) =
-                (self.servers.get(*index), self.states.get_mut(*index))
-            else {
-                continue;
-            };
-            let mut own = server.ids().filter_map(|id| id.address());
-            let suspended = !own.any(|address| here.contains(&address));
-            if state.suspended.replace(suspended) != Some(suspended) {
-                for key in all_keys(server) {
-                    self.checks.suspend(now, &key, suspended);
-                }
-            }
-        }
     }
 
     /// What is known of a service that is new or other than it was.
@@ -479,7 +431,7 @@ pub(super) fn keys(server: &VirtualServer, real: &RealServer) -> impl Iterator<I
         })
 }
 
-fn all_keys(server: &VirtualServer) -> impl Iterator<Item = CheckKey> {
+pub(super) fn all_keys(server: &VirtualServer) -> impl Iterator<Item = CheckKey> {
     let reals = server.real_servers.iter();
     reals.flat_map(|real| keys(server, real))
 }

@@ -75,14 +75,11 @@ impl<'a> Surroundings<'a> {
         }
     }
 
-    /// A pool is well while all that are meant have their quorum; one whose checks wait for the address that this very
-    /// router would bring says nothing.
+    /// A pool is well while all that are meant have their quorum.
     fn pool(&self, choice: &PoolChoice) -> Standing {
         let mut services = self.services.iter();
         let lost = services.any(|(server, state)| {
-            !is_retired(server) && {
-                choice.has(server) && !state.quorum.held() && state.suspended != Some(true)
-            }
+            !is_retired(server) && choice.has(server) && !state.quorum.held()
         });
         up(!lost)
     }

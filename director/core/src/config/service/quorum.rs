@@ -1,10 +1,11 @@
 //! `quorum_up` and `quorum_down`: an address that is on the node while the service has its quorum. keepalived runs
 //! programs there; that of the common idiom is understood, and no other is run.
 
-use crate::config::VirtualAddress;
 use crate::config::diagnostic::Place;
 use crate::config::read::Reader;
+use crate::config::tracked::tracks;
 use crate::config::tree::Statement;
+use crate::config::{Router, VirtualAddress, VirtualServer};
 use crate::ipvs::ServiceId;
 use crate::net::Cidr;
 
@@ -21,18 +22,18 @@ pub(super) struct Words<'t> {
 }
 
 impl Words<'_> {
-    /// The address that follows the quorum, and whether the checks wait for an address of the service.
+    /// The address that follows the quorum, and `ha_suspend` where the checks can wait for an address of the service.
     pub(super) fn settle(
         self,
         reader: &mut Reader<'_, '_>,
         ids: &[ServiceId],
-    ) -> (Option<VirtualAddress>, bool) {
+    ) -> (Option<VirtualAddress>, Option<Place>) {
         let has_address = ids.iter().any(|id| id.address().is_some());
         if let Some(at) = self.suspend.filter(|_| !has_address) {
             let message = "a firewall mark has no address to wait for: its checks always run";
             reader.sink.warning(at, message);
         }
-        let suspends = self.suspend.is_some() && has_address;
+        let suspends = self.suspend.filter(|_| has_address);
         (self.address(reader), suspends)
     }
 
@@ -57,6 +58,21 @@ impl Words<'_> {
                 None
             }
         }
+    }
+}
+
+/// Says that the checks of a service, at whose `ha_suspend` this is, never rest when a virtual router tracks its pool.
+pub(in crate::config) fn never_rests(
+    reader: &mut Reader<'_, '_>,
+    routers: &[Router],
+    server: &VirtualServer,
+    at: Option<Place>,
+) {
+    if let Some((at, router)) = at.zip(tracks(routers, server)) {
+        let name = &router.name;
+        let message =
+            format!("`vrrp_instance {name}` tracks this pool: its checks run on both nodes");
+        reader.sink.warning(at, message);
     }
 }
 
