@@ -153,6 +153,7 @@ mod tests {
                 held: false,
                 weight: 0,
                 quorum: 1,
+                lasted: Duration::ZERO,
             },
             Event::Overrun,
         ] {

@@ -22,7 +22,7 @@ mod telling;
 mod watches;
 
 use core::net::IpAddr;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use self::recoveries::Recoveries;
@@ -182,6 +182,8 @@ pub struct Director {
     filter: Arc<Filter>,
     ring: Box<Ring>,
     events: VecDeque<Event>,
+    /// Since when links are as they are, of those that have changed.
+    links_since: BTreeMap<Ifindex, Instant>,
     now: Instant,
     started_at: Instant,
     configured_at: Instant,
@@ -213,6 +215,7 @@ impl Director {
             filter: Arc::default(),
             ring: Box::default(),
             events: VecDeque::new(),
+            links_since: BTreeMap::new(),
             now,
             started_at: now,
             configured_at: now,

@@ -6,7 +6,7 @@ use crate::check;
 pub use crate::config::Level;
 use crate::config::Tracked;
 use crate::ipvs::{DestId, ServiceId};
-use crate::kernel::{Op, OpError};
+use crate::kernel::{Link, Op, OpError};
 use crate::limits;
 use crate::net::{IfName, Name};
 use crate::overrides::Change;
@@ -77,6 +77,8 @@ pub enum Event {
         weight: u64,
         /// Configured quorum.
         quorum: u32,
+        /// How long it had been otherwise.
+        lasted: Duration,
     },
     /// What holds for a dest against the configuration changed.
     Dest(ServiceId, DestId, Change),
@@ -84,15 +86,12 @@ pub enum Event {
     Link {
         /// The kernel's name.
         name: IfName,
-        /// Set to up.
-        up: bool,
-        /// Has a link.
-        carrier: bool,
-    },
-    /// An interface is gone.
-    LinkGone {
-        /// The kernel's name.
-        name: IfName,
+        /// Before; none when it came.
+        old: Option<LinkState>,
+        /// Now; none when it is gone.
+        new: Option<LinkState>,
+        /// How long the director had known it as it was.
+        lasted: Duration,
     },
     /// The kernel refused an operation; it is tried again.
     Refused {
@@ -141,9 +140,9 @@ impl Event {
             Self::Quorum { held: false, .. } => Level::Error,
             Self::Check(check::Event { cause: Some(_), .. }) => Level::Warning,
             Self::Watch(event) if event.new == check::Health::Down => Level::Warning,
-            Self::ForeignEdit { .. } | Self::Overrun | Self::LinkGone { .. } => Level::Warning,
+            Self::ForeignEdit { .. } | Self::Overrun => Level::Warning,
             Self::Recovered(recovery) if recovery.has_losses() => Level::Warning,
-            Self::Link { up, carrier, .. } if !(*up && *carrier) => Level::Warning,
+            Self::Link { new, .. } if *new != Some(LinkState::HasLink) => Level::Warning,
             _ => Level::Info,
         }
     }
@@ -182,16 +181,29 @@ impl fmt::Display for Event {
                 held,
                 weight,
                 quorum,
+                lasted,
             } => {
                 let turn = if *held { "gained" } else { "lost" };
-                write!(f, "service {service}: quorum {turn}: ")?;
+                let lasted = lasted.as_secs_f64();
+                write!(f, "service {service}: quorum {turn} after {lasted:.3} s: ")?;
                 write!(f, "weight {weight} of {quorum}")
             }
             Self::Dest(service, dest, change) => write!(f, "service {service}: {dest}: {change}"),
-            Self::Link { name, up, carrier } => {
-                write!(f, "interface {name}: {}", link_state(*up, *carrier))
+            Self::Link {
+                name,
+                old,
+                new,
+                lasted,
+            } => {
+                write!(f, "interface {name}: ")?;
+                let new = new.map_or("gone", LinkState::words);
+                match old.map(LinkState::words).filter(|old| *old != new) {
+                    None => f.write_str(new),
+                    Some(old) => {
+                        write!(f, "{old} -> {new} after {:.3} s", lasted.as_secs_f64())
+                    }
+                }
             }
-            Self::LinkGone { name } => write!(f, "interface {name}: gone"),
             Self::Refused { op, error } => {
                 write!(f, "kernel refused to {op}: {error}; trying again")
             }
@@ -218,11 +230,34 @@ impl fmt::Display for Event {
     }
 }
 
-const fn link_state(up: bool, carrier: bool) -> &'static str {
-    match (up, carrier) {
-        (true, true) => "up, has a link",
-        (true, false) => "up, no link",
-        (false, _) => "down",
+/// How an interface is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkState {
+    /// Set to down.
+    Down,
+    /// Set to up, without a link.
+    NoLink,
+    /// Set to up, with a link.
+    HasLink,
+}
+
+impl LinkState {
+    /// That of a link.
+    #[must_use]
+    pub const fn of(link: &Link) -> Self {
+        match (link.up, link.carrier) {
+            (true, true) => Self::HasLink,
+            (true, false) => Self::NoLink,
+            (false, _) => Self::Down,
+        }
+    }
+
+    const fn words(self) -> &'static str {
+        match self {
+            Self::HasLink => "up, has a link",
+            Self::NoLink => "up, no link",
+            Self::Down => "down",
+        }
     }
 }
 
@@ -231,7 +266,11 @@ fn write_watch(f: &mut fmt::Formatter<'_>, event: &check::Event<Tracked>) -> fmt
     if let Some(number) = event.value.filter(|_| event.cause.is_none()) {
         return write!(f, "{}: at {number}", event.key);
     }
-    write!(f, "{}: {} -> {}: ", event.key, event.old, event.new)?;
+    write!(f, "{}: {} -> {}", event.key, event.old, event.new)?;
+    if event.old != event.new {
+        write!(f, " after {:.3} s", event.lasted.as_secs_f64())?;
+    }
+    f.write_str(": ")?;
     match event.cause {
         Some(failure) => write!(f, "{failure}"),
         None => f.write_str("success"),

@@ -125,7 +125,7 @@ impl Services {
         let change = word.map_or(Change::Enabled, Change::Given);
         let mut events = vec![Event::Dest(*service, *dest, change)];
         self.changed(index);
-        events.extend(self.rejudge(index));
+        events.extend(self.rejudge(now, index));
         events
     }
 
@@ -159,7 +159,7 @@ impl Services {
             }
         }
         for index in 0..self.states.len() {
-            self.rejudge(index);
+            self.rejudge(now, index);
         }
         self.wake_at = Some(now);
     }
@@ -210,7 +210,7 @@ impl Services {
             }
             if moved {
                 any = true;
-                events.extend(self.rejudge(index));
+                events.extend(self.rejudge(now, index));
             }
         }
         (any, events)

@@ -1,9 +1,11 @@
 //! What the kernel says unasked, and what its answers bring to light.
 
 use super::Director;
-use crate::event::Event;
+use crate::event::{Event, LinkState};
 use crate::kernel::{KernelEvent, Part};
+use crate::net::Ifindex;
 use crate::reconcile::Finding;
+use crate::time::Duration;
 
 impl Director {
     pub(super) fn handle_kernel(&mut self, event: KernelEvent) {
@@ -19,13 +21,27 @@ impl Director {
                 Some(Event::Overrun)
             }
             KernelEvent::Link(link) if links.get(&link.ifindex) == Some(link) => None,
-            KernelEvent::Link(link) => Some(Event::Link {
-                name: link.name.clone(),
-                up: link.up,
-                carrier: link.carrier,
-            }),
-            KernelEvent::LinkGone(ifindex) => links.get(ifindex).map(|link| Event::LinkGone {
-                name: link.name.clone(),
+            KernelEvent::Link(link) => {
+                let old = links.get(&link.ifindex).map(LinkState::of);
+                let new = Some(LinkState::of(link));
+                let lasted = self.link_turned(link.ifindex, old == new);
+                let name = link.name.clone();
+                Some(Event::Link {
+                    name,
+                    old,
+                    new,
+                    lasted,
+                })
+            }
+            KernelEvent::LinkGone(ifindex) => links.get(ifindex).cloned().map(|link| {
+                let lasted = self.link_turned(*ifindex, false);
+                self.links_since.remove(ifindex);
+                Event::Link {
+                    old: Some(LinkState::of(&link)),
+                    new: None,
+                    name: link.name,
+                    lasted,
+                }
             }),
         };
         if let Some(note) = note {
@@ -33,6 +49,15 @@ impl Director {
         }
         self.reconciler.handle_event(self.now, event);
         self.follow_network();
+    }
+
+    /// How long a link was as it was before, for all that the director knows; unless it stays so, it is another one now.
+    fn link_turned(&mut self, ifindex: Ifindex, stays: bool) -> Duration {
+        let since = self.links_since.get(&ifindex).copied();
+        if !stays {
+            self.links_since.insert(ifindex, self.now);
+        }
+        self.now.since(since.unwrap_or(self.started_at))
     }
 
     /// A part of the kernel's state may have been read whole.

@@ -39,6 +39,8 @@ pub(super) struct Services {
 #[derive(Clone, Debug)]
 pub(super) struct State {
     pub(super) quorum: Quorum,
+    /// Since when it is as it is.
+    pub(super) quorum_since: Instant,
     /// Whether its checks wait for an address of the service (`ha_suspend`); none before that was looked at.
     pub(super) suspended: Option<bool>,
     /// Of each real server.
@@ -168,6 +170,7 @@ impl Services {
         };
         let mut state = State {
             quorum: Quorum::new(&server, |_| Place::Out),
+            quorum_since: now,
             suspended: None,
             reals: Vec::new(),
             leaving: BTreeMap::new(),
@@ -210,18 +213,21 @@ impl Services {
             }
         };
         let reals: Vec<Standing> = server.real_servers.iter().map(stands).collect();
-        let quorum = old.map_or_else(
-            || Quorum::new(server, place_of(&reals)),
-            |(_, state)| state.quorum,
-        );
+        let (quorum, quorum_since) = match old {
+            Some((_, state)) => (state.quorum, state.quorum_since),
+            None => (Quorum::new(server, place_of(&reals)), now),
+        };
         let mut state = State {
             quorum,
+            quorum_since,
             suspended: None,
             reals,
             leaving: BTreeMap::new(),
         };
         state.hold(server);
-        state.quorum.judge(server, place_of(&state.reals));
+        if state.quorum.judge(server, place_of(&state.reals)) {
+            state.quorum_since = now;
+        }
         state
     }
 
@@ -274,11 +280,11 @@ impl Services {
         if real.ramp.is_some() {
             self.wake_at = Some(now);
         }
-        self.rejudge(index)
+        self.rejudge(now, index)
     }
 
     /// Judges a service anew in which a real server stands otherwise than before: the quorum, the pool.
-    pub(super) fn rejudge(&mut self, index: usize) -> Option<Event> {
+    pub(super) fn rejudge(&mut self, now: Instant, index: usize) -> Option<Event> {
         let server = self.servers.get(index)?;
         let state = self.states.get_mut(index)?;
         state.hold(server);
@@ -291,6 +297,7 @@ impl Services {
             held: state.quorum.held(),
             weight,
             quorum: server.quorum,
+            lasted: now.since(core::mem::replace(&mut state.quorum_since, now)),
         })
     }
 
