@@ -92,6 +92,10 @@ impl Shell {
                 dest,
                 wish,
             } => self.set_dest(&service, &dest, wish),
+            Request::LogLevel { level } => {
+                self.monitoring.set_level(level);
+                Reply::Done(format!("the log of the node is of {level}, and above"))
+            }
             Request::Track { file, number } => match self.track_file(&file) {
                 Some((name, path)) => return Err(Later::Read(Errand::Track(name, path, number))),
                 None => Reply::Error(format!("there is no track_file {file}")),
@@ -274,6 +278,7 @@ impl Shell {
         status.config.errors = checked.errors;
         status.config.warnings = checked.warnings;
         status.process = self.process.status();
+        status.outlets = self.monitoring.outlets();
         if let Some(tracking) = &mut status.tracking {
             kernel::tracking::measure(tracking);
         }

@@ -12,7 +12,7 @@ pub mod launch;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::io::{self, Read};
+use std::io::{self, PipeReader, Read};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -28,6 +28,7 @@ use director_core::time::{Instant, earliest};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token, Waker};
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id as Waited, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
@@ -75,6 +76,10 @@ struct Started {
 
 #[derive(Debug)]
 struct Running {
+    /// What it writes, to be read without waiting.
+    output: PipeReader,
+    /// The first of that.
+    said: Vec<u8>,
     /// None while the worker starts it.
     started: Option<Started>,
     /// Nobody waits for it any more.
@@ -116,11 +121,12 @@ impl Programs {
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
             .process_group(0);
+        let output = output(&mut command)?;
         self.order(id, Order::Start(Box::new(command)))?;
         let running = Running {
+            output,
+            said: Vec::new(),
             started: None,
             dropped: false,
             kill_at: None,
@@ -174,10 +180,11 @@ impl Programs {
                 continue;
             };
             let registered = started.and_then(|started| {
-                let mut source = SourceFd(&started.pidfd.as_raw_fd());
-                let done = registry.register(&mut source, token(id), Interest::READABLE);
+                let fds = [started.pidfd.as_raw_fd(), running.output.as_raw_fd()];
                 running.started = Some(started);
-                done
+                let register =
+                    |fd| registry.register(&mut SourceFd(&fd), token(id), Interest::READABLE);
+                fds.into_iter().try_for_each(register)
             });
             if let Err(error) = registered {
                 let dropped = running.dropped;
@@ -194,9 +201,11 @@ impl Programs {
         told
     }
 
-    /// Looks after a program whose pidfd is readable; its end, when somebody waits for it.
-    pub fn progress(&mut self, id: Id) -> Option<Exit> {
+    /// Looks after a program that has written something, or ended; its end, when somebody waits for it, with the first
+    /// bytes that it wrote.
+    pub fn progress(&mut self, id: Id) -> Option<(Exit, Vec<u8>)> {
         let running = self.running.get_mut(&id)?;
+        running.hear();
         let started = running.started.as_mut()?;
         let pid = Waited::Pid(Pid::from_raw(started.child.id().cast_signed()));
         let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
@@ -207,7 +216,7 @@ impl Programs {
         started.signal(Signal::SIGKILL);
         let status = started.child.try_wait().ok().flatten()?;
         let running = self.running.remove(&id)?;
-        (!running.dropped).then(|| exit(status))
+        (!running.dropped).then(|| (exit(status), running.said))
     }
 
     /// Ends a program that nobody waits for any more, if it runs.
@@ -305,7 +314,32 @@ fn start(command: &mut Command) -> io::Result<Started> {
     }
 }
 
+/// A pipe for all that a command writes.
+fn output(command: &mut Command) -> io::Result<PipeReader> {
+    let (reader, writer) = io::pipe()?;
+    fcntl(&reader, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    command.stdout(writer.try_clone()?).stderr(writer);
+    Ok(reader)
+}
+
 impl Running {
+    /// Takes what it has written, so that it need not wait, and keeps the first of it. At most as much as a pipe holds:
+    /// who writes on makes the pipe readable again.
+    fn hear(&mut self) {
+        let mut buffer = [0; 4096];
+        for _ in 0..limits::OUTPUT_READS {
+            match self.output.read(&mut buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(0) | Err(_) => return,
+                Ok(length) => {
+                    let room = limits::OUTPUT_MAX.saturating_sub(self.said.len());
+                    let read = buffer.get(..length.min(room));
+                    self.said.extend_from_slice(read.unwrap_or_default());
+                }
+            }
+        }
+    }
+
     /// Tells it to end, once.
     fn end(&mut self, now: Instant) {
         if self.started.is_some() && self.kill_at.is_none() {

@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 
 use director_core::config::{Config, Fifo, FifoScope};
+use director_core::status::OutletStatus;
 use nix::sys::stat::Mode;
 
 use crate::fact::Fact;
@@ -23,6 +24,8 @@ struct Open {
     config: Fifo,
     file: Option<File>,
     /// Lines lost since the last one that was written.
+    missed: u64,
+    /// All that were.
     lost: u64,
 }
 
@@ -38,6 +41,15 @@ impl Fifos {
             self.open
                 .push(open.unwrap_or_else(|| Open::new(wanted.clone())));
         }
+    }
+
+    pub(crate) fn status(&self) -> impl Iterator<Item = OutletStatus> {
+        self.open.iter().map(|open| OutletStatus {
+            kind: "fifo".to_string(),
+            to: open.config.path.clone(),
+            waiting: 0,
+            lost: open.lost,
+        })
     }
 
     /// Writes what happened to those whom it concerns.
@@ -59,26 +71,28 @@ impl Open {
         Self {
             config,
             file: file.ok(),
+            missed: 0,
             lost: 0,
         }
     }
 
     /// A line is shorter than PIPE_BUF, so that it is written whole or not at all.
     fn write(&mut self, line: &str) {
-        let Some(file) = &mut self.file else {
-            return;
-        };
-        match file.write(line.as_bytes()) {
-            Ok(_) if self.lost > 0 => {
+        let written = self.file.as_mut().map(|file| file.write(line.as_bytes()));
+        match written {
+            Some(Ok(_)) if self.missed > 0 => {
                 log::warn!(
                     "{}: {} lines were lost: nobody read them",
                     self.config.path,
-                    self.lost
+                    self.missed
                 );
-                self.lost = 0;
+                self.missed = 0;
             }
-            Ok(_) => {}
-            Err(_) => self.lost += 1,
+            Some(Ok(_)) => {}
+            Some(Err(_)) | None => {
+                self.missed += 1;
+                self.lost += 1;
+            }
         }
     }
 }

@@ -130,6 +130,12 @@ pub const PRIORITY: i32 = 40;
 /// to end keeps nobody out.
 pub const PROGRAMS_MAX: usize = 2 * director_core::limits::PROGRAMS_MAX;
 
+/// Reads of what a program has written in one go, of 4 KiB each: all that a pipe holds.
+pub const OUTPUT_READS: usize = 16;
+
+/// What is kept of what a program has written: enough for its first line.
+pub const OUTPUT_MAX: usize = 1024;
+
 /// How long a program that was told to end (SIGTERM) may take.
 pub const PROGRAM_KILL_AFTER: Duration = Duration::from_secs(2);
 

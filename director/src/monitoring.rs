@@ -2,6 +2,7 @@
 
 use director_core::config::{Config, Level};
 use director_core::event::Event;
+use director_core::status::OutletStatus;
 use director_core::time::{Instant, earliest};
 use mio::Registry;
 
@@ -23,6 +24,8 @@ pub(crate) struct Monitoring {
     throttle: Throttle,
     /// Lines that matter less are not logged on the node.
     level: Level,
+    /// The same by an operator's word, whatever the configuration says.
+    told: Option<Level>,
 }
 
 impl Monitoring {
@@ -33,13 +36,14 @@ impl Monitoring {
             fifos: Fifos::default(),
             throttle: Throttle::new(now),
             level: Level::Info,
+            told: None,
         }
     }
 
     /// Takes up a configuration; receivers that stay keep what they have not sent.
     pub(crate) fn configure(&mut self, registry: &Registry, now: Instant, config: &Config) {
         let node = &config.node;
-        self.level = node.log_level.unwrap_or(Level::Info);
+        self.level = self.told.or(node.log_level).unwrap_or(Level::Info);
         if let Err(error) = self.scrapes.configure(registry, node.metrics) {
             log::error!("metrics are not served: {error}");
         }
@@ -53,6 +57,18 @@ impl Monitoring {
                 .push(receiver.unwrap_or_else(|| Receiver::new(wanted.clone(), now)));
         }
         self.fifos.configure(config);
+    }
+
+    /// Logs only what matters so much on the node, until the director ends.
+    pub(crate) const fn set_level(&mut self, level: Level) {
+        self.told = Some(level);
+        self.level = level;
+    }
+
+    /// What has become of the lines that were to leave the node.
+    pub(crate) fn outlets(&self) -> Vec<OutletStatus> {
+        let syslog = self.syslog.iter().map(Receiver::status);
+        syslog.chain(self.fifos.status()).collect()
     }
 
     /// Tells everybody what happened; `fact` is what of it has a line in the FIFOs.

@@ -155,7 +155,7 @@ impl Notices {
 
     /// A program may have ended. Gives what is to be logged.
     pub(crate) fn progress(&mut self, now: Instant, id: Id) -> Option<String> {
-        let failure = match self.programs.progress(id)? {
+        let failure = match self.programs.progress(id)?.0 {
             Exit::Code(0) => None,
             Exit::Code(code) => Some(Failure::Exit(code)),
             Exit::Signal(signal) => Some(Failure::Killed(signal)),

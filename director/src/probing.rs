@@ -90,9 +90,10 @@ impl Shell {
 
     /// A program may have ended.
     pub(crate) fn serve_program(&mut self, id: check::Id) {
-        if let Some(exit) = self.programs.progress(id) {
-            let io = check::Io::Exited(exit);
-            self.feed(Input::Probe { id, io });
+        if let Some((exit, said)) = self.programs.progress(id) {
+            for io in [check::Io::Received(&said), check::Io::Exited(exit)] {
+                self.feed(Input::Probe { id, io });
+            }
         }
     }
 

@@ -6,6 +6,7 @@
 
 use core::fmt;
 
+use director_core::event::Level;
 use director_core::overrides::Wish;
 use director_core::status::{LogLine, Status};
 use serde::{Deserialize, Serialize};
@@ -87,6 +88,11 @@ pub enum Request {
         /// What is to stand in the file.
         number: i64,
     },
+    /// Log only what matters so much on the node, until the director ends: [`Reply::Done`]. Needs the secret.
+    LogLevel {
+        /// The least.
+        level: Level,
+    },
 }
 
 impl Request {
@@ -100,6 +106,7 @@ impl Request {
                 | Self::Handover { .. }
                 | Self::Dest { .. }
                 | Self::Track { .. }
+                | Self::LogLevel { .. }
         )
     }
 }
@@ -124,6 +131,7 @@ impl fmt::Debug for Request {
                 wish,
             } => write!(f, "Dest {service} {dest} {wish:?}"),
             Self::Track { file, number } => write!(f, "Track {file} {number}"),
+            Self::LogLevel { level } => write!(f, "LogLevel {level}"),
             Self::Handover { router } => {
                 write!(f, "Handover {}", router.as_deref().unwrap_or("all"))
             }

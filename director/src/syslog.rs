@@ -12,6 +12,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use director_core::config::{Syslog, Transport};
 use director_core::event::Level;
+use director_core::status::OutletStatus;
 use director_core::time::{Duration, Instant};
 use mio::net::{TcpStream, UdpSocket};
 use mio::{Interest, Registry, Token};
@@ -26,6 +27,8 @@ pub(crate) struct Receiver {
     queue: VecDeque<Vec<u8>>,
     /// Lines that were dropped since the last one that was sent.
     dropped: u64,
+    /// All that were.
+    lost: u64,
     /// Bytes of the first line that the stream has taken.
     sent: usize,
     link: Link,
@@ -50,6 +53,7 @@ impl Receiver {
             config,
             queue: VecDeque::new(),
             dropped: 0,
+            lost: 0,
             sent: 0,
             link: Link::Down { retry_at: now },
             backoff: limits::SYSLOG_BACKOFF_MIN,
@@ -58,6 +62,15 @@ impl Receiver {
 
     pub(crate) const fn config(&self) -> &Syslog {
         &self.config
+    }
+
+    pub(crate) fn status(&self) -> OutletStatus {
+        OutletStatus {
+            kind: "syslog".to_string(),
+            to: self.config.server.to_string(),
+            waiting: self.queue.len() as u64,
+            lost: self.lost,
+        }
     }
 
     /// Takes a line, unless it matters less than the receiver wants to know.
@@ -70,6 +83,7 @@ impl Receiver {
             let oldest = usize::from(self.sent > 0);
             self.queue.remove(oldest);
             self.dropped += 1;
+            self.lost += 1;
         }
         self.queue.push_back(line::format(level, text));
     }

@@ -77,6 +77,24 @@ fn each_end_is_told() {
 }
 
 #[test]
+fn what_a_program_writes_is_heard_and_never_keeps_it_waiting() {
+    let mut stage = Stage::new("says");
+    // More than a pipe holds, to one and the other.
+    stage.script(
+        "look",
+        "echo 'no route' >&2\ni=0\nwhile [ $i -lt 3000 ]; do echo 'some sixty bytes and more of this and that, \
+         and then a bit'; i=$((i+1)); done\nexit 3",
+    );
+    assert_eq!(stage.run(&[]), Exit::Code(3));
+    assert!(
+        stage.said.starts_with("no route\nsome sixty"),
+        "{}",
+        stage.said
+    );
+    assert_eq!(stage.said.len(), 1024);
+}
+
+#[test]
 fn a_program_that_does_not_end_is_ended_with_all_that_it_started() {
     let mut stage = Stage::new("deadline");
     let pids = stage.folder.join("pids");
@@ -167,6 +185,8 @@ struct Stage {
     folder: PathBuf,
     poll: Poll,
     programs: Programs,
+    /// By the last program that has ended.
+    said: String,
 }
 
 impl Stage {
@@ -182,6 +202,7 @@ impl Stage {
             folder,
             poll,
             programs,
+            said: String::new(),
         }
     }
 
@@ -206,7 +227,9 @@ impl Stage {
     /// One turn of the loop; what has ended by then.
     fn step(&mut self, now: Instant) -> Option<Exit> {
         assert_eq!(self.collect(now), []);
-        self.programs.progress(ID)
+        let (exit, said) = self.programs.progress(ID)?;
+        self.said = String::from_utf8(said).unwrap();
+        Some(exit)
     }
 
     fn collect(&mut self, now: Instant) -> Vec<(Id, Result<Vec<u8>, i32>)> {

@@ -9,8 +9,8 @@ use std::process::{Command, Stdio};
 
 use director_core::metrics::Metrics;
 use director_core::status::{
-    CheckStatus, Count, DestStatus, InterfaceStatus, RouterStatus, ServiceStatus, Status,
-    SyncStatus,
+    CheckStatus, Count, DestStatus, InterfaceStatus, OutletStatus, RouterStatus, ServiceStatus,
+    Status, SyncStatus, TrackerStatus,
 };
 use image::{Workspace, debian, folder};
 
@@ -48,6 +48,7 @@ fn status() -> Status {
         health: "up".to_owned(),
         latency_us: 1_234,
         runs: 7,
+        value: Some(-3),
         ..CheckStatus::default()
     };
     Status {
@@ -61,6 +62,11 @@ fn status() -> Status {
             adverts_dropped: vec![Count {
                 name: "wrong TTL".to_owned(),
                 count: 3,
+            }],
+            trackers: vec![TrackerStatus {
+                name: "file switch".to_owned(),
+                adds: -20,
+                ..TrackerStatus::default()
             }],
             ..RouterStatus::default()
         }],
@@ -78,6 +84,12 @@ fn status() -> Status {
         checks: vec![check.clone(), check],
         interfaces: vec![InterfaceStatus::default()],
         sync: vec![SyncStatus::default()],
+        outlets: vec![OutletStatus {
+            kind: "syslog".to_owned(),
+            to: "10.0.0.9:514".to_owned(),
+            waiting: 3,
+            lost: 12,
+        }],
         ..Status::default()
     }
 }
@@ -115,6 +127,8 @@ fn every_thing_has_its_samples_and_no_two_are_the_same() {
         "keelson_dest_up{service=\"TCP [2001:db8::100]:80\",dest=\"10.0.0.1:80\",forwarding=\"DR\",role=\"real\"} 0",
         "keelson_check_runs_total{service=\"TCP 10.0.0.100:80\",target=\"10.0.0.1:80\",kind=\"HTTP\",ordinal=\"1\"} 7",
         "keelson_build_info{version=\"0.1.0\"} 1",
+        "keelson_check_value{service=\"TCP 10.0.0.100:80\",target=\"10.0.0.1:80\",kind=\"HTTP\",ordinal=\"0\"} -3",
+        "keelson_outlet_lines_lost_total{kind=\"syslog\",to=\"10.0.0.9:514\"} 12",
     ] {
         assert!(
             text.lines().any(|found| found == line),

@@ -194,16 +194,7 @@ impl fmt::Display for Event {
                 old,
                 new,
                 lasted,
-            } => {
-                write!(f, "interface {name}: ")?;
-                let new = new.map_or("gone", LinkState::words);
-                match old.map(LinkState::words).filter(|old| *old != new) {
-                    None => f.write_str(new),
-                    Some(old) => {
-                        write!(f, "{old} -> {new} after {:.3} s", lasted.as_secs_f64())
-                    }
-                }
-            }
+            } => write_link(f, name, [*old, *new], *lasted),
             Self::Refused { op, error } => {
                 write!(f, "kernel refused to {op}: {error}; trying again")
             }
@@ -258,6 +249,20 @@ impl LinkState {
             Self::NoLink => "up, no link",
             Self::Down => "down",
         }
+    }
+}
+
+fn write_link(
+    f: &mut fmt::Formatter<'_>,
+    name: &IfName,
+    [old, new]: [Option<LinkState>; 2],
+    lasted: Duration,
+) -> fmt::Result {
+    write!(f, "interface {name}: ")?;
+    let new = new.map_or("gone", LinkState::words);
+    match old.map(LinkState::words).filter(|old| *old != new) {
+        None => f.write_str(new),
+        Some(old) => write!(f, "{old} -> {new} after {:.3} s", lasted.as_secs_f64()),
     }
 }
 

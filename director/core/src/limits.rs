@@ -187,6 +187,9 @@ pub const UDP_PAYLOAD_MAX: usize = 1232;
 /// Text of a file that holds a number: its digits, a sign and blanks.
 pub const FILE_NUMBER_MAX: usize = 64;
 
+/// Of what a program that failed has said: a line of a terminal, beside what it is about.
+pub const SAID_MAX: usize = 100;
+
 /// Head of an HTTP response: what common servers and proxies allow.
 pub const HTTP_HEAD_MAX: usize = 8 << 10;
 

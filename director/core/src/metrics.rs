@@ -10,7 +10,8 @@ use core::fmt::Write as _;
 use std::collections::BTreeMap;
 
 use crate::status::{
-    CheckStatus, DestStatus, InterfaceStatus, RouterStatus, ServiceStatus, Status, SyncStatus,
+    CheckStatus, DestStatus, InterfaceStatus, OutletStatus, RouterStatus, ServiceStatus, Status,
+    SyncStatus,
 };
 
 /// What the text is, for the header of an answer.
@@ -109,6 +110,7 @@ impl Metrics {
             checks,
             interfaces,
             sync,
+            outlets,
             ..
         } = &self.status;
         let dest = |index: usize| {
@@ -150,6 +152,13 @@ impl Metrics {
                 each(interfaces, interface_labels),
             ),
             6 => row(families::SYNC, at, sync.len(), out, each(sync, sync_labels)),
+            7 => row(
+                families::OUTLET,
+                at,
+                outlets.len(),
+                out,
+                each(outlets, outlet_labels),
+            ),
             _ => return None,
         })
     }
@@ -205,7 +214,7 @@ fn row<'s, T: 's>(
 }
 
 impl Samples<'_> {
-    fn number(&mut self, value: impl Into<u64>) {
+    fn number(&mut self, value: impl Into<i128>) {
         self.put("", &value.into().to_string());
     }
 
@@ -224,8 +233,8 @@ impl Samples<'_> {
     }
 
     /// A sample with one label more.
-    fn labelled(&mut self, label: &str, text: &str, value: u64) {
-        self.put(&labels(&[(label, text)]), &value.to_string());
+    fn labelled(&mut self, label: &str, text: &str, value: impl Into<i128>) {
+        self.put(&labels(&[(label, text)]), &value.into().to_string());
     }
 
     fn put(&mut self, more: &str, value: &str) {
@@ -336,6 +345,10 @@ fn interface_labels(interface: &InterfaceStatus) -> String {
         ("interface", &interface.name),
         ("kernel_name", &interface.kernel_name),
     ])
+}
+
+fn outlet_labels(outlet: &OutletStatus) -> String {
+    labels(&[("kind", &outlet.kind), ("to", &outlet.to)])
 }
 
 fn sync_labels(sync: &SyncStatus) -> String {

@@ -65,16 +65,22 @@ pub enum RouteKind {
     Throw,
 }
 
+impl RouteKind {
+    /// What stands before the destination.
+    pub(crate) const fn before(self) -> &'static str {
+        match self {
+            Self::Unicast => "",
+            Self::Blackhole => "blackhole ",
+            Self::Unreachable => "unreachable ",
+            Self::Prohibit => "prohibit ",
+            Self::Throw => "throw ",
+        }
+    }
+}
+
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.kind {
-            RouteKind::Unicast => "",
-            RouteKind::Blackhole => "blackhole ",
-            RouteKind::Unreachable => "unreachable ",
-            RouteKind::Prohibit => "prohibit ",
-            RouteKind::Throw => "throw ",
-        })?;
-        write!(f, "{}", self.destination)?;
+        write!(f, "{}{}", self.kind.before(), self.destination)?;
         if let Some(via) = self.via {
             write!(f, " via {via}")?;
         }

@@ -40,6 +40,8 @@ pub struct Status {
     pub kernel: KernelStatus,
     /// Connection tracking, while a service needs it.
     pub tracking: Option<TrackingStatus>,
+    /// Where the log and the changes are sent, in the order of the configuration; filled in by the shell.
+    pub outlets: Vec<OutletStatus>,
     /// The process; filled in by the shell.
     pub process: ProcessStatus,
 }
@@ -90,6 +92,8 @@ pub struct RouterStatus {
     pub accepts: bool,
     /// How its adverts are authenticated: `none`, `password`, or `key N` and the mode of `auth_hmac`.
     pub authentication: String,
+    /// What else is there while it is Active, as `route 0.0.0.0/0 via 192.0.2.1` or `rule 100 from 10.0.0.0/8 table 9`.
+    pub routing: Vec<String>,
     /// To whom its adverts go, if not to the multicast group.
     pub peers: Vec<String>,
     /// Adverts sent.
@@ -328,6 +332,19 @@ pub struct TrackingStatus {
     pub contested: u64,
     /// Connections that the kernel refused to track at takeovers.
     pub failed: u64,
+}
+
+/// A receiver of the log, or a FIFO that is told of changes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct OutletStatus {
+    /// `syslog` or `fifo`.
+    pub kind: String,
+    /// Address and port, or path.
+    pub to: String,
+    /// Lines that wait for the receiver.
+    pub waiting: u64,
+    /// Lines that were lost, as nobody took them, since the director knows of it.
+    pub lost: u64,
 }
 
 /// The process.

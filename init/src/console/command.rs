@@ -3,6 +3,7 @@
 use std::fmt;
 
 use director::proto::{File, LOG_LINES_MAX, Request};
+use director_core::event::Level;
 use director_core::overrides::Wish;
 
 /// One command, understood.
@@ -150,6 +151,13 @@ pub const COMMANDS: &[Entry] = &[
         meaning: |words| bare(words, Command::Follow(false)),
     },
     Entry {
+        words: &["log", "level"],
+        arguments: "error|warning|info",
+        summary: "what matters less is not logged on the node",
+        more: "It holds until the director ends, whatever router.conf says.",
+        meaning: |words| level(words.iter().copied().next().filter(|_| words.len() == 1)?),
+    },
+    Entry {
         words: &["config", "show"],
         arguments: "[keepalived|router]",
         summary: "a configuration file as it is (keepalived)",
@@ -190,7 +198,8 @@ pub const COMMANDS: &[Entry] = &[
         words: &["reload"],
         arguments: "",
         summary: "take the configuration files as they are",
-        more: "With an error in them the configuration in force stays.",
+        more: "It says first what changes, as `plan` does. With an error in them the\n\
+               configuration in force stays.",
         meaning: |words| bare(words, Command::Change(Request::Reload)),
     },
     Entry {
@@ -449,6 +458,11 @@ fn track(file: &str, number: i64) -> Command {
     Command::Change(Request::Track { file, number })
 }
 
+fn level(word: &str) -> Option<Command> {
+    let level = Level::ALL.iter().find(|level| level.to_string() == word)?;
+    Some(Command::Change(Request::LogLevel { level: *level }))
+}
+
 fn show(view: View, words: &[&str]) -> Option<Command> {
     form(words).map(|form| Command::Show(view, form))
 }
@@ -520,6 +534,7 @@ mod tests {
                 dest_wish("WEB", "10.0.0.2:80", Wish::Weight(7)),
             ),
             ("track switch -60", Some(track("switch", -60))),
+            ("log level warning", level("warning")),
             ("help config", Some(Command::Help("config".into()))),
             ("poweroff", Some(Command::Power(Power::Off))),
         ] {
@@ -547,6 +562,7 @@ mod tests {
             ),
             ("disable WEB", "usage: disable SERVICE DEST"),
             ("log many", "usage: log [N] [json]"),
+            ("log level debug", "usage: log level error|warning|info"),
             ("config load", "usage: config load keepalived|router"),
             ("help me", "usage: help [COMMAND]"),
         ] {
@@ -569,7 +585,8 @@ mod tests {
         for (before, expected) in [
             ("st", "status"),
             ("re", "reboot reload"),
-            ("log ", "follow json stop"),
+            ("log ", "follow json level stop"),
+            ("log level w", "warning"),
             ("config ", "check load show"),
             ("config show ", "keepalived router"),
             ("config show k", "keepalived"),

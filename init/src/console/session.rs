@@ -291,11 +291,8 @@ impl Session {
     fn allowed(&mut self, then: Then, now: Instant) {
         match then {
             Then::Nothing => self.prompt(),
-            Then::Ask(request @ Request::Reload) => self.ask(
-                request,
-                Purpose::Checked(super::command::Form::Text, "in force\n"),
-                now,
-            ),
+            // What it changes is told before.
+            Then::Ask(Request::Reload) => self.ask(Request::Plan, Purpose::Foretell, now),
             Then::Ask(request) => self.ask(request, Purpose::Done, now),
             Then::Paste(file) => {
                 self.say(&format!(

@@ -230,6 +230,7 @@ fn answer(request: Request, authorized: &mut bool) -> Reply {
         Request::Handover { .. } => Reply::Done("handed over".into()),
         Request::Track { file, number } => Reply::Done(format!("{file} is at {number}")),
         Request::Dest { dest, .. } => Reply::Done(format!("{dest} is as you wish")),
+        Request::LogLevel { level } => Reply::Done(format!("from {level} on")),
     }
 }
 

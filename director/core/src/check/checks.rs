@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::keys::{Keys, Resting};
+use super::line::{Line, line_of};
+use super::said::Said;
 use super::schedule::{Change, Check};
 use super::{Action, Event, Health, Id, Io, Kind, Random, Settings, Status};
 use crate::limits;
@@ -23,6 +25,7 @@ pub struct Checks<K> {
     asked: BTreeSet<(u64, u32)>,
     keys: BTreeMap<K, u32>,
     resting: Resting<K>,
+    said: Said,
     /// Moments of all slots that have one.
     timers: BTreeSet<(Instant, u32)>,
     /// Checks that need a socket, and those that need a program or a file.
@@ -36,46 +39,6 @@ pub struct Checks<K> {
     /// At most one for each check and call.
     events: VecDeque<Event<K>>,
     random: Random,
-}
-
-/// Checks that need a place of which there is a bounded number.
-#[derive(Debug)]
-struct Line {
-    /// Due checks in the order in which they became due.
-    due: VecDeque<u32>,
-    /// Checks with an attempt under way.
-    running: usize,
-    /// Places.
-    max: usize,
-}
-
-impl Line {
-    const fn new(max: usize) -> Self {
-        Self {
-            due: VecDeque::new(),
-            running: 0,
-            max,
-        }
-    }
-
-    /// Whether one waits, and there is a place for it.
-    fn is_ready(&self) -> bool {
-        self.running < self.max && !self.due.is_empty()
-    }
-
-    /// The next one in turn, if there is a place.
-    fn next(&mut self) -> Option<u32> {
-        if self.running < self.max {
-            self.due.pop_front()
-        } else {
-            None
-        }
-    }
-}
-
-/// Of [`Checks::lines`].
-const fn line_of(settings: &Settings) -> usize {
-    matches!(settings.kind, Kind::Exec(_) | Kind::File(_)) as usize
 }
 
 #[derive(Debug)]
@@ -97,6 +60,7 @@ impl<K: Ord + Clone> Checks<K> {
             asked: BTreeSet::new(),
             keys: BTreeMap::new(),
             resting: Resting::default(),
+            said: Said::default(),
             timers: BTreeSet::new(),
             lines: [
                 Line::new(limits::PROBES_OPEN_MAX),
@@ -218,8 +182,13 @@ impl<K: Ord + Clone> Checks<K> {
             .slots
             .get(id.index as usize)
             .map(|slot| slot.generation);
-        if current == Some(id.generation) {
-            self.step(id.index, |check| check.handle_io(now, io));
+        if current != Some(id.generation) {
+            return;
+        }
+        let kind = self.check(id.index).map(|check| &check.settings().kind);
+        match (kind, io) {
+            (Some(Kind::Exec(_)), Io::Received(output)) => self.said.hear(id.index, output),
+            _ => self.step(id.index, |check| check.handle_io(now, io)),
         }
     }
 
@@ -291,6 +260,12 @@ impl<K: Ord + Clone> Checks<K> {
         Some((check.settings(), check.status()))
     }
 
+    /// What its program said at its last run, when that failed: a line, or nothing.
+    #[must_use]
+    pub fn said(&self, key: &K) -> &str {
+        self.keys.get(key).map_or("", |index| self.said.of(*index))
+    }
+
     /// How many keys its check serves, itself among them; 0 for an unknown key.
     #[must_use]
     pub fn sharers(&self, key: &K) -> usize {
@@ -350,7 +325,9 @@ impl<K: Ord + Clone> Checks<K> {
             (check.is_due(), check.is_running(), check.has_action());
         if let Some(change) = act(check) {
             let settings = check.settings();
-            let events = keys.iter().map(|key| event(key, settings, change));
+            let events = keys
+                .iter()
+                .map(|key| Event::of(key.clone(), settings, change));
             self.events.extend(events);
         }
         if let Some(line) = self.lines.get_mut(line_of(check.settings())) {
@@ -359,7 +336,11 @@ impl<K: Ord + Clone> Checks<K> {
             }
             match (was_running, check.is_running()) {
                 (false, true) => line.running += 1,
-                (true, false) => line.running -= 1,
+                (true, false) => {
+                    line.running -= 1;
+                    let failed = matches!(check.status().last, Some(Err(_)));
+                    self.said.end(index, failed);
+                }
                 (true, true) | (false, false) => {}
             }
         }
@@ -473,6 +454,7 @@ impl<K: Ord + Clone> Checks<K> {
         }
         if let Some((_, check)) = slot.check.take() {
             self.free.push(index);
+            self.said.forget(index);
             self.asked.remove(&(check.settings().number(), index));
             if check.is_open() {
                 self.orphans.push_back(Id { index, generation });
@@ -482,19 +464,5 @@ impl<K: Ord + Clone> Checks<K> {
                 line.running -= 1;
             }
         }
-    }
-}
-
-fn event<K: Clone>(key: &K, settings: &Settings, change: Change) -> Event<K> {
-    Event {
-        key: key.clone(),
-        kind: settings.kind.name(),
-        target: settings.target,
-        old: change.old,
-        new: change.new,
-        cause: change.cause,
-        value: change.value,
-        lasted: change.lasted,
-        took: change.took,
     }
 }

@@ -27,6 +27,8 @@ mod attempt;
 mod checks;
 mod failure;
 mod keys;
+mod line;
+mod said;
 mod schedule;
 mod settings;
 mod talk;
@@ -108,7 +110,7 @@ pub enum Io<'a> {
     Failed(i32),
     /// It could not be secured, or broke.
     Insecure(TlsError),
-    /// Bytes of the server, in any pieces.
+    /// Bytes of the server, in any pieces; or the first ones that a program has written, before it `Exited`.
     Received(&'a [u8]),
     /// The server sent all it had to send.
     Closed,
@@ -175,6 +177,22 @@ pub struct Event<K> {
     pub lasted: Duration,
     /// Time of the deciding attempt.
     pub took: Duration,
+}
+
+impl<K> Event<K> {
+    fn of(key: K, settings: &Settings, change: schedule::Change) -> Self {
+        Self {
+            key,
+            kind: settings.kind.name(),
+            target: settings.target,
+            old: change.old,
+            new: change.new,
+            cause: change.cause,
+            value: change.value,
+            lasted: change.lasted,
+            took: change.took,
+        }
+    }
 }
 
 impl<K> fmt::Display for Event<K> {

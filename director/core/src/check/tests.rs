@@ -164,6 +164,26 @@ fn checks_that_are_alike_are_one_and_each_key_has_its_events() {
 }
 
 #[test]
+fn what_a_program_says_is_known_until_it_succeeds() {
+    let mut runs = 0;
+    let mut world = World::new(move |_| {
+        runs += 1;
+        let (said, code) = if runs == 1 {
+            ("no route\nx", 2)
+        } else {
+            ("ok", 0)
+        };
+        let exit = What::Exited(Exit::Code(code));
+        vec![(0, What::Received(said.into())), (1, exit)]
+    });
+    world.set(vec![(0, program(false))]);
+    for said in ["no route", ""] {
+        world.run_attempt();
+        assert_eq!(world.checks.said(&0), said);
+    }
+}
+
+#[test]
 fn a_check_rests_while_all_whom_it_serves_want_that() {
     let mut world = World::new(|_| vec![(1, What::Connected)]);
     world.now = Instant::from_millis(1);

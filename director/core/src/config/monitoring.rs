@@ -1,7 +1,10 @@
 //! What leaves the node for monitoring: `metrics`, `syslog` and `log_level` of router.conf, and keepalived.conf's
 //! FIFOs.
 
+use core::fmt;
 use core::net::{IpAddr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
 
 use super::diagnostic::hides;
 use super::keywords::Block;
@@ -9,7 +12,7 @@ use super::read::Reader;
 use super::tree::{Statement, Word};
 
 /// How much a line of the log matters; what matters more comes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Level {
     /// Service is impaired, or an operation failed.
     Error,
@@ -17,6 +20,21 @@ pub enum Level {
     Warning,
     /// A transition.
     Info,
+}
+
+impl Level {
+    /// All of them, what matters most first.
+    pub const ALL: [Self; 3] = [Self::Error, Self::Warning, Self::Info];
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Info => "info",
+        })
+    }
 }
 
 /// What syslog goes over.

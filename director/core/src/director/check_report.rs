@@ -2,7 +2,7 @@
 
 use super::report::{micros, millis};
 use super::{Director, services};
-use crate::check;
+use crate::check::{self, Failure};
 use crate::config::{VirtualServer, Watch};
 use crate::status::CheckStatus;
 use crate::time::Instant;
@@ -18,7 +18,7 @@ pub(super) fn checks<'a>(
     let checks = &director.services.checks;
     keys.filter_map(|key| {
         let (settings, status) = checks.status(&key)?;
-        let mut status = check_status(server.id.to_string(), settings, status);
+        let mut status = check_status(server.id.to_string(), settings, status, checks.said(&key));
         let others = checks.sharers(&key).saturating_sub(1);
         status.shared = u32::try_from(others).unwrap_or(u32::MAX);
         Some(status)
@@ -29,15 +29,26 @@ pub(super) fn checks<'a>(
 pub(super) fn watches(director: &Director) -> impl Iterator<Item = CheckStatus> {
     let status = |watch: &Watch| {
         let (settings, status) = director.watches.status(&watch.of)?;
-        Some(check_status(watch.of.to_string(), settings, status))
+        let said = director.watches.said(&watch.of);
+        Some(check_status(watch.of.to_string(), settings, status, said))
     };
     director.config.watches.iter().filter_map(status)
+}
+
+/// A failure in words, with those of the program that failed.
+pub(super) fn reason(failure: Failure, said: &str) -> String {
+    if said.is_empty() {
+        failure.to_string()
+    } else {
+        format!("{failure}: {said}")
+    }
 }
 
 fn check_status(
     service: String,
     settings: &check::Settings,
     status: &check::Status,
+    said: &str,
 ) -> CheckStatus {
     CheckStatus {
         kind: settings.kind.name().to_string(),
@@ -48,7 +59,7 @@ fn check_status(
         last: match status.last {
             None => String::new(),
             Some(Ok(())) => "success".to_string(),
-            Some(Err(failure)) => failure.to_string(),
+            Some(Err(failure)) => reason(failure, said),
         },
         latency_us: micros(status.latency),
         last_run_us: status.last_run.map_or(0, Instant::micros),

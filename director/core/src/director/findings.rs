@@ -51,7 +51,7 @@ impl Director {
         self.follow_network();
     }
 
-    /// How long a link was as it was before, for all that the director knows; unless it stays so, it is another one now.
+    /// How long a link was as it was before, for all that the director knows. Unless it stays so that begins anew.
     fn link_turned(&mut self, ifindex: Ifindex, stays: bool) -> Duration {
         let since = self.links_since.get(&ifindex).copied();
         if !stays {

@@ -1,5 +1,6 @@
 //! The status snapshot, read from the state that drives the director.
 
+use super::check_report::reason;
 use super::groups::Group;
 use super::services::{self, Standing, State};
 use super::surroundings::Surroundings;
@@ -56,6 +57,7 @@ pub(super) fn head(director: &Director) -> Status {
             .collect(),
         kernel: kernel(director),
         tracking: tracking(director),
+        outlets: Vec::new(),
         process: crate::status::ProcessStatus::default(),
     }
 }
@@ -152,6 +154,12 @@ fn router(slot: &Slot, director: &Director) -> RouterStatus {
             (None, Some(_)) => "password".to_string(),
             (None, None) => "none".to_string(),
         },
+        routing: config
+            .routes
+            .iter()
+            .map(|route| format!("route {route}"))
+            .chain(config.rules.iter().map(|rule| format!("rule {rule}")))
+            .collect(),
         peers: config
             .unicast
             .iter()
@@ -278,7 +286,8 @@ fn dest(
     director: &Director,
 ) -> DestStatus {
     let checks = &director.services.checks;
-    let mut statuses = services::keys(server, real).filter_map(|key| checks.status(&key));
+    let keys = services::keys(server, real);
+    let mut statuses = keys.filter_map(|key| Some((checks.said(&key), checks.status(&key)?)));
     let reason = match standing.health {
         Health::Up if standing.ramp.is_some() => "slow start".to_string(),
         Health::Up if real.checks.is_empty() => "no check configured".to_string(),
@@ -287,9 +296,11 @@ fn dest(
         }
         Health::Up => String::new(),
         Health::Down => statuses
-            .find(|(_, status)| status.health == Health::Down)
-            .map(|(settings, status)| match status.last {
-                Some(Err(failure)) => format!("{} check: {failure}", settings.kind.name()),
+            .find(|(_, (_, status))| status.health == Health::Down)
+            .map(|(said, (settings, status))| match status.last {
+                Some(Err(failure)) => {
+                    format!("{} check: {}", settings.kind.name(), reason(failure, said))
+                }
                 Some(Ok(())) => {
                     let (done, rise) = (status.successes_in_row, settings.rise);
                     format!("{} check: {done} of {rise} successes", settings.kind.name())

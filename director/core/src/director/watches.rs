@@ -86,6 +86,11 @@ impl Watches {
         checks.status(of)
     }
 
+    /// What a script that failed said.
+    pub(super) fn said(&self, of: &Tracked) -> &str {
+        self.asked.said(of)
+    }
+
     /// A file that was looked at has told, even if nothing can be made of it; a program that this node could not start
     /// has not.
     fn has_run(&self, of: &Tracked) -> bool {

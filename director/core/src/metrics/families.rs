@@ -2,8 +2,8 @@
 
 use super::{Family, Samples};
 use crate::status::{
-    CheckStatus, DestStatus, InterfaceStatus, RouterStatus, ServiceStatus, Status, SyncStatus,
-    TrackingStatus,
+    CheckStatus, DestStatus, InterfaceStatus, OutletStatus, RouterStatus, ServiceStatus, Status,
+    SyncStatus, TrackingStatus,
 };
 
 const fn gauge<T>(
@@ -222,6 +222,15 @@ pub(super) const ROUTER: &[Family<RouterStatus>] = &[
             }
         },
     ),
+    gauge(
+        "keelson_router_tracker_adds",
+        "What a tracked thing adds to the priority.",
+        |router, out| {
+            for tracker in &router.trackers {
+                out.labelled("tracker", &tracker.name, tracker.adds);
+            }
+        },
+    ),
     counter(
         "keelson_router_takeovers_total",
         "How often the virtual router became Active.",
@@ -329,6 +338,15 @@ pub(super) const CHECK: &[Family<CheckStatus>] = &[
         "How long the last run took.",
         |check, out| out.seconds(check.latency_us),
     ),
+    gauge(
+        "keelson_check_value",
+        "The number that the check told, of a file or a program; absent where it tells none.",
+        |check, out| {
+            if let Some(value) = check.value {
+                out.number(value);
+            }
+        },
+    ),
     counter("keelson_check_runs_total", "Runs.", |check, out| {
         out.number(check.runs);
     }),
@@ -369,6 +387,19 @@ pub(super) const INTERFACE: &[Family<InterfaceStatus>] = &[
     gauge("keelson_interface_mtu_bytes", "MTU.", |interface, out| {
         out.number(interface.mtu);
     }),
+];
+
+pub(super) const OUTLET: &[Family<OutletStatus>] = &[
+    gauge(
+        "keelson_outlet_lines_waiting",
+        "Lines of the log that wait for a receiver.",
+        |outlet, out| out.number(outlet.waiting),
+    ),
+    counter(
+        "keelson_outlet_lines_lost_total",
+        "Lines that a receiver of the log or the reader of a FIFO did not take.",
+        |outlet, out| out.number(outlet.lost),
+    ),
 ];
 
 pub(super) const SYNC: &[Family<SyncStatus>] = &[gauge(

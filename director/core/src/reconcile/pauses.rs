@@ -9,8 +9,8 @@ use crate::kernel::Op;
 use crate::limits;
 use crate::time::{Duration, Instant};
 
-/// The objects of one part whose last operation was refused. What is asked of one service, or of the first moment, costs
-/// nothing of the others: where IPVS is missing all of ten thousand dests are here.
+/// The objects of one part whose last operation was refused. What is asked of one service, or of the first moment,
+/// costs nothing of the others: where IPVS is missing all of ten thousand dests are here.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pauses {
     of: BTreeMap<Object, Pause>,

@@ -111,6 +111,11 @@ fn warnings(status: &Status) -> Vec<String> {
             kernel.last_failure
         ));
     }
+    let losing = status.outlets.iter().filter(|outlet| outlet.lost > 0);
+    warnings.extend(losing.map(|outlet| {
+        let lost = plural(outlet.lost, "line");
+        format!("{} {}: {lost} lost, not taken", outlet.kind, outlet.to)
+    }));
     if status.process.turn_max_us > SLOW_TURN_US {
         warnings.push(format!(
             "the director's loop once took {}",

@@ -33,17 +33,6 @@ fn group_text(group: &GroupStatus, now_us: u64) -> String {
 }
 
 fn router_text(router: &RouterStatus, now_us: u64) -> String {
-    let dropped: u64 = router.adverts_dropped.iter().map(|drop| drop.count).sum();
-    let reasons: Vec<String> = router
-        .adverts_dropped
-        .iter()
-        .map(|drop| format!("{} {}", drop.name, drop.count))
-        .collect();
-    let reasons = if reasons.is_empty() {
-        String::new()
-    } else {
-        format!(" ({})", reasons.join(", "))
-    };
     let active = match (&router.active, router.state.as_str()) {
         (Some(address), "Active") => format!("this node, {address}"),
         (None, "Active") => "this node".to_owned(),
@@ -83,24 +72,42 @@ fn router_text(router: &RouterStatus, now_us: u64) -> String {
     line(
         "adverts",
         &format!(
-            "{} sent, {} received, {dropped} dropped{reasons}{}",
+            "{} sent, {} received, {}{}",
             router.adverts_sent,
             router.adverts_received,
+            dropped(router),
             authenticated(&router.authentication)
         ),
     );
     line("addresses", &addresses(router));
-    if !router.peers.is_empty() {
-        line("peers", &router.peers.join(" "));
-    }
-    if let Some(group) = &router.group {
-        line("group", group);
-    }
     let tracked: Vec<String> = router.trackers.iter().map(tracker).collect();
-    if !tracked.is_empty() {
-        line("tracks", &tracked.join(", "));
+    for (label, words) in [
+        ("routing", router.routing.join(", ")),
+        ("peers", router.peers.join(" ")),
+        ("group", router.group.clone().unwrap_or_default()),
+        ("tracks", tracked.join(", ")),
+    ] {
+        if !words.is_empty() {
+            line(label, &words);
+        }
     }
     text
+}
+
+/// How many adverts were dropped, and why.
+fn dropped(router: &RouterStatus) -> String {
+    let dropped: u64 = router.adverts_dropped.iter().map(|drop| drop.count).sum();
+    let reasons: Vec<String> = router
+        .adverts_dropped
+        .iter()
+        .map(|drop| format!("{} {}", drop.name, drop.count))
+        .collect();
+    let reasons = if reasons.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", reasons.join(", "))
+    };
+    format!("{dropped} dropped{reasons}")
 }
 
 /// The virtual addresses, and what they are for if not for everything.

@@ -181,6 +181,7 @@ fn stretched(status: &Status, word: &str) -> Status {
             addresses: vec![word.clone(); 20],
             accepts: false,
             authentication: word.clone(),
+            routing: vec![word.clone(); 20],
             peers: vec![word.clone(); 20],
             group: Some(word.clone()),
             ..router.clone()

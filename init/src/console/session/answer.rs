@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use director::proto::{Reply, Tagged};
+use director::proto::{Reply, Request, Tagged};
 use director_core::status::{LogLine, Status};
 
 use super::super::command::{Form, View};
@@ -19,6 +19,8 @@ pub(super) enum Purpose {
     /// With what is said when there was no error.
     Checked(Form, &'static str),
     Plan,
+    /// What the reload that follows will change.
+    Foretell,
     Done,
     Access(Then),
     Authorize(Then),
@@ -37,6 +39,15 @@ impl Purpose {
 
 /// What a person is told when nobody listens on the director's socket.
 pub(crate) const NOT_RUNNING: &str = "the director is not running (PID 1 restarts it)";
+
+fn whole_lines(text: &str) -> String {
+    let text = render::visible(text);
+    if text.ends_with('\n') {
+        text
+    } else {
+        text + "\n"
+    }
+}
 
 impl Session {
     /// Takes a reply.
@@ -84,13 +95,14 @@ impl Session {
             (Purpose::Show(view, form), Reply::Status(status)) => self.status(view, form, &status),
             (Purpose::Log(Form::Text), Reply::Log(lines)) => render::log(&lines),
             (Purpose::Log(Form::Json), Reply::Log(lines)) => render::log_json(&lines) + "\n",
-            (Purpose::Text | Purpose::Plan, Reply::Text(text)) => {
-                let text = render::visible(&text);
-                if text.ends_with('\n') {
-                    text
-                } else {
-                    text + "\n"
+            (Purpose::Text | Purpose::Plan, Reply::Text(text)) => whole_lines(&text),
+            (Purpose::Foretell, reply) => {
+                // What is wrong with the files the reload says itself.
+                if let Reply::Text(text) = reply {
+                    self.say(&whole_lines(&text));
                 }
+                let purpose = Purpose::Checked(Form::Text, "in force\n");
+                return self.ask(Request::Reload, purpose, now);
             }
             (Purpose::Checked(Form::Text, good), Reply::Checked(checked)) => {
                 render::checked(&checked, good)

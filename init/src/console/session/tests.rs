@@ -214,9 +214,24 @@ fn a_secret_is_asked_for_once_and_never_shown() {
         }]
     );
     desk.answers(Reply::Done(String::new()));
+    assert_eq!(desk.asked(), [Request::Plan]);
+    desk.answers(Reply::Text("no change".into()));
     assert_eq!(desk.asked(), [Request::Reload]);
     desk.answers(Reply::Checked(Checked::default()));
-    desk.shows("\r\n0 errors, 0 warnings: in force\r\nn1# ");
+    desk.shows("\r\nno change\r\n0 errors, 0 warnings: in force\r\nn1# ");
+    // Of files with errors only the reload speaks.
+    desk.types("reload\r").answers(Reply::Access {
+        secret: true,
+        authorized: true,
+    });
+    desk.shows("reload\r\n");
+    desk.answers(Reply::Checked(Checked {
+        errors: 1,
+        ..Checked::default()
+    }));
+    assert_eq!(desk.asked(), [Request::Reload]);
+    desk.answers(Reply::Checked(Checked::default()));
+    desk.shows("0 errors, 0 warnings: in force\r\nn1# ");
     desk.types("handover\r").answers(Reply::Access {
         secret: true,
         authorized: true,
