@@ -125,12 +125,15 @@ pub fn arguments(node: &Node, boot: &Boot, paths: &Paths, accelerator: Accelerat
             .add("-device", "i6300esb")
             .add("-action", "watchdog=reset");
     } else {
+        words.flag("-no-reboot");
+    }
+    if node.has_agent() {
         let agent = text(&paths.agent());
         words.add(
             "-chardev",
             &format!("socket,id=agent,path={agent},server=on,wait=off"),
         );
-        words.add("-serial", "chardev:agent").flag("-no-reboot");
+        words.add("-serial", "chardev:agent");
     }
     for (index, port) in node.ports.iter().enumerate() {
         let (machine, switch) = (

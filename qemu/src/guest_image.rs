@@ -1,5 +1,6 @@
 //! The guests' initrds, out of Debian's packages: busybox, nginx and the lab's agent for every role; keepalived and
-//! ipvsadm too for a peer; FRR for a peer of that kind.
+//! ipvsadm too for a peer; FRR for a peer of that kind. And what a director may get beside the product: busybox, the
+//! agent and ipvsadm.
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,7 +30,10 @@ const PEER_PROGRAMS: &[&str] = &[
     "sbin/ipvsadm",
     "bin/ip",
 ];
-const SERVER_MODULES: &[&str] = &["virtio_pci", "virtio_net", "virtio_rng", "ipip"];
+const SERVER_MODULES: &[&str] = &["virtio_pci", "virtio_net", "virtio_rng"];
+/// What only real servers behind a tunnel ask for.
+const TUNNEL_MODULES: &[&str] = &["fou", "ip6_gre", "ip6_tunnel", "ip_gre", "ipip", "sit"];
+const BESIDE_PROGRAMS: &[&str] = &["sbin/ipvsadm", "bin/ip"];
 const PEER_MODULES: &[&str] = &[
     "virtio_pci",
     "virtio_net",
@@ -62,6 +66,8 @@ pub struct GuestImages {
     pub peer: PathBuf,
     /// For peers with FRR, where there are any.
     pub frr: Option<PathBuf>,
+    /// What a director with an agent has beside the product: `/lab/beside` starts the agent and becomes the product.
+    pub beside: PathBuf,
 }
 
 impl GuestImages {
@@ -97,6 +103,7 @@ impl GuestImages {
             plain: recipe.initrd(&cache.join("guest.initrd"), SERVER_PROGRAMS, SERVER_MODULES)?,
             peer: recipe.initrd(&cache.join("peer.initrd"), PEER_PROGRAMS, PEER_MODULES)?,
             frr,
+            beside: written(&recipe.beside()?, &cache.join("beside.initrd"))?,
         })
     }
 
@@ -165,16 +172,17 @@ impl Recipe<'_> {
         programs: &[&str],
         modules: &[&str],
     ) -> Result<PathBuf, ImagesError> {
-        let tree = self.tree(programs, modules)?;
-        // Not compressed: emulated processors unpack slowly, and the host's page cache has it once for all guests.
-        let archive = tree.archive();
-        if fs::read(path).is_ok_and(|present| present == archive) {
-            return Ok(path.to_owned());
-        }
-        let unfinished = path.with_extension("new");
-        fs::write(&unfinished, archive).map_err(image::Error::io(&unfinished))?;
-        fs::rename(&unfinished, path).map_err(image::Error::io(path))?;
-        Ok(path.to_owned())
+        written(&self.tree(programs, modules)?, path)
+    }
+
+    fn beside(&self) -> Result<Tree, ImagesError> {
+        let mut tree = Tree::new();
+        self.put_busybox(&mut tree)?;
+        self.put_programs(&mut tree, BESIDE_PROGRAMS)?;
+        tree.file("lab/agent", 0o755, self.agent);
+        tree.file("lab/agent-line", 0o755, include_str!("../guest/agent-line"));
+        tree.file("lab/beside", 0o755, include_str!("../guest/beside"));
+        Ok(tree)
     }
 
     fn tree(&self, programs: &[&str], modules: &[&str]) -> Result<Tree, ImagesError> {
@@ -185,14 +193,16 @@ impl Recipe<'_> {
             tree.directory(folder);
         }
         self.put_busybox(&mut tree)?;
-        for (target, from) in self.packages.programs(programs)? {
-            tree.file(
-                &target,
-                0o755,
-                fs::read(&from).map_err(image::Error::io(&from))?,
-            );
+        tree.insert(
+            "sbin/init",
+            0o777,
+            image::cpio::Kind::Symlink("/bin/busybox".to_owned()),
+        );
+        self.put_programs(&mut tree, programs)?;
+        self.put_modules(&mut tree, "order", modules)?;
+        for module in TUNNEL_MODULES {
+            self.put_modules(&mut tree, &format!("{module}.order"), &[module])?;
         }
-        self.put_modules(&mut tree, modules)?;
         tree.file("lab/agent", 0o755, self.agent);
         tree.file("lab/agent-line", 0o755, include_str!("../guest/agent-line"));
         tree.file("lab/start", 0o755, include_str!("../guest/start"));
@@ -236,16 +246,19 @@ impl Recipe<'_> {
                 image::cpio::Kind::Symlink("/bin/busybox".to_owned()),
             );
         }
-        tree.insert(
-            "sbin/init",
-            0o777,
-            image::cpio::Kind::Symlink("/bin/busybox".to_owned()),
-        );
         Ok(())
     }
 
-    /// The modules with what they need, and the order to load them in.
-    fn put_modules(&self, tree: &mut Tree, names: &[&str]) -> Result<(), ImagesError> {
+    fn put_programs(&self, tree: &mut Tree, programs: &[&str]) -> Result<(), ImagesError> {
+        for (target, from) in self.packages.programs(programs)? {
+            let bytes = fs::read(&from).map_err(image::Error::io(&from))?;
+            tree.file(&target, 0o755, bytes);
+        }
+        Ok(())
+    }
+
+    /// The modules with what they need, and a list in the order to load them in.
+    fn put_modules(&self, tree: &mut Tree, list: &str, names: &[&str]) -> Result<(), ImagesError> {
         let modules = self.kernel.modules()?;
         let mut order = String::new();
         for module in modules.closure(names).map_err(image::Error::from)? {
@@ -256,9 +269,22 @@ impl Recipe<'_> {
             );
             order.push_str(&format!("{}.ko\n", module.name));
         }
-        tree.file("lib/modules/order", 0o644, order);
+        tree.file(&format!("lib/modules/{list}"), 0o644, order);
         Ok(())
     }
+}
+
+/// Writes the archive unless it is there already. Not compressed: emulated processors unpack slowly, and the host's
+/// page cache has it once for all guests.
+fn written(tree: &Tree, path: &Path) -> Result<PathBuf, ImagesError> {
+    let archive = tree.archive();
+    if fs::read(path).is_ok_and(|present| present == archive) {
+        return Ok(path.to_owned());
+    }
+    let unfinished = path.with_extension("new");
+    fs::write(&unfinished, archive).map_err(image::Error::io(&unfinished))?;
+    fs::rename(&unfinished, path).map_err(image::Error::io(path))?;
+    Ok(path.to_owned())
 }
 
 /// Compiles a program for the guests if it is not up to date.

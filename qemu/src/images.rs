@@ -78,11 +78,12 @@ impl Images {
 
     /// Writes a node's own initrd and says how to boot it.
     pub fn boot(&self, node: &Node, paths: &Paths) -> Result<Boot, ImagesError> {
-        let (base, segment, cmdline) = match &node.role {
+        let (base, segments, cmdline) = match &node.role {
             Role::Director {
                 keepalived,
                 router,
                 files,
+                agent,
             } => {
                 let some = |text: &str| (!text.is_empty()).then(|| text.as_bytes().to_vec());
                 let configuration = Configuration {
@@ -91,25 +92,28 @@ impl Images {
                     files: files.clone(),
                 };
                 let product = self.product.as_ref().ok_or(ImagesError::NoProduct)?;
-                let cmdline = product.manifest.cmdline.clone();
-                (
-                    product.folder.join("initrd"),
-                    image::overlay(&configuration)?,
-                    cmdline,
-                )
+                let mut cmdline = product.manifest.cmdline.clone();
+                let mut segments = Vec::new();
+                if *agent {
+                    let beside = &self.guests.beside;
+                    segments.push(fs::read(beside).map_err(image::Error::io(beside))?);
+                    cmdline += " rdinit=/lab/beside";
+                }
+                segments.push(image::overlay(&configuration)?);
+                (product.folder.join("initrd"), segments, cmdline)
             }
             role => {
                 let initrd = self.guests.for_role(role).to_owned();
                 (
                     initrd,
-                    guest_image::node_segment(node, &self.tools),
+                    vec![guest_image::node_segment(node, &self.tools)],
                     guest_image::CMDLINE.to_owned(),
                 )
             }
         };
         let cmdline = format!("{cmdline} {}", node.cmdline).trim_end().to_owned();
         let initrd = paths.initrd();
-        append(&base, &segment, &initrd).map_err(image::Error::io(&initrd))?;
+        append(&base, &segments, &initrd).map_err(image::Error::io(&initrd))?;
         Ok(Boot {
             vmlinux: self.vmlinux.clone(),
             initrd,
@@ -132,12 +136,15 @@ impl Product {
     }
 }
 
-fn append(base: &Path, segment: &[u8], to: &Path) -> io::Result<()> {
+fn append(base: &Path, segments: &[Vec<u8>], to: &Path) -> io::Result<()> {
     fs::copy(base, to)?;
     let mut file = fs::File::options().append(true).open(to)?;
-    let length = file.metadata()?.len() as usize;
-    file.write_all(&vec![0; length.next_multiple_of(SEGMENT_ALIGN) - length])?;
-    file.write_all(segment)
+    for segment in segments {
+        let length = file.metadata()?.len() as usize;
+        file.write_all(&vec![0; length.next_multiple_of(SEGMENT_ALIGN) - length])?;
+        file.write_all(segment)?;
+    }
+    Ok(())
 }
 
 impl From<image::Error> for ImagesError {

@@ -78,6 +78,11 @@ impl<'a> Director<'a> {
         }
     }
 
+    /// Runs a shell command beside the product, where the node has an agent.
+    pub fn shell(self, command: &str) -> Result<String, LabError> {
+        Ok(self.0.shell(command)?)
+    }
+
     /// Waits until all its virtual routers are in `state`.
     pub fn wait_for_state(self, state: &str, timeout: Duration) -> Result<Status, LabError> {
         self.wait_until(state, timeout, |status| {

@@ -1,5 +1,5 @@
 //! Labs as data: which machines there are, what they are for, and which segments they are on.
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use director_core::config::{Source, parse};
 use director_core::moving::realserver::{Form, servers};
@@ -43,6 +43,8 @@ pub struct Port {
     pub mac: Mac,
     /// Its address and prefix length, for all roles but a director's, whose router.conf says it.
     pub address: Option<(Ipv4Addr, u8)>,
+    /// The same of IPv6.
+    pub address6: Option<(Ipv6Addr, u8)>,
 }
 
 /// What a machine is for.
@@ -56,6 +58,9 @@ pub enum Role {
         router: String,
         /// What its keepalived.conf includes or runs.
         files: Vec<FurtherFile>,
+        /// Beside the product runs the lab's agent, with a shell, iproute2 and ipvsadm: for what else only somebody on
+        /// the node could do.
+        agent: bool,
     },
     /// A real server: nginx, which answers `GET /` with the hostname.
     Server {
@@ -277,12 +282,47 @@ impl Topology {
         });
         let router = router.unwrap_or_default();
         for node in &mut self.nodes {
-            let addresses = node.ports.iter().filter_map(|port| port.address);
-            let wanted: String = addresses
+            let wanted: String = node
+                .ports
+                .iter()
+                .flat_map(Port::addresses)
                 .filter_map(|(address, _)| settings(keepalived, &router, address))
                 .collect();
             if let (Role::Server { commands, .. }, false) = (&mut node.role, wanted.is_empty()) {
                 *commands = wanted;
+            }
+        }
+        self
+    }
+
+    /// Gives every port an address of IPv6 too: fd00:77::HOST/64 on `lan`, fd00:78::HOST/64 on `inside`. Before the
+    /// keepalived.conf, if real servers are to be set up for these.
+    #[must_use]
+    pub fn with_ipv6(mut self) -> Self {
+        for node in &mut self.nodes {
+            for port in &mut node.ports {
+                let [.., net, host] = port.mac.0;
+                let Some(address) = address6(port.mac) else {
+                    continue;
+                };
+                if let Role::Director { router, .. } = &mut node.role {
+                    let v4 = format!("    address 10.77.{net}.{host}/24\n");
+                    let both = format!("{v4}    address {address}/64\n");
+                    *router = router.replace(&v4, &both);
+                } else {
+                    port.address6 = Some((address, 64));
+                }
+            }
+        }
+        self
+    }
+
+    /// Gives every director the lab's agent beside the product.
+    #[must_use]
+    pub fn with_agents(mut self) -> Self {
+        for node in &mut self.nodes {
+            if let Role::Director { agent, .. } = &mut node.role {
+                *agent = true;
             }
         }
         self
@@ -335,6 +375,7 @@ fn director(
         keepalived: keepalived.to_owned(),
         router,
         files: Vec::new(),
+        agent: false,
     };
     Node {
         name: name.to_owned(),
@@ -362,14 +403,14 @@ pub fn router_conf(hostname: &str, host: u8, ports: &[Port]) -> String {
 pub fn server(name: &str, hostname: &str, host: u8) -> Node {
     let address = Ipv4Addr::new(10, 77, 0, host);
     let role = Role::Server {
-        commands: settings(PAIR_KEEPALIVED, PAIR_ROUTER[0], address).unwrap_or_default(),
+        commands: settings(PAIR_KEEPALIVED, PAIR_ROUTER[0], address.into()).unwrap_or_default(),
         gateway: None,
     };
     guest(name, hostname, host, role)
 }
 
 /// What the real server at `address` must be told when a director has these files; none when it is not in them.
-fn settings(keepalived: &str, router: &str, address: Ipv4Addr) -> Option<String> {
+fn settings(keepalived: &str, router: &str, address: IpAddr) -> Option<String> {
     fn source<'a>(name: &'a str, text: &'a str) -> Source<'a> {
         let bytes = text.as_bytes();
         Source { name, bytes }
@@ -377,7 +418,6 @@ fn settings(keepalived: &str, router: &str, address: Ipv4Addr) -> Option<String>
     let keepalived = source("keepalived.conf", keepalived);
     let router = source("router.conf", router);
     let config = parse(Some(keepalived), Some(router)).config?;
-    let address = IpAddr::V4(address);
     let settings = servers(&config).remove(&address)?;
     Some(settings.render(address, Form::Commands))
 }
@@ -405,15 +445,40 @@ fn port(net: u8, host: u8, addressed: bool) -> Port {
         segment: if net == 0 { LAN } else { INSIDE }.to_owned(),
         mac: Mac([0x52, 0x54, 0, 77, net, host]),
         address: addressed.then(|| (Ipv4Addr::new(10, 77, net, host), 24)),
+        address6: None,
+    }
+}
+
+/// The address of IPv6 on that port: it reads like that of IPv4, fd00:77::HOST or fd00:78::HOST.
+fn address6(mac: Mac) -> Option<Ipv6Addr> {
+    let [.., net, host] = mac.0;
+    format!("fd00:{}::{host}", 77 + u16::from(net)).parse().ok()
+}
+
+impl Port {
+    /// Its addresses and their prefix lengths.
+    pub fn addresses(&self) -> impl Iterator<Item = (IpAddr, u8)> {
+        let v4 = self
+            .address
+            .map(|(address, prefix)| (address.into(), prefix));
+        let v6 = self
+            .address6
+            .map(|(address, prefix)| (address.into(), prefix));
+        v4.into_iter().chain(v6)
     }
 }
 
 impl Node {
+    /// Whether the lab's agent runs on it: on all but most directors.
+    pub fn has_agent(&self) -> bool {
+        !matches!(self.role, Role::Director { agent: false, .. })
+    }
+
     /// What a guest's init does once modules are loaded: calls of the functions that it defines.
     pub fn guest_script(&self) -> String {
         let mut lines = vec![format!("hostname {}", self.hostname)];
         for port in &self.ports {
-            if let Some((address, prefix)) = port.address {
+            for (address, prefix) in port.addresses() {
                 lines.push(format!("port {} {address}/{prefix}", port.mac));
             }
         }

@@ -137,15 +137,15 @@ impl Vm {
         Ok(started)
     }
 
-    /// Waits until it has booted: a guest until its agent answers, a director until its console shows the prompt.
+    /// Waits until it has booted: until its agent answers, and a director's console shows the prompt.
     pub fn wait_until_up(&self) -> Result<(), VmError> {
-        match self.node.role {
-            Role::Director { .. } => Ok(self.console.wait_for_prompt(BOOT_MAX).map(drop)?),
-            _ => self.with_running(|running| match &mut running.agent {
-                Some(agent) => Ok(agent.wait_until_there(BOOT_MAX)?),
-                None => Ok(()),
-            }),
+        if matches!(self.node.role, Role::Director { .. }) {
+            self.console.wait_for_prompt(BOOT_MAX)?;
         }
+        self.with_running(|running| match &mut running.agent {
+            Some(agent) => Ok(agent.wait_until_there(BOOT_MAX)?),
+            None => Ok(()),
+        })
     }
 
     /// Cuts the power: the process is killed, and with it the machine, between two instructions.
@@ -321,9 +321,10 @@ impl Vm {
         // What the machine said in an earlier life is not to be taken for news.
         self.console.skip();
         self.console.open()?;
-        let agent = match self.node.role {
-            Role::Director { .. } => None,
-            _ => Some(Agent::connect(&self.node.name, &self.paths.agent())?),
+        let agent = if self.node.has_agent() {
+            Some(Agent::connect(&self.node.name, &self.paths.agent())?)
+        } else {
+            None
         };
         Ok((qmp, agent))
     }
