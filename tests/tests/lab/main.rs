@@ -14,3 +14,4 @@ mod pair;
 mod pools;
 mod split;
 mod survival;
+mod table;
