@@ -11,6 +11,7 @@ mod lone;
 mod moving;
 mod nat;
 mod pair;
+mod persistence;
 mod pools;
 mod split;
 mod survival;
