@@ -7,6 +7,7 @@ mod closed;
 mod frr;
 mod fullnat;
 mod interop;
+mod links;
 mod lone;
 mod moving;
 mod nat;
