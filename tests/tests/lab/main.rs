@@ -3,6 +3,7 @@
 //! One lab at a time runs on a machine, so these tests wait for each other whatever the number of test threads. What a
 //! story measured is printed: `cargo test -p tests --test lab -- --nocapture`.
 
+mod checks;
 mod closed;
 mod frr;
 mod fullnat;
