@@ -16,7 +16,7 @@ use crate::tracking::Recovery;
 use crate::vrrp;
 
 /// The real server that a check belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CheckKey {
     /// Its service.
     pub service: ServiceId,

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use director_core::check::{Owner, Program, Udp};
-use director_core::config::{Check, CheckKind, Parsed, Source, parse};
+use director_core::config::{Check, CheckKind, CheckSettings, Parsed, Source, parse};
 use director_core::pattern::{Options, Pattern};
 use director_core::time::Duration;
 use director_core::wire::dns::Question;
@@ -30,7 +30,7 @@ fn rise_and_fall_are_inherited_and_fall_is_one_more_than_retry() {
 #[test]
 fn each_kind_has_keepaliveds_defaults() {
     let of = |words: &str| check("delay_loop 9", "", words);
-    let times = |check: &Check| (check.retry, check.delay_before_retry, check.timeout);
+    let times = |check: &CheckSettings| (check.retry, check.delay_before_retry, check.timeout);
     let smtp = of("SMTP_CHECK {\n}");
     assert_eq!(times(&smtp), (1, SECOND, 5 * SECOND));
     let helo = "smtpchecker.keepalived.org".to_string();
@@ -62,8 +62,8 @@ fn an_ssl_get_tells_the_name_and_verifies_when_it_is_told_to() {
             .config
             .unwrap_or_else(|| panic!("{:?}", parsed.diagnostics));
         let check = config.services[0].real_servers[0].checks[0].clone();
-        match check.kind {
-            CheckKind::Http { tls, .. } => *tls.unwrap(),
+        match &check.how.kind {
+            CheckKind::Http { tls, .. } => *tls.clone().unwrap(),
             _ => panic!(),
         }
     };
@@ -101,7 +101,11 @@ fn a_file_check_has_the_files_weight_or_its_own() {
     let watch = |words: &str| {
         let words = format!("FILE_CHECK {{\ntrack_file F\n{words}\n}}");
         let config = read_after(file, "", "", &words).config.unwrap();
-        match config.services[0].real_servers[0].checks[0].kind.clone() {
+        match config.services[0].real_servers[0].checks[0]
+            .how
+            .kind
+            .clone()
+        {
             CheckKind::File(watch) => (watch.path, watch.weight, watch.reverse),
             _ => panic!(),
         }
@@ -131,7 +135,7 @@ fn all_failures_are_logged_where_that_is_asked_for() {
         let global = format!("global_defs {{\n{global}\n}}\n");
         let words = format!("TCP_CHECK {{\n{words}\n}}");
         let config = read_after(&global, "", "", &words).config.unwrap();
-        config.services[0].real_servers[0].checks[0].log_all
+        config.services[0].real_servers[0].checks[0].how.log_all
     };
     assert!(!of("", ""));
     assert!(of("", "log_all_failures"));
@@ -217,14 +221,15 @@ fn a_check_may_come_from_elsewhere() {
 
 #[test]
 fn a_program_is_a_path_with_words_and_runs_as_nobody() {
-    let check = check(
+    let asked = asked(
         "delay_loop 7",
         "",
         "MISC_CHECK {\nmisc_path \"/etc/keepalived/look 'a b' c\"\nmisc_dynamic\n}",
     );
+    let check = &asked.how;
     assert_eq!((check.interval, check.timeout), (7 * SECOND, 7 * SECOND));
     assert_eq!((check.retry, check.delay_before_retry), (0, SECOND));
-    assert_eq!(check.target, "10.0.0.2:8080".parse().unwrap());
+    assert_eq!(asked.target, "10.0.0.2:8080".parse().unwrap());
     let expected = Program {
         path: "/etc/keepalived/look".to_string(),
         arguments: vec!["a b".to_string(), "c".to_string()],
@@ -278,7 +283,11 @@ fn a_program_that_is_not_there_refuses_the_configuration_at_its_place() {
     assert!(parsed.config.is_some());
 }
 
-fn check(service: &str, server: &str, check: &str) -> Check {
+fn check(service: &str, server: &str, check: &str) -> CheckSettings {
+    (*asked(service, server, check).how).clone()
+}
+
+fn asked(service: &str, server: &str, check: &str) -> Check {
     let parsed = read(service, server, check);
     let config = parsed
         .config

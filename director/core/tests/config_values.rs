@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use director_core::config::{
-    Check, CheckKind, Config, Garp, RealServer, Route, Source, Tracked, Tracker, Version,
-    VirtualAddress, VirtualServer, Weight, parse,
+    Check, CheckKind, CheckSettings, Config, Garp, RealServer, Route, Source, Tracked, Tracker,
+    Version, VirtualAddress, VirtualServer, Weight, parse,
 };
 use director_core::ipvs::{
     Checksum, DestId, FLAG_ONE_PACKET, FLAG_PERSISTENT, FLAG_SCHED1, FLAG_SCHED2, FLAG_SCHED3,
@@ -54,10 +54,14 @@ fn real_server(service_words: &str, words: &str) -> RealServer {
     .remove(0)
 }
 
-fn check(service_words: &str, server_words: &str, words: &str) -> Check {
+fn asked(service_words: &str, server_words: &str, words: &str) -> Check {
     real_server(service_words, &format!("{server_words}\n{words}"))
         .checks
         .remove(0)
+}
+
+fn check(service_words: &str, server_words: &str, words: &str) -> CheckSettings {
+    (*asked(service_words, server_words, words).how).clone()
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -245,12 +249,16 @@ fn what_is_tracked_has_the_weight_of_the_line_or_else_its_own() {
     assert_eq!(found, expected);
     let check = &config.watches[1].check;
     assert_eq!(check.target.to_string(), "[2001:db8::1]:8080");
-    assert_eq!((check.rise, check.retry), (2, 3));
-    let times = [check.interval, check.timeout, check.delay_before_retry];
+    assert_eq!((check.how.rise, check.how.retry), (2, 3));
+    let times = [
+        check.how.interval,
+        check.how.timeout,
+        check.how.delay_before_retry,
+    ];
     assert_eq!(times, [Duration::from_millis(200); 3]);
     let check = &config.watches[0].check;
-    assert_eq!((check.rise, check.retry), (1, 0));
-    assert_eq!((check.interval, check.timeout), (SECOND, SECOND));
+    assert_eq!((check.how.rise, check.how.retry), (1, 0));
+    assert_eq!((check.how.interval, check.how.timeout), (SECOND, SECOND));
 }
 
 #[test]
@@ -567,7 +575,8 @@ fn a_check_has_keepaliveds_timing_but_starts_within_a_second() {
         (60 * SECOND, 5 * SECOND, 1)
     );
     assert_eq!((tcp.delay_before_retry, tcp.warmup), (SECOND, SECOND));
-    assert_eq!(tcp.target, "10.0.0.2:8080".parse().unwrap());
+    let there = asked("", "", "TCP_CHECK {\n}").target;
+    assert_eq!(there, "10.0.0.2:8080".parse().unwrap());
     let http = check("", "", "HTTP_GET {\nurl {\npath /\n}\n}");
     assert_eq!((http.retry, http.delay_before_retry), (1, 3 * SECOND));
     assert_eq!(
@@ -587,7 +596,7 @@ fn a_check_takes_over_from_its_real_server_and_that_from_its_service() {
             "delay_loop {n}\nretry {n}\ndelay_before_retry {n}\nwarmup {n}\nconnect_timeout {n}"
         )
     };
-    let times = |check: Check| {
+    let times = |check: CheckSettings| {
         [
             check.interval,
             SECOND * check.retry,
@@ -603,7 +612,7 @@ fn a_check_takes_over_from_its_real_server_and_that_from_its_service() {
         times(check(&all(2), &all(3), &tcp(&all(4)))),
         [4 * SECOND; 5]
     );
-    let elsewhere = check("", "", &tcp("connect_ip 10.0.0.9\nconnect_port 99"));
+    let elsewhere = asked("", "", &tcp("connect_ip 10.0.0.9\nconnect_port 99"));
     assert_eq!(elsewhere.target, "10.0.0.9:99".parse().unwrap());
 }
 

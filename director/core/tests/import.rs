@@ -141,13 +141,16 @@ fn piranhas_pair_becomes_a_virtual_router_and_its_nannies_checks() {
     let [check] = real.checks.as_slice() else {
         panic!()
     };
-    assert_eq!((check.retry, check.interval), (0, Duration::from_secs(6)));
-    let CheckKind::Http { urls, .. } = &check.kind else {
+    assert_eq!(
+        (check.how.retry, check.how.interval),
+        (0, Duration::from_secs(6))
+    );
+    let CheckKind::Http { urls, .. } = &check.how.kind else {
         panic!()
     };
     assert_eq!(urls[0].path, "/alive.html");
     let mail = service(&config, "TCP 192.168.26.11:25");
-    assert_eq!(mail.real_servers[0].checks[0].kind, CheckKind::Tcp);
+    assert_eq!(mail.real_servers[0].checks[0].how.kind, CheckKind::Tcp);
     assert!(
         config
             .services
@@ -185,10 +188,10 @@ fn ldirectords_services_keep_methods_weights_and_checks() {
     );
     let check = &web.real_servers[0].checks[0];
     assert_eq!(
-        (check.retry, check.timeout, check.interval),
+        (check.how.retry, check.how.timeout, check.how.interval),
         (2, Duration::from_secs(4), Duration::from_secs(5))
     );
-    let CheckKind::Http { urls, .. } = &check.kind else {
+    let CheckKind::Http { urls, .. } = &check.how.kind else {
         panic!()
     };
     assert_eq!(
@@ -204,7 +207,7 @@ fn ldirectords_services_keep_methods_weights_and_checks() {
     assert!(names.real_servers[0].checks.is_empty());
     let database = service(&config, "TCP 192.168.6.3:5432");
     assert_eq!(
-        database.real_servers[0].checks[0].timeout,
+        database.real_servers[0].checks[0].how.timeout,
         Duration::from_secs(3)
     );
 }

@@ -4,7 +4,7 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use director_core::check;
 use director_core::config::{
-    Check, CheckKind, Config, PoolChoice, Tracked, Tracker, Watch, Weight,
+    Check, CheckKind, CheckSettings, Config, PoolChoice, Tracked, Tracker, Watch, Weight,
 };
 use director_core::limits;
 use director_core::time::Duration;
@@ -116,19 +116,22 @@ pub fn switch(random: &mut Random) -> (Watch, Tracker) {
         weight: 1,
         reverse: false,
     };
+    let how = CheckSettings {
+        kind: CheckKind::File(Box::new(file)),
+        bind: None,
+        interval: limits::FILE_INTERVAL,
+        timeout: limits::FILE_TIMEOUT,
+        rise: 1,
+        retry: 0,
+        delay_before_retry: limits::FILE_INTERVAL,
+        log_all: false,
+        warmup: Duration::ZERO,
+    };
     let watch = Watch {
         of: of.clone(),
         check: Check {
-            kind: CheckKind::File(Box::new(file)),
             target: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
-            bind: None,
-            interval: limits::FILE_INTERVAL,
-            timeout: limits::FILE_TIMEOUT,
-            rise: 1,
-            retry: 0,
-            delay_before_retry: limits::FILE_INTERVAL,
-            log_all: false,
-            warmup: Duration::ZERO,
+            how: how.into(),
         },
         weight,
         init_fail: false,

@@ -40,7 +40,8 @@ fn pool(
     reals: &Reals,
 ) -> Result<(), String> {
     let serving = serving(table, id);
-    let told = |check: &Check| matches!(&check.kind, CheckKind::Exec(program) if program.dynamic);
+    let told =
+        |check: &Check| matches!(&check.how.kind, CheckKind::Exec(program) if program.dynamic);
     for real in &server.real_servers {
         let dest = real.id.within(id, real.dest.forwarding);
         let serves = serving.contains(&dest);

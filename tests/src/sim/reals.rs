@@ -86,7 +86,7 @@ impl Reals {
     #[must_use]
     pub fn passes(&self, check: &Check) -> bool {
         let mood = self.mood(check.target.ip());
-        match &check.kind {
+        match &check.how.kind {
             CheckKind::Tcp => mood.connects(),
             // Who answers nonsense to a datagram has answered.
             CheckKind::Udp(udp) if udp.reply.is_none() => mood != Mood::Refuses,

@@ -1,9 +1,10 @@
 //! Real servers of the configurations, and what their checks ask.
 
 use core::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use director_core::check::{Owner, Program, Reply, Udp};
-use director_core::config::{Check, CheckKind, RealServer, Url};
+use director_core::config::{Check, CheckKind, CheckSettings, RealServer, Url};
 use director_core::ipvs::{Dest, DestId, Forwarding};
 use director_core::time::Duration;
 use director_core::wire::dns::Question;
@@ -29,7 +30,7 @@ pub(super) const fn dest(weight: u32) -> Dest {
 
 /// Lets a check ask by something else than a page or a connection.
 pub(super) fn another_kind(check: &mut Check, random: &mut Random) {
-    check.kind = match random.below(6) {
+    let kind = match random.below(6) {
         0 => CheckKind::Ping,
         1 => {
             check.target.set_port(MAIL);
@@ -47,6 +48,7 @@ pub(super) fn another_kind(check: &mut Check, random: &mut Random) {
         })),
         _ => program(check.target.ip(), random.chance(50)),
     };
+    Arc::make_mut(&mut check.how).kind = kind;
 }
 
 /// A program that looks at a real server.
@@ -78,6 +80,17 @@ pub(super) fn real(number: u8, http: bool) -> RealServer {
     } else {
         CheckKind::Tcp
     };
+    let how = CheckSettings {
+        kind,
+        interval: Duration::from_secs(2),
+        bind: None,
+        timeout: Duration::from_millis(500),
+        rise: 1,
+        retry: 1,
+        delay_before_retry: Duration::from_millis(500),
+        log_all: false,
+        warmup: Duration::from_secs(2),
+    };
     RealServer {
         id,
         dest: dest(1),
@@ -85,16 +98,8 @@ pub(super) fn real(number: u8, http: bool) -> RealServer {
         alpha: false,
         slow_start: Duration::ZERO,
         checks: vec![Check {
-            kind,
             target: SocketAddr::new(id.address, id.port),
-            interval: Duration::from_secs(2),
-            bind: None,
-            timeout: Duration::from_millis(500),
-            rise: 1,
-            retry: 1,
-            delay_before_retry: Duration::from_millis(500),
-            log_all: false,
-            warmup: Duration::from_secs(2),
+            how: how.into(),
         }],
     }
 }

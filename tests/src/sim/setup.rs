@@ -53,7 +53,7 @@ impl Setup {
                 let mut real = real(1 + number % 9, false);
                 real.id.port = 8000 + u16::from(number);
                 real.dest.forwarding = Forwarding::Nat;
-                real.checks[0].interval = Duration::from_secs(60);
+                Arc::make_mut(&mut real.checks[0].how).interval = Duration::from_secs(60);
                 real
             })
             .collect();
@@ -309,9 +309,10 @@ fn random_services(random: &mut Random) -> Vec<Arc<VirtualServer>> {
                         random.time(Duration::from_millis(100), Duration::from_secs(3));
                 }
                 for check in &mut real.checks {
-                    check.retry = random.below(3) as u32;
-                    check.rise = 1 + random.below(3) as u32;
-                    check.interval = random.time(Duration::from_secs(1), Duration::from_secs(3));
+                    let how = Arc::make_mut(&mut check.how);
+                    how.retry = random.below(3) as u32;
+                    how.rise = 1 + random.below(3) as u32;
+                    how.interval = random.time(Duration::from_secs(1), Duration::from_secs(3));
                     if random.chance(40) {
                         another_kind(check, random);
                     }

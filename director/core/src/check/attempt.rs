@@ -1,7 +1,7 @@
 //! One attempt of a check: connect, talk, hang up, for each URL; or run a program.
 
 use super::talk::{Place, Talk, Turn};
-use super::{Action, Exit, Failure, Io, Kind, Settings, TlsError};
+use super::{Action, Ask, Exit, Failure, Io, Kind, TlsError};
 use crate::limits;
 use crate::time::{Duration, Instant};
 
@@ -68,14 +68,14 @@ impl Attempt {
         !matches!(self.step, Step::Dial)
     }
 
-    pub(super) fn poll_action(&mut self, now: Instant, settings: &Settings) -> Option<Action> {
+    pub(super) fn poll_action(&mut self, now: Instant, ask: &Ask) -> Option<Action> {
         match std::mem::replace(&mut self.step, Step::Dial) {
             Step::HangUp => Some(Action::Close),
             Step::Dial => {
                 self.step = Step::Dialing;
                 self.began.get_or_insert(now);
-                self.deadline = Some(now + settings.timeout.max(limits::CHECK_STEP_MIN));
-                Some(begin(settings))
+                self.deadline = Some(now + ask.how.timeout.max(limits::CHECK_STEP_MIN));
+                Some(begin(ask))
             }
             Step::Say(bytes) => {
                 self.step = Step::Listen;
@@ -93,27 +93,22 @@ impl Attempt {
         matches!(self.step, Step::Dial | Step::Say(_) | Step::HangUp)
     }
 
-    pub(super) fn handle_io(
-        &mut self,
-        now: Instant,
-        settings: &Settings,
-        io: Io<'_>,
-    ) -> Option<Verdict> {
+    pub(super) fn handle_io(&mut self, now: Instant, ask: &Ask, io: Io<'_>) -> Option<Verdict> {
         if matches!(self.step, Step::Dial | Step::HangUp) {
             return None;
         }
         if let Some(deadline) = self.deadline.filter(|deadline| now >= *deadline) {
             // It was heard before its timer was judged: the loop came late, so the lateness is not the server's.
-            self.grace(now, now.since(deadline).max(limits::CHECK_GRACE), settings);
+            self.grace(now, now.since(deadline).max(limits::CHECK_GRACE), ask);
         }
         match io {
             Io::Connected if matches!(self.step, Step::Dialing) => {
-                let Some((talk, turn)) = Talk::open(settings, self.place) else {
+                let Some((talk, turn)) = Talk::open(ask, self.place) else {
                     return Some(Ok(None));
                 };
                 self.talk = Some(talk);
                 self.step = Step::Listen;
-                self.follow(settings, turn)
+                self.follow(ask, turn)
             }
             Io::Connected => None,
             Io::Reached => {
@@ -121,16 +116,16 @@ impl Attempt {
                 None
             }
             Io::Received(bytes) => {
-                let turn = self.talk.as_mut()?.hear(settings, self.place, bytes);
-                self.follow(settings, turn)
+                let turn = self.talk.as_mut()?.hear(ask, self.place, bytes);
+                self.follow(ask, turn)
             }
             Io::Closed => {
                 self.step = Step::Dial;
                 let verdict = match &mut self.talk {
-                    Some(talk) => talk.close(settings, self.place),
+                    Some(talk) => talk.close(ask, self.place),
                     None => Err(Failure::Http(crate::wire::http::Error::NoHead)),
                 };
-                self.end(settings, verdict)
+                self.end(ask, verdict)
             }
             Io::Failed(errno) => {
                 self.step = Step::Dial;
@@ -142,49 +137,49 @@ impl Attempt {
             }
             Io::Exited(exit) => {
                 self.step = Step::Dial;
-                Some(ended(exit, &settings.kind))
+                Some(ended(exit, &ask.how.kind))
             }
         }
     }
 
-    pub(super) fn handle_timeout(&mut self, now: Instant, settings: &Settings) -> Option<Verdict> {
+    pub(super) fn handle_timeout(&mut self, now: Instant, ask: &Ask) -> Option<Verdict> {
         let deadline = self.deadline.filter(|deadline| now >= *deadline)?;
         let late = now.since(deadline);
-        if late >= limits::CHECK_GRACE && self.grace(now, late, settings) {
+        if late >= limits::CHECK_GRACE && self.grace(now, late, ask) {
             return None;
         }
         Some(match &self.talk {
-            Some(talk) => talk.expire(settings),
-            None if matches!(settings.kind, Kind::Exec(_)) => Err(Failure::RunTimeout),
+            Some(talk) => talk.expire(ask),
+            None if matches!(ask.how.kind, Kind::Exec(_)) => Err(Failure::RunTimeout),
             None if self.reached => Err(Failure::Tls(TlsError::Late)),
             None => Err(Failure::ConnectTimeout),
         })
     }
 
     /// Gives the time that the loop slept through, once for each URL and at most the whole timeout again.
-    fn grace(&mut self, now: Instant, time: Duration, settings: &Settings) -> bool {
+    fn grace(&mut self, now: Instant, time: Duration, ask: &Ask) -> bool {
         if self.graced {
             return false;
         }
         self.graced = true;
-        self.deadline = Some(now + time.min(settings.timeout).max(limits::CHECK_STEP_MIN));
+        self.deadline = Some(now + time.min(ask.how.timeout).max(limits::CHECK_STEP_MIN));
         true
     }
 
-    fn follow(&mut self, settings: &Settings, turn: Turn) -> Option<Verdict> {
+    fn follow(&mut self, ask: &Ask, turn: Turn) -> Option<Verdict> {
         match turn {
             Turn::Wait => None,
             Turn::Say(bytes) => {
                 self.step = Step::Say(bytes);
                 None
             }
-            Turn::End(verdict) => self.end(settings, verdict),
+            Turn::End(verdict) => self.end(ask, verdict),
         }
     }
 
     /// One talk is over: goes on to the next URL if there is one.
-    fn end(&mut self, settings: &Settings, verdict: Verdict) -> Option<Verdict> {
-        let urls = match &settings.kind {
+    fn end(&mut self, ask: &Ask, verdict: Verdict) -> Option<Verdict> {
+        let urls = match &ask.how.kind {
             Kind::Http { urls, .. } => urls.len(),
             _ => 0,
         };
@@ -203,14 +198,14 @@ impl Attempt {
     }
 }
 
-fn begin(settings: &Settings) -> Action {
-    match &settings.kind {
+fn begin(ask: &Ask) -> Action {
+    match &ask.how.kind {
         Kind::Exec(program) => Action::Run(program.clone()),
         Kind::File(watch) => Action::Read(watch.path.clone()),
         kind => Action::Connect {
-            target: settings.target,
+            target: ask.target,
             transport: kind.transport(),
-            bind: settings.bind.clone(),
+            bind: ask.how.bind.clone(),
             tls: match kind {
                 Kind::Http { tls, .. } => tls.clone(),
                 _ => None,

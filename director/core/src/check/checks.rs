@@ -1,12 +1,14 @@
 //! All checks of a node.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::hash::Hash;
 
+use super::index::{Index, hash};
 use super::keys::{Keys, Resting};
 use super::line::{Line, line_of};
 use super::said::Said;
 use super::schedule::{Change, Check};
-use super::{Action, Event, Health, Id, Io, Kind, Random, Settings, Status};
+use super::{Action, Ask, Event, Health, Id, Io, Kind, Random, Status};
 use crate::limits;
 use crate::time::Instant;
 
@@ -21,9 +23,12 @@ pub struct Checks<K> {
     /// The slab; indices stay with a check for its life.
     slots: Vec<Slot<K>>,
     free: Vec<u32>,
-    /// All slots by what they ask, as far as a number tells: those of one number may ask the same.
-    asked: BTreeSet<(u64, u32)>,
-    keys: BTreeMap<K, u32>,
+    /// All slots by what they ask.
+    asked: Index,
+    /// The slots by their keys, each as often as it has some.
+    keys: Index,
+    /// How many keys there are.
+    len: usize,
     resting: Resting<K>,
     said: Said,
     /// Moments of all slots that have one.
@@ -45,20 +50,20 @@ pub struct Checks<K> {
 struct Slot<K> {
     /// Of the connection under way, or of the last one.
     generation: u32,
+    /// What `timers` holds of it is what it has for its next moment between two steps.
     check: Option<(Keys<K>, Check)>,
-    /// What `timers` holds of it.
-    timer: Option<Instant>,
 }
 
-impl<K: Ord + Clone> Checks<K> {
+impl<K: Ord + Hash + Clone> Checks<K> {
     /// No checks yet. `seed` spreads their starts.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self {
             slots: Vec::new(),
             free: Vec::new(),
-            asked: BTreeSet::new(),
-            keys: BTreeMap::new(),
+            asked: Index::default(),
+            keys: Index::default(),
+            len: 0,
             resting: Resting::default(),
             said: Said::default(),
             timers: BTreeSet::new(),
@@ -81,8 +86,9 @@ impl<K: Ord + Clone> Checks<K> {
     ///
     /// Checks whose settings are alike in everything are one check: one attempt serves all their keys, and each has its
     /// own events. One that comes later takes over what is known.
-    pub fn set(&mut self, now: Instant, wanted: impl IntoIterator<Item = (K, Settings, Health)>) {
-        let all: Vec<K> = self.keys.keys().cloned().collect();
+    pub fn set(&mut self, now: Instant, wanted: impl IntoIterator<Item = (K, Ask, Health)>) {
+        let slots = self.slots.iter().filter_map(|slot| slot.check.as_ref());
+        let all: Vec<K> = slots.flat_map(|(keys, _)| keys.iter().cloned()).collect();
         self.replace(now, all, wanted);
     }
 
@@ -92,28 +98,30 @@ impl<K: Ord + Clone> Checks<K> {
         &mut self,
         now: Instant,
         of: impl IntoIterator<Item = K>,
-        wanted: impl IntoIterator<Item = (K, Settings, Health)>,
+        wanted: impl IntoIterator<Item = (K, Ask, Health)>,
     ) {
-        let old = of
-            .into_iter()
-            .filter_map(|key| self.keys.remove_entry(&key));
+        let old = of.into_iter().filter_map(|key| {
+            let index = self.find(&key)?;
+            Some((key, index))
+        });
         let mut old: BTreeMap<K, u32> = old.collect();
+        for (key, index) in &old {
+            self.forget(key, *index);
+        }
         let mut fresh = Vec::new();
-        for (key, settings, initially) in wanted {
-            let is_full = self.keys.len() + fresh.len() >= limits::CHECKS_MAX;
-            if is_full || self.keys.contains_key(&key) {
+        for (key, ask, initially) in wanted {
+            let is_full = self.len + fresh.len() >= limits::CHECKS_MAX;
+            if is_full {
                 continue;
             }
             match old.remove(&key) {
-                Some(index) if self.adopt(now, index, &settings) => {
-                    self.keys.insert(key, index);
-                }
+                Some(index) if self.adopt(now, index, &ask) => self.remember(&key, index),
                 Some(index) => {
-                    let health = self.check(index).map(|check| check.status().health);
+                    let health = self.check(index).map(Check::health);
                     self.leave(now, index, &key);
-                    fresh.push((key, settings, health.unwrap_or(initially)));
+                    fresh.push((key, ask, health.unwrap_or(initially)));
                 }
-                None => fresh.push((key, settings, initially)),
+                None => fresh.push((key, ask, initially)),
             }
         }
         for (key, index) in old {
@@ -128,8 +136,10 @@ impl<K: Ord + Clone> Checks<K> {
             line.due.retain(lives);
         }
         self.ready.retain(lives);
-        for (key, settings, health) in fresh {
-            self.join(now, key, settings, health);
+        for (key, ask, health) in fresh {
+            if self.find(&key).is_none() {
+                self.join(now, key, ask, health);
+            }
         }
     }
 
@@ -138,17 +148,18 @@ impl<K: Ord + Clone> Checks<K> {
     /// now.
     pub fn assume(&mut self, now: Instant, key: &K, health: Health) -> bool {
         let before = self.health(key);
-        let Some(index) = self.keys.get(key).copied() else {
+        let Some(index) = self.find(key) else {
             return false;
         };
-        let alone = self.sharers(key) <= 1;
+        let alone = self.served(index).is_none_or(Keys::is_one);
         let other = self.check(index).filter(|check| !check.agrees(health));
-        match other.map(|check| check.settings().clone()) {
+        match other.map(|check| check.ask().clone()) {
             // The others may know otherwise.
-            Some(settings) if !alone => {
+            Some(ask) if !alone => {
                 let rested = self.resting.set(index, key, false);
+                self.forget(key, index);
                 self.leave(now, index, key);
-                self.join(now, key.clone(), settings, health);
+                self.join(now, key.clone(), ask, health);
                 self.suspend(now, key, rested);
             }
             _ => self.step(index, |check| {
@@ -161,7 +172,7 @@ impl<K: Ord + Clone> Checks<K> {
 
     /// Lets a check rest, with what it has said so far, or go on; one that serves others too rests when they do.
     pub fn suspend(&mut self, now: Instant, key: &K, suspended: bool) {
-        if let Some(index) = self.keys.get(key).copied() {
+        if let Some(index) = self.find(key) {
             self.resting.set(index, key, suspended);
             self.rest(now, index);
         }
@@ -185,7 +196,7 @@ impl<K: Ord + Clone> Checks<K> {
         if current != Some(id.generation) {
             return;
         }
-        let kind = self.check(id.index).map(|check| &check.settings().kind);
+        let kind = self.check(id.index).map(|check| &check.ask().how.kind);
         match (kind, io) {
             (Some(Kind::Exec(_)), Io::Received(output)) => self.said.hear(id.index, output),
             _ => self.step(id.index, |check| check.handle_io(now, io)),
@@ -250,40 +261,45 @@ impl<K: Ord + Clone> Checks<K> {
     /// Whether the server passes this check; none for an unknown key.
     #[must_use]
     pub fn health(&self, key: &K) -> Option<Health> {
-        self.status(key).map(|(_, status)| status.health)
+        Some(self.get(key)?.health())
     }
 
     /// What one check does and knows.
     #[must_use]
-    pub fn status(&self, key: &K) -> Option<(&Settings, &Status)> {
-        let check = self.check(*self.keys.get(key)?)?;
-        Some((check.settings(), check.status()))
+    pub fn status(&self, key: &K) -> Option<(&Ask, Status)> {
+        let check = self.get(key)?;
+        Some((check.ask(), check.status()))
+    }
+
+    /// Its health, and the number of its last success if it tells one.
+    pub(crate) fn verdict(&self, key: &K) -> Option<(&Ask, Health, Option<i64>)> {
+        let check = self.get(key)?;
+        Some((check.ask(), check.health(), check.value()))
     }
 
     /// What its program said at its last run, when that failed: a line, or nothing.
     #[must_use]
     pub fn said(&self, key: &K) -> &str {
-        self.keys.get(key).map_or("", |index| self.said.of(*index))
+        self.find(key).map_or("", |index| self.said.of(index))
     }
 
     /// How many keys its check serves, itself among them; 0 for an unknown key.
     #[must_use]
     pub fn sharers(&self, key: &K) -> usize {
-        let index = self.keys.get(key);
-        let keys = index.and_then(|index| self.served(*index));
+        let keys = self.find(key).and_then(|index| self.served(index));
         keys.map_or(0, Keys::len)
     }
 
     /// How many checks there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.keys.len()
+        self.len
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
+        self.len == 0
     }
 
     fn check(&self, index: u32) -> Option<&Check> {
@@ -291,9 +307,32 @@ impl<K: Ord + Clone> Checks<K> {
         Some(check)
     }
 
+    fn get(&self, key: &K) -> Option<&Check> {
+        self.check(self.find(key)?)
+    }
+
     fn served(&self, index: u32) -> Option<&Keys<K>> {
         let (keys, _) = self.slots.get(index as usize)?.check.as_ref()?;
         Some(keys)
+    }
+
+    /// The place of a key.
+    fn find(&self, key: &K) -> Option<u32> {
+        let has = |index| {
+            let mut keys = self.served(index).into_iter().flat_map(Keys::iter);
+            keys.any(|other| other == key)
+        };
+        self.keys.find(hash(key), has)
+    }
+
+    fn remember(&mut self, key: &K, index: u32) {
+        self.keys.insert(hash(key), index);
+        self.len += 1;
+    }
+
+    fn forget(&mut self, key: &K, index: u32) {
+        self.keys.remove(hash(key), index);
+        self.len -= 1;
     }
 
     /// Lets the longest waiting check begin, if there is a place for it.
@@ -323,14 +362,13 @@ impl<K: Ord + Clone> Checks<K> {
         };
         let (was_due, was_running, had_action) =
             (check.is_due(), check.is_running(), check.has_action());
+        let had_timer = check.next_timeout();
         if let Some(change) = act(check) {
-            let settings = check.settings();
-            let events = keys
-                .iter()
-                .map(|key| Event::of(key.clone(), settings, change));
+            let ask = check.ask();
+            let events = keys.iter().map(|key| Event::of(key.clone(), ask, change));
             self.events.extend(events);
         }
-        if let Some(line) = self.lines.get_mut(line_of(check.settings())) {
+        if let Some(line) = self.lines.get_mut(line_of(&check.ask().how)) {
             if check.is_due() && !was_due {
                 line.due.push_back(index);
             }
@@ -338,8 +376,7 @@ impl<K: Ord + Clone> Checks<K> {
                 (false, true) => line.running += 1,
                 (true, false) => {
                     line.running -= 1;
-                    let failed = matches!(check.status().last, Some(Err(_)));
-                    self.said.end(index, failed);
+                    self.said.end(index, check.has_failed());
                 }
                 (true, true) | (false, false) => {}
             }
@@ -348,35 +385,31 @@ impl<K: Ord + Clone> Checks<K> {
             self.ready.push_back(index);
         }
         let timer = check.next_timeout();
-        if timer != slot.timer {
-            if let Some(at) = slot.timer {
+        if timer != had_timer {
+            self.timers.extend(timer.map(|at| (at, index)));
+            if let Some(at) = had_timer {
                 self.timers.remove(&(at, index));
             }
-            if let Some(at) = timer {
-                self.timers.insert((at, index));
-            }
-            slot.timer = timer;
         }
     }
 
     /// Lets a running check take new settings, if it asks the same of the same target.
-    fn adopt(&mut self, now: Instant, index: u32, settings: &Settings) -> bool {
+    fn adopt(&mut self, now: Instant, index: u32, ask: &Ask) -> bool {
         let Some(check) = self.check(index) else {
             return false;
         };
-        let old = check.settings();
-        if old == settings {
+        let old = check.ask();
+        if old == ask {
             return true;
         }
-        let same =
-            (&old.kind, old.target, &old.bind) == (&settings.kind, settings.target, &settings.bind);
-        let keys = self.served(index);
-        if !same || keys.is_some_and(|keys| !keys.more.is_empty()) {
+        let same = (&old.how.kind, old.target, &old.how.bind)
+            == (&ask.how.kind, ask.target, &ask.how.bind);
+        if !same || !self.served(index).is_some_and(Keys::is_one) {
             return false;
         }
         let mut random = self.random;
         self.step(index, |check| {
-            check.retime(now, settings.clone(), &mut random);
+            check.retime(now, ask.clone(), &mut random);
             None
         });
         self.random = random;
@@ -385,23 +418,21 @@ impl<K: Ord + Clone> Checks<K> {
 
     /// Lets a key be served by the check that asks the same, if there is one that knows its server or thinks of it as
     /// it does; else by a new one.
-    fn join(&mut self, now: Instant, key: K, settings: Settings, health: Health) {
-        let number = settings.number();
-        let mut alike = self.asked.range((number, 0)..=(number, u32::MAX));
-        let found = alike.find(|(_, index)| {
-            let check = self.check(*index);
-            check.is_some_and(|check| *check.settings() == settings && check.agrees(health))
+    fn join(&mut self, now: Instant, key: K, ask: Ask, health: Health) {
+        let found = self.asked.find(hash(&ask), |index| {
+            let check = self.check(index);
+            check.is_some_and(|check| *check.ask() == ask && check.agrees(health))
         });
-        let Some((_, index)) = found.copied() else {
-            return self.insert(now, key, settings, health);
+        let Some(index) = found else {
+            return self.insert(now, key, ask, health);
         };
+        self.remember(&key, index);
         if let Some((keys, _)) = self
             .slots
             .get_mut(index as usize)
             .and_then(|slot| slot.check.as_mut())
         {
-            keys.more.push(key.clone());
-            self.keys.insert(key, index);
+            keys.push(key);
             self.rest(now, index);
         }
     }
@@ -411,7 +442,7 @@ impl<K: Ord + Clone> Checks<K> {
         self.resting.set(index, key, false);
         let slot = self.slots.get_mut(index as usize);
         match slot.and_then(|slot| slot.check.as_mut()) {
-            Some((keys, _)) if !keys.more.is_empty() => {
+            Some((keys, _)) if !keys.is_one() => {
                 keys.remove(key);
                 self.rest(now, index);
             }
@@ -419,27 +450,23 @@ impl<K: Ord + Clone> Checks<K> {
         }
     }
 
-    fn insert(&mut self, now: Instant, key: K, settings: Settings, health: Health) {
-        let number = settings.number();
-        let check = Check::new(now, settings, health, &mut self.random);
+    fn insert(&mut self, now: Instant, key: K, ask: Ask, health: Health) {
+        let number = hash(&ask);
+        let check = Check::new(now, ask, health, &mut self.random);
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot {
                 generation: 0,
                 check: None,
-                timer: None,
             });
             // Fits: the slab is never longer than `CHECKS_MAX`.
             (self.slots.len() - 1) as u32
         });
+        self.asked.insert(number, index);
+        self.remember(&key, index);
+        self.timers
+            .extend(check.next_timeout().map(|at| (at, index)));
         if let Some(slot) = self.slots.get_mut(index as usize) {
-            let keys = Keys {
-                first: key.clone(),
-                more: Vec::new(),
-            };
-            slot.check = Some((keys, check));
-            self.keys.insert(key, index);
-            self.asked.insert((number, index));
-            self.step(index, |_| None);
+            slot.check = Some((Keys::new(key), check));
         }
     }
 
@@ -449,17 +476,17 @@ impl<K: Ord + Clone> Checks<K> {
         };
         let generation = slot.generation;
         slot.generation = generation.wrapping_add(1);
-        if let Some(at) = slot.timer.take() {
-            self.timers.remove(&(at, index));
-        }
         if let Some((_, check)) = slot.check.take() {
             self.free.push(index);
             self.said.forget(index);
-            self.asked.remove(&(check.settings().number(), index));
+            self.asked.remove(hash(check.ask()), index);
+            if let Some(at) = check.next_timeout() {
+                self.timers.remove(&(at, index));
+            }
             if check.is_open() {
                 self.orphans.push_back(Id { index, generation });
             }
-            let line = self.lines.get_mut(line_of(check.settings()));
+            let line = self.lines.get_mut(line_of(&check.ask().how));
             if let Some(line) = line.filter(|_| check.is_running()) {
                 line.running -= 1;
             }

@@ -6,26 +6,49 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug)]
 pub(super) struct Keys<K> {
     pub(super) first: K,
-    pub(super) more: Vec<K>,
+    more: Option<Box<More<K>>>,
 }
 
+#[derive(Debug)]
+struct More<K>(Vec<K>);
+
 impl<K: Ord> Keys<K> {
-    pub(super) const fn len(&self) -> usize {
-        1 + self.more.len()
+    pub(super) const fn new(first: K) -> Self {
+        Self { first, more: None }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &K> {
-        core::iter::once(&self.first).chain(&self.more)
+        let more = self.more.iter().flat_map(|more| &more.0);
+        core::iter::once(&self.first).chain(more)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        1 + self.more.as_ref().map_or(0, |more| more.0.len())
+    }
+
+    pub(super) const fn is_one(&self) -> bool {
+        self.more.is_none()
+    }
+
+    pub(super) fn push(&mut self, key: K) {
+        let more = self.more.get_or_insert_with(|| Box::new(More(Vec::new())));
+        more.0.push(key);
     }
 
     /// Takes one out, unless it is the only one.
     pub(super) fn remove(&mut self, key: &K) {
+        let Some(more) = &mut self.more else {
+            return;
+        };
         if self.first == *key {
-            if let Some(next) = self.more.pop() {
+            if let Some(next) = more.0.pop() {
                 self.first = next;
             }
         } else {
-            self.more.retain(|other| other != key);
+            more.0.retain(|other| other != key);
+        }
+        if more.0.is_empty() {
+            self.more = None;
         }
     }
 }

@@ -26,6 +26,7 @@
 mod attempt;
 mod checks;
 mod failure;
+mod index;
 mod keys;
 mod line;
 mod said;
@@ -42,7 +43,7 @@ pub use checks::Checks;
 pub use failure::{Failure, TlsError};
 pub use schedule::Status;
 pub use settings::{
-    Bind, Kind, Owner, Program, Regex, Reply, Settings, Tls, Transport, Udp, Url, Watch,
+    Ask, Bind, Kind, Owner, Program, Regex, Reply, Settings, Tls, Transport, Udp, Url, Watch,
 };
 
 #[cfg(doc)]
@@ -180,11 +181,11 @@ pub struct Event<K> {
 }
 
 impl<K> Event<K> {
-    fn of(key: K, settings: &Settings, change: schedule::Change) -> Self {
+    fn of(key: K, ask: &Ask, change: schedule::Change) -> Self {
         Self {
             key,
-            kind: settings.kind.name(),
-            target: settings.target,
+            kind: ask.how.kind.name(),
+            target: ask.target,
             old: change.old,
             new: change.new,
             cause: change.cause,

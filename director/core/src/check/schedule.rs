@@ -1,7 +1,7 @@
 //! One check: when it runs, and what its results make of the server's health.
 
 use super::attempt::{Attempt, Verdict};
-use super::{Action, Failure, Health, Io, Random, Settings, TlsError};
+use super::{Action, Ask, Failure, Health, Io, Random, Settings, TlsError};
 use crate::limits;
 use crate::time::{Duration, Instant};
 
@@ -44,16 +44,37 @@ pub(super) struct Change {
     pub(super) took: Duration,
 }
 
-/// One check.
+/// One check. A node may have two hundred thousand of them: what most have not is boxed, and no field is here twice.
 #[derive(Debug)]
 pub(super) struct Check {
-    settings: Settings,
+    ask: Ask,
     phase: Phase,
-    /// An attempt ended while its socket was open: `Close` is due.
-    hang_up: bool,
     /// Planned start of the present run, or of the next one while none is under way.
     planned: Instant,
-    status: Status,
+    since: Instant,
+    /// When the last attempt began; boot before the first.
+    last_run: Instant,
+    runs: u64,
+    failures: u64,
+    odd: Option<Box<Odd>>,
+    failures_in_row: u32,
+    successes_in_row: u32,
+    /// In microseconds, as far as they go.
+    latency_us: u32,
+    health: Health,
+    /// An attempt has ended.
+    tried: bool,
+    /// An attempt ended while its socket was open: `Close` is due.
+    hang_up: bool,
+}
+
+/// What a check that succeeds, and tells no number, has not.
+#[derive(Debug, Default)]
+struct Odd {
+    /// Why the last attempt failed.
+    failure: Option<Failure>,
+    /// The number of the last success.
+    value: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -62,52 +83,51 @@ enum Phase {
     Suspended,
     /// Until this moment nothing happens.
     Waiting(Instant),
-    /// Due; waits for one of the node's sockets.
-    Due,
+    /// Due since then; waits for one of the node's sockets.
+    Due(Instant),
     /// Boxed: most checks are waiting at any time.
-    Running(Box<Attempt>),
+    Running(Box<Run>),
+}
+
+/// An attempt under way.
+#[derive(Debug)]
+struct Run {
+    /// When it was due.
+    due: Instant,
+    attempt: Attempt,
 }
 
 impl Check {
     /// A check that has not run yet, with the health that it goes on from.
-    pub(super) fn new(
-        now: Instant,
-        settings: Settings,
-        health: Health,
-        random: &mut Random,
-    ) -> Self {
-        let first = now + random.below(settings.warmup.min(limits::CHECK_FIRST_WITHIN));
+    pub(super) fn new(now: Instant, ask: Ask, health: Health, random: &mut Random) -> Self {
+        let first = now + random.below(ask.how.warmup.min(limits::CHECK_FIRST_WITHIN));
         // From the second run on the phase is random over the whole interval, so that the load is even.
-        let planned = first + random.below(interval(&settings));
+        let planned = first + random.below(interval(&ask.how));
         Self {
-            settings,
+            ask,
             phase: Phase::Waiting(first),
-            hang_up: false,
             planned,
-            status: Status {
-                health,
-                since: now,
-                last: None,
-                latency: Duration::ZERO,
-                last_run: None,
-                next_run: first,
-                failures_in_row: 0,
-                successes_in_row: 0,
-                value: None,
-                runs: 0,
-                failures: 0,
-            },
+            since: now,
+            last_run: Instant::ZERO,
+            runs: 0,
+            failures: 0,
+            odd: None,
+            failures_in_row: 0,
+            successes_in_row: 0,
+            latency_us: 0,
+            health,
+            tried: false,
+            hang_up: false,
         }
     }
 
     /// Takes settings that ask the same of the same target, but at other times; the history stays.
-    pub(super) fn retime(&mut self, now: Instant, settings: Settings, random: &mut Random) {
-        self.settings = settings;
+    pub(super) fn retime(&mut self, now: Instant, ask: Ask, random: &mut Random) {
+        self.ask = ask;
         if let Phase::Waiting(at) = self.phase {
-            self.planned = self
-                .planned
-                .min(now + random.below(interval(&self.settings)));
-            self.wait_until(at.min(self.planned));
+            let soon = now + random.below(interval(&self.ask.how));
+            self.planned = self.planned.min(soon);
+            self.phase = Phase::Waiting(at.min(self.planned));
         }
     }
 
@@ -119,35 +139,65 @@ impl Check {
         if suspended {
             self.hang_up = self.is_open();
             self.phase = Phase::Suspended;
-            self.status.next_run = Instant::ZERO;
         } else {
-            self.wait_until(now);
+            self.phase = Phase::Waiting(now);
         }
     }
 
     /// Takes over a health from elsewhere, until an attempt has told.
     pub(super) fn assume(&mut self, now: Instant, health: Health) {
-        if self.status.runs == 0 && self.status.health != health {
-            self.status.health = health;
-            self.status.since = now;
+        if self.runs == 0 && self.health != health {
+            self.health = health;
+            self.since = now;
         }
     }
 
     /// Whether somebody who thinks that of the server can share this check: it knows better, or thinks the same.
     pub(super) fn agrees(&self, health: Health) -> bool {
-        self.status.runs > 0 || self.status.health == health
+        self.runs > 0 || self.health == health
     }
 
-    pub(super) const fn settings(&self) -> &Settings {
-        &self.settings
+    pub(super) const fn ask(&self) -> &Ask {
+        &self.ask
     }
 
-    pub(super) const fn status(&self) -> &Status {
-        &self.status
+    pub(super) const fn health(&self) -> Health {
+        self.health
+    }
+
+    /// The number of the last success, of a check that tells one.
+    pub(super) fn value(&self) -> Option<i64> {
+        self.odd.as_ref()?.value
+    }
+
+    /// Whether the last attempt failed.
+    pub(super) fn has_failed(&self) -> bool {
+        self.odd.as_ref().is_some_and(|odd| odd.failure.is_some())
+    }
+
+    pub(super) fn status(&self) -> Status {
+        let failure = self.odd.as_ref().and_then(|odd| odd.failure);
+        Status {
+            health: self.health,
+            since: self.since,
+            last: self.tried.then(|| failure.map_or(Ok(()), Err)),
+            latency: Duration::from_micros(self.latency_us.into()),
+            last_run: self.tried.then_some(self.last_run),
+            next_run: match &self.phase {
+                Phase::Suspended => Instant::ZERO,
+                Phase::Waiting(at) | Phase::Due(at) => *at,
+                Phase::Running(run) => run.due,
+            },
+            failures_in_row: self.failures_in_row,
+            successes_in_row: self.successes_in_row,
+            value: self.value(),
+            runs: self.runs,
+            failures: self.failures,
+        }
     }
 
     pub(super) const fn is_due(&self) -> bool {
-        matches!(self.phase, Phase::Due)
+        matches!(self.phase, Phase::Due(_))
     }
 
     pub(super) const fn is_running(&self) -> bool {
@@ -156,20 +206,21 @@ impl Check {
 
     /// Whether the shell holds a socket for it.
     pub(super) fn is_open(&self) -> bool {
-        let open = matches!(&self.phase, Phase::Running(attempt) if attempt.is_open());
+        let open = matches!(&self.phase, Phase::Running(run) if run.attempt.is_open());
         open || self.hang_up
     }
 
     /// Whether [`Self::poll_action`] has something.
     pub(super) fn has_action(&self) -> bool {
-        let wants = matches!(&self.phase, Phase::Running(attempt) if attempt.has_action());
+        let wants = matches!(&self.phase, Phase::Running(run) if run.attempt.has_action());
         wants || self.hang_up
     }
 
     /// A socket is free: a due check begins its attempt.
     pub(super) fn start(&mut self, token: u64) {
-        if self.is_due() {
-            self.phase = Phase::Running(Box::new(Attempt::new(token)));
+        if let Phase::Due(due) = self.phase {
+            let attempt = Attempt::new(token);
+            self.phase = Phase::Running(Box::new(Run { due, attempt }));
         }
     }
 
@@ -178,28 +229,28 @@ impl Check {
             return Some(Action::Close);
         }
         match &mut self.phase {
-            Phase::Running(attempt) => attempt.poll_action(now, &self.settings),
-            Phase::Suspended | Phase::Waiting(_) | Phase::Due => None,
+            Phase::Running(run) => run.attempt.poll_action(now, &self.ask),
+            Phase::Suspended | Phase::Waiting(_) | Phase::Due(_) => None,
         }
     }
 
     pub(super) fn handle_io(&mut self, now: Instant, io: Io<'_>) -> Option<Change> {
-        let Phase::Running(attempt) = &mut self.phase else {
+        let Phase::Running(run) = &mut self.phase else {
             return None;
         };
-        let verdict = attempt.handle_io(now, &self.settings, io)?;
+        let verdict = run.attempt.handle_io(now, &self.ask, io)?;
         self.conclude(now, verdict)
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) -> Option<Change> {
         match &mut self.phase {
             Phase::Waiting(at) if now >= *at => {
-                self.phase = Phase::Due;
+                self.phase = Phase::Due(*at);
                 None
             }
-            Phase::Suspended | Phase::Waiting(_) | Phase::Due => None,
-            Phase::Running(attempt) => {
-                let verdict = attempt.handle_timeout(now, &self.settings)?;
+            Phase::Suspended | Phase::Waiting(_) | Phase::Due(_) => None,
+            Phase::Running(run) => {
+                let verdict = run.attempt.handle_timeout(now, &self.ask)?;
                 self.conclude(now, verdict)
             }
         }
@@ -208,29 +259,33 @@ impl Check {
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         match &self.phase {
             Phase::Waiting(at) => Some(*at),
-            Phase::Suspended | Phase::Due => None,
-            Phase::Running(attempt) => attempt.deadline(),
+            Phase::Suspended | Phase::Due(_) => None,
+            Phase::Running(run) => run.attempt.deadline(),
         }
     }
 
     /// The hysteresis: what a verdict makes of the health, and when the next attempt follows.
     fn conclude(&mut self, now: Instant, verdict: Verdict) -> Option<Change> {
-        if let Phase::Running(attempt) = &self.phase {
-            self.hang_up = attempt.is_open();
-            self.status.last_run = attempt.began();
-            self.status.latency = attempt.began().map_or(Duration::ZERO, |at| now.since(at));
+        let mut took = Duration::ZERO;
+        if let Phase::Running(run) = &self.phase {
+            self.hang_up = run.attempt.is_open();
+            let began = run.attempt.began();
+            self.last_run = began.unwrap_or(Instant::ZERO);
+            took = began.map_or(Duration::ZERO, |at| now.since(at));
         }
-        self.status.last = Some(verdict.map(|_| ()));
-        let pause = self.settings.delay_before_retry;
-        let old = (self.status.health, self.status.value);
+        self.tried = true;
+        self.latency_us = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
+        let old = (self.health, self.value());
+        let value = verdict.unwrap_or(old.1);
+        self.note_odd(verdict.err(), value);
+        let pause = self.ask.how.delay_before_retry;
         let again = match verdict {
-            Ok(value) => {
+            Ok(_) => {
                 self.succeed();
-                self.status.value = value;
                 self.next_planned(now)
             }
             Err(Failure::Local(_) | Failure::Number | Failure::Tls(TlsError::Files)) => {
-                self.wait_until(now + pause.max(limits::CHECK_LOCAL_PAUSE));
+                self.phase = Phase::Waiting(now + pause.max(limits::CHECK_LOCAL_PAUSE));
                 return None;
             }
             Err(_) => match self.fail() {
@@ -238,16 +293,16 @@ impl Check {
                 Health::Down => self.next_planned(now),
             },
         };
-        self.status.runs += 1;
-        self.wait_until(again);
-        let (health, value) = (self.status.health, self.status.value);
-        let told = verdict.is_err() && self.settings.log_all;
+        self.runs += 1;
+        self.phase = Phase::Waiting(again);
+        let health = self.health;
+        let told = verdict.is_err() && self.ask.how.log_all;
         if old == (health, value) && !told {
             return None;
         }
-        let lasted = now.since(self.status.since);
+        let lasted = now.since(self.since);
         if old.0 != health {
-            self.status.since = now;
+            self.since = now;
         }
         Some(Change {
             old: old.0,
@@ -255,42 +310,43 @@ impl Check {
             cause: verdict.err(),
             value,
             lasted,
-            took: self.status.latency,
+            took,
         })
     }
 
+    fn note_odd(&mut self, failure: Option<Failure>, value: Option<i64>) {
+        if failure.is_none() && value.is_none() {
+            self.odd = None;
+        } else {
+            **self.odd.get_or_insert_default() = Odd { failure, value };
+        }
+    }
+
     fn succeed(&mut self) {
-        let status = &mut self.status;
-        status.failures_in_row = 0;
-        status.successes_in_row = status.successes_in_row.saturating_add(1);
-        let never_failed = status.failures == 0;
-        if never_failed || status.successes_in_row >= self.settings.rise {
-            status.health = Health::Up;
+        self.failures_in_row = 0;
+        self.successes_in_row = self.successes_in_row.saturating_add(1);
+        let never_failed = self.failures == 0;
+        if never_failed || self.successes_in_row >= self.ask.how.rise {
+            self.health = Health::Up;
         }
     }
 
     /// Counts a failure; still Up means that it is not enough of them.
     fn fail(&mut self) -> Health {
-        let status = &mut self.status;
-        let never_succeeded = status.runs == status.failures;
-        status.failures += 1;
-        status.successes_in_row = 0;
-        status.failures_in_row = status.failures_in_row.saturating_add(1);
-        if never_succeeded || status.failures_in_row > self.settings.retry {
-            status.health = Health::Down;
+        let never_succeeded = self.runs == self.failures;
+        self.failures += 1;
+        self.successes_in_row = 0;
+        self.failures_in_row = self.failures_in_row.saturating_add(1);
+        if never_succeeded || self.failures_in_row > self.ask.how.retry {
+            self.health = Health::Down;
         }
-        status.health
-    }
-
-    fn wait_until(&mut self, at: Instant) {
-        self.phase = Phase::Waiting(at);
-        self.status.next_run = at;
+        self.health
     }
 
     /// The next planned start after `now`. Starts that passed during a long run are left out.
     fn next_planned(&mut self, now: Instant) -> Instant {
         if self.planned <= now {
-            let step = interval(&self.settings).as_micros();
+            let step = interval(&self.ask.how).as_micros();
             let past = now.since(self.planned).as_micros();
             let left = step - past % step;
             self.planned = now + Duration::from_micros(u64::try_from(left).unwrap_or(u64::MAX));

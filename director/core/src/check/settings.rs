@@ -3,6 +3,7 @@
 use core::net::{IpAddr, SocketAddr};
 use std::hash::{Hash, Hasher};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 #[cfg(doc)]
 use crate::limits;
@@ -11,13 +12,34 @@ use crate::pattern::Pattern;
 use crate::time::Duration;
 use crate::wire::dns;
 
-/// What one check does. Durations below [`limits::CHECK_STEP_MIN`] count as that.
+/// What one check asks, and of whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// Where; for a program or a file, the server of which it tells.
+    pub target: SocketAddr,
+    /// All else. Most checks of a node differ in nothing but their targets, and share this.
+    pub how: Arc<Settings>,
+}
+
+impl Ask {
+    /// The family of the target.
+    pub(super) fn family(&self) -> Family {
+        Family::of(self.target.ip())
+    }
+}
+
+impl Hash for Ask {
+    /// By what is cheap to look at: those of one hash may be different.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.how.kind.name(), self.target).hash(state);
+    }
+}
+
+/// What one check does, of whomever. Durations below [`limits::CHECK_STEP_MIN`] count as that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// What is asked.
     pub kind: Kind,
-    /// Where; for a program or a file, the server of which it tells.
-    pub target: SocketAddr,
     /// Where from; none for what the routing says.
     pub bind: Option<Box<Bind>>,
     /// From the planned start of one run to the next.
@@ -38,18 +60,6 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// A number that is the same for settings that are the same.
-    pub(super) fn number(&self) -> u64 {
-        let mut hasher = std::hash::DefaultHasher::new();
-        (self.kind.name(), self.target).hash(&mut hasher);
-        hasher.finish()
-    }
-
-    /// The family of the target.
-    pub(super) fn family(&self) -> Family {
-        Family::of(self.target.ip())
-    }
-
     /// The longest time from the moment that a server falls silent until it is out: it passed a check just before, so
     /// that a whole interval goes by, and then each attempt runs out of time.
     #[must_use]

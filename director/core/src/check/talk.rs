@@ -1,7 +1,7 @@
 //! What is said to a server and what its answers mean, for each kind of check; one connection is one talk.
 
 use super::attempt::Verdict;
-use super::{Failure, Kind, Settings, Udp, Url};
+use super::{Ask, Failure, Kind, Udp, Url};
 use crate::pattern::Search;
 use crate::wire::{dns, echo, http, smtp};
 
@@ -47,9 +47,9 @@ pub(super) struct Place {
 
 impl Talk {
     /// The connection is made: who speaks first. None for a check that asks no more than that.
-    pub(super) fn open(settings: &Settings, place: Place) -> Option<(Self, Turn)> {
+    pub(super) fn open(ask: &Ask, place: Place) -> Option<(Self, Turn)> {
         let say = |bytes| Turn::Say(bytes);
-        Some(match &settings.kind {
+        Some(match &ask.how.kind {
             Kind::Tcp | Kind::Exec(_) => return None,
             Kind::Http { urls, http11, .. } => {
                 let url: &Url = urls.get(place.url)?;
@@ -66,7 +66,7 @@ impl Talk {
             Kind::Dns(question) => (Self::Dns, say(question.emit(place.id()))),
             Kind::Udp(udp) => (Self::Udp, say(udp.payload.clone())),
             Kind::Ping => {
-                let request = echo::request(settings.family(), place.id(), place.token);
+                let request = echo::request(ask.family(), place.id(), place.token);
                 (Self::Ping, say(request))
             }
             Kind::File(_) => (Self::File(Vec::new()), Turn::Wait),
@@ -74,8 +74,8 @@ impl Talk {
     }
 
     /// The other side said something.
-    pub(super) fn hear(&mut self, settings: &Settings, place: Place, bytes: &[u8]) -> Turn {
-        match (self, &settings.kind) {
+    pub(super) fn hear(&mut self, ask: &Ask, place: Place, bytes: &[u8]) -> Turn {
+        match (self, &ask.how.kind) {
             (Self::Http(reader), Kind::Http { urls, .. }) => match reader.read(bytes) {
                 Ok(None) => Turn::Wait,
                 Ok(Some(reply)) => Turn::End(judge_reply(urls.get(place.url), reply)),
@@ -93,7 +93,7 @@ impl Talk {
             },
             (Self::Udp, Kind::Udp(udp)) => Turn::End(udp.judge(bytes)),
             (Self::Ping, _) => {
-                if echo::is_reply(bytes, settings.family(), place.id(), place.token) {
+                if echo::is_reply(bytes, ask.family(), place.id(), place.token) {
                     Turn::End(Ok(None))
                 } else {
                     Turn::Wait
@@ -108,8 +108,8 @@ impl Talk {
     }
 
     /// The other side has nothing more to say.
-    pub(super) fn close(&mut self, settings: &Settings, place: Place) -> Verdict {
-        match (self, &settings.kind) {
+    pub(super) fn close(&mut self, ask: &Ask, place: Place) -> Verdict {
+        match (self, &ask.how.kind) {
             (Self::Http(reader), Kind::Http { urls, .. }) => match reader.finish() {
                 Ok(reply) => judge_reply(urls.get(place.url), reply),
                 Err(error) => Err(Failure::Http(error)),
@@ -120,8 +120,8 @@ impl Talk {
     }
 
     /// The time is over. Who need not answer has passed, for a port that nobody listens on is told by ICMP.
-    pub(super) fn expire(&self, settings: &Settings) -> Verdict {
-        match (self, &settings.kind) {
+    pub(super) fn expire(&self, ask: &Ask) -> Verdict {
+        match (self, &ask.how.kind) {
             (Self::Udp, Kind::Udp(udp)) if udp.reply.is_none() => Ok(None),
             (Self::Http(reader), _) => Err(Failure::ReplyTimeout(reader.received())),
             _ => Err(Failure::ReplyTimeout(0)),

@@ -126,7 +126,7 @@ fn checks_that_are_alike_are_one_and_each_key_has_its_events() {
         ..tcp()
     };
     let mut world = World::new(|_| vec![(1, What::Failed(111))]);
-    let up = |key: u32, settings: Settings| (key, settings, Health::Up);
+    let up = |key: u32, settings: Settings| (key, ask(0, settings), Health::Up);
     world
         .checks
         .set(world.now, [up(0, tcp()), up(1, tcp()), up(2, slower())]);
@@ -153,7 +153,7 @@ fn checks_that_are_alike_are_one_and_each_key_has_its_events() {
     world.checks.set(world.now, []);
     world.checks.set(
         world.now,
-        [up(0, tcp()), (1, tcp(), Health::Down), up(2, tcp())],
+        [up(0, tcp()), (1, ask(0, tcp()), Health::Down), up(2, tcp())],
     );
     assert_eq!([0, 1, 2].map(|key| sharers(&world, key)), [2, 1, 2]);
     // An earlier director knew of one only.
@@ -187,7 +187,7 @@ fn what_a_program_says_is_known_until_it_succeeds() {
 fn a_check_rests_while_all_whom_it_serves_want_that() {
     let mut world = World::new(|_| vec![(1, What::Connected)]);
     world.now = Instant::from_millis(1);
-    let up = |key: u32| (key, tcp(), Health::Up);
+    let up = |key: u32| (key, ask(0, tcp()), Health::Up);
     world.checks.set(world.now, [up(0), up(1)]);
     let rests = |world: &World| {
         let (_, status) = world.checks.status(&1).unwrap();
@@ -220,7 +220,7 @@ fn a_check_rests_while_all_whom_it_serves_want_that() {
     world.checks.set(world.now, [up(0)]);
     world
         .checks
-        .set(world.now, [up(0), (1, tcp(), Health::Down)]);
+        .set(world.now, [up(0), (1, ask(0, tcp()), Health::Down)]);
     assert!(!rests(&world));
 }
 
@@ -979,17 +979,13 @@ impl World {
     fn set_initially(&mut self, health: Health, wanted: Vec<(u32, Settings)>) {
         let wanted = wanted.into_iter();
         // Each asks another port, so that none is shared.
-        let wanted = wanted.map(|(key, mut settings)| {
-            let port = settings.target.port();
-            settings.target.set_port(port + u16::try_from(key).unwrap());
-            (key, settings, health)
-        });
+        let wanted = wanted.map(|(key, settings)| (key, ask(key, settings), health));
         self.checks.set(self.now, wanted);
         self.drain(self.now);
     }
 
     fn status(&self, key: u32) -> Status {
-        *self.checks.status(&key).unwrap().1
+        self.checks.status(&key).unwrap().1
     }
 
     fn drain(&mut self, now: Instant) {
@@ -999,7 +995,7 @@ impl World {
                 Action::Connect {
                     target, transport, ..
                 } => {
-                    assert_eq!(target.ip(), tcp().target.ip());
+                    assert_eq!(target.ip(), ask(0, tcp()).target.ip());
                     self.transport = Some(transport);
                     self.begin(id, now);
                 }
@@ -1103,10 +1099,17 @@ impl World {
     }
 }
 
+/// Of a server that has a port for each check.
+fn ask(port: u32, settings: Settings) -> Ask {
+    Ask {
+        target: ([192, 0, 2, 10], 80 + u16::try_from(port).unwrap()).into(),
+        how: settings.into(),
+    }
+}
+
 fn tcp() -> Settings {
     Settings {
         kind: Kind::Tcp,
-        target: "192.0.2.10:80".parse().unwrap(),
         interval: Duration::from_secs(10),
         bind: None,
         timeout: Duration::from_secs(2),

@@ -12,7 +12,7 @@ use super::global::{DAY, TIME_MAX, address};
 use super::keywords::Block;
 use super::read::Reader;
 use super::tree::Statement;
-use super::{Check, CheckKind};
+use super::{Check, CheckKind, CheckSettings};
 use crate::check::Bind;
 use crate::time::Duration;
 
@@ -191,10 +191,14 @@ pub(super) fn read(
             CheckKind::Exec(_) => None,
             _ => bind(reader, block, &common, target),
         };
-        Check {
+        let how = CheckSettings {
             bind,
             log_all: common.log_all,
-            ..schedule(kind, target, timers, common.timeout)
+            ..schedule(kind, timers, common.timeout)
+        };
+        Check {
+            target,
+            how: reader.shared(how),
         }
     });
     Found {
@@ -256,12 +260,7 @@ fn target(
 }
 
 /// Fills in the defaults.
-fn schedule(
-    kind: CheckKind,
-    target: SocketAddr,
-    timers: Timers,
-    timeout: Option<Duration>,
-) -> Check {
+fn schedule(kind: CheckKind, timers: Timers, timeout: Option<Duration>) -> CheckSettings {
     let interval = timers.delay_loop.unwrap_or(DELAY_LOOP);
     let (retry, pause, wait) = match kind {
         CheckKind::Http { .. } => (1, Duration::from_secs(3), CONNECT_TIMEOUT),
@@ -273,9 +272,8 @@ fn schedule(
         CheckKind::Exec(_) => timeout,
         _ => timers.connect_timeout,
     };
-    Check {
+    CheckSettings {
         kind,
-        target,
         bind: None,
         log_all: false,
         interval,

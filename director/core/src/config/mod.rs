@@ -114,7 +114,7 @@ pub use routing::Route;
 pub use statics::Statics;
 pub use tracked::{InitFile, LinkDelay, PoolChoice, Tracked, Tracker, Watch};
 
-pub use crate::check::{Kind as CheckKind, Settings as Check, Url};
+pub use crate::check::{Ask as Check, Kind as CheckKind, Settings as CheckSettings, Url};
 use crate::ipvs::{Dest, DestId, Forwarding, Service, ServiceId, SyncWire, Timeouts};
 use crate::net::{Cidr, Family, IfName, Mac, Name};
 use crate::routing::Rule;

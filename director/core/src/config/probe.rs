@@ -20,7 +20,7 @@ use super::keywords::Block;
 use super::read::Reader;
 use super::track::weight;
 use super::tree::{Statement, Word};
-use super::{Check, CheckKind, Tracked, Url, Watch};
+use super::{Check, CheckKind, CheckSettings, Tracked, Url, Watch};
 use crate::net::Name;
 use crate::time::Duration;
 use crate::vrrp::Weight;
@@ -57,22 +57,25 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>) -> Option<
     }
     let interval = draft.interval.unwrap_or(Duration::from_secs(1));
     let (kind, target) = draft.asks?;
+    let how = CheckSettings {
+        kind,
+        bind: None,
+        interval,
+        timeout: draft.timeout.unwrap_or_else(|| interval.min(TIMEOUT)),
+        rise: draft.rise.unwrap_or(1),
+        retry: draft.fall.unwrap_or(3) - 1,
+        delay_before_retry: interval,
+        log_all: false,
+        warmup: Duration::ZERO,
+    };
     Some(Watch {
         of: Tracked::Probe(name?),
         weight: draft.weight,
         init_fail: false,
         init_file: None,
         check: Check {
-            kind,
             target,
-            bind: None,
-            interval,
-            timeout: draft.timeout.unwrap_or_else(|| interval.min(TIMEOUT)),
-            rise: draft.rise.unwrap_or(1),
-            retry: draft.fall.unwrap_or(3) - 1,
-            delay_before_retry: interval,
-            log_all: false,
-            warmup: Duration::ZERO,
+            how: how.into(),
         },
     })
 }

@@ -4,9 +4,11 @@
 
 mod values;
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
+use super::CheckSettings;
 use super::diagnostic::{Place, Sink};
 use super::keywords::{self, Block, Braces, Keyword, Mark};
 use super::notices::Notice;
@@ -41,7 +43,12 @@ pub(super) struct Reader<'r, 'a> {
     unordered: u32,
     /// Expressions met so far: many checks have the same one, and share it.
     patterns: BTreeMap<(String, Options), Pattern>,
+    /// What the last checks do: most others do the same, and share it.
+    settings: VecDeque<Arc<CheckSettings>>,
 }
+
+/// How many different checks are remembered: more than one real server has.
+const SETTINGS_MAX: usize = 8;
 
 impl<'r, 'a> Reader<'r, 'a> {
     pub(super) fn new(sink: &'r mut Sink<'a>) -> Self {
@@ -58,6 +65,7 @@ impl<'r, 'a> Reader<'r, 'a> {
             owner: Owner::NOBODY,
             unordered: 0,
             patterns: BTreeMap::new(),
+            settings: VecDeque::new(),
         }
     }
 
@@ -72,6 +80,17 @@ impl<'r, 'a> Reader<'r, 'a> {
             }
         };
         Ok(pattern.clone())
+    }
+
+    /// What a check does: the same value as another one's that does the same, if it was read not long before.
+    pub(super) fn shared(&mut self, settings: CheckSettings) -> Arc<CheckSettings> {
+        if let Some(same) = self.settings.iter().find(|known| ***known == settings) {
+            return Arc::clone(same);
+        }
+        let new = Arc::new(settings);
+        self.settings.truncate(SETTINGS_MAX - 1);
+        self.settings.push_front(Arc::clone(&new));
+        new
     }
 
     /// The priority of a rule that has none of its own: the first, or the next lower one.

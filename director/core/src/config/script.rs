@@ -8,7 +8,7 @@ use super::probe::{ROW_MAX, default_weight};
 use super::program;
 use super::read::Reader;
 use super::tree::Statement;
-use super::{Check, CheckKind, Tracked, Watch};
+use super::{Check, CheckKind, CheckSettings, Tracked, Watch};
 use crate::check::Program;
 use crate::net::Name;
 use crate::time::Duration;
@@ -55,22 +55,25 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>) -> Option<
         owner: user.or(owner).unwrap_or(reader.owner),
         dynamic: false,
     };
+    let how = CheckSettings {
+        kind: CheckKind::Exec(Box::new(program)),
+        bind: None,
+        interval,
+        timeout: given(timeout).unwrap_or(interval),
+        rise,
+        retry: fall - 1,
+        delay_before_retry: interval,
+        log_all: false,
+        warmup: Duration::ZERO,
+    };
     Some(Watch {
         of: Tracked::Script(name?),
         weight,
         init_fail,
         init_file: None,
         check: Check {
-            kind: CheckKind::Exec(Box::new(program)),
             target: NOWHERE,
-            bind: None,
-            interval,
-            timeout: given(timeout).unwrap_or(interval),
-            rise,
-            retry: fall - 1,
-            delay_before_retry: interval,
-            log_all: false,
-            warmup: Duration::ZERO,
+            how: how.into(),
         },
     })
 }

@@ -22,7 +22,7 @@ use super::keywords::Block;
 use super::probe::default_weight;
 use super::read::Reader;
 use super::tree::Statement;
-use super::{Check, CheckKind, InitFile, Tracked, Watch};
+use super::{Check, CheckKind, CheckSettings, InitFile, Tracked, Watch};
 use crate::check;
 use crate::limits;
 use crate::net::Name;
@@ -71,9 +71,8 @@ pub(super) fn look(target: SocketAddr, path: String, (weight, reverse): (i32, bo
         weight,
         reverse,
     };
-    Check {
+    let how = CheckSettings {
         kind: CheckKind::File(Box::new(file)),
-        target,
         bind: None,
         interval,
         timeout: limits::FILE_TIMEOUT,
@@ -82,6 +81,10 @@ pub(super) fn look(target: SocketAddr, path: String, (weight, reverse): (i32, bo
         delay_before_retry: interval,
         log_all: false,
         warmup: Duration::ZERO,
+    };
+    Check {
+        target,
+        how: how.into(),
     }
 }
 

@@ -18,7 +18,7 @@ pub struct Tracker {
 }
 
 /// What can be tracked.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Tracked {
     /// An interface, by its configured name: it serves, or does not (`track_interface`).
     Interface(IfName),
@@ -33,7 +33,7 @@ pub enum Tracked {
 }
 
 /// Which pools.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PoolChoice {
     /// Those of all services.
     All,
@@ -119,7 +119,7 @@ impl Watch {
     /// The name and the path of a file.
     #[must_use]
     pub fn file(&self) -> Option<(&Name, &str)> {
-        match (&self.of, &self.check.kind) {
+        match (&self.of, &self.check.how.kind) {
             (Tracked::File(name), CheckKind::File(file)) => Some((name, &file.path)),
             _ => None,
         }

@@ -17,8 +17,8 @@ pub(super) fn checks<'a>(
         .flat_map(|real| services::keys(server, real));
     let checks = &director.services.checks;
     keys.filter_map(|key| {
-        let (settings, status) = checks.status(&key)?;
-        let mut status = check_status(server.id.to_string(), settings, status, checks.said(&key));
+        let (ask, status) = checks.status(&key)?;
+        let mut status = check_status(server.id.to_string(), ask, &status, checks.said(&key));
         let others = checks.sharers(&key).saturating_sub(1);
         status.shared = u32::try_from(others).unwrap_or(u32::MAX);
         Some(status)
@@ -28,9 +28,9 @@ pub(super) fn checks<'a>(
 /// Scripts and probes that virtual routers track.
 pub(super) fn watches(director: &Director) -> impl Iterator<Item = CheckStatus> {
     let status = |watch: &Watch| {
-        let (settings, status) = director.watches.status(&watch.of)?;
+        let (ask, status) = director.watches.status(&watch.of)?;
         let said = director.watches.said(&watch.of);
-        Some(check_status(watch.of.to_string(), settings, status, said))
+        Some(check_status(watch.of.to_string(), ask, &status, said))
     };
     director.config.watches.iter().filter_map(status)
 }
@@ -46,13 +46,14 @@ pub(super) fn reason(failure: Failure, said: &str) -> String {
 
 fn check_status(
     service: String,
-    settings: &check::Settings,
+    ask: &check::Ask,
     status: &check::Status,
     said: &str,
 ) -> CheckStatus {
+    let settings = &*ask.how;
     CheckStatus {
         kind: settings.kind.name().to_string(),
-        target: settings.target.to_string(),
+        target: ask.target.to_string(),
         service,
         health: status.health.to_string(),
         since_us: status.since.micros(),

@@ -297,13 +297,13 @@ fn dest(
         Health::Up => String::new(),
         Health::Down => statuses
             .find(|(_, (_, status))| status.health == Health::Down)
-            .map(|(said, (settings, status))| match status.last {
+            .map(|(said, (ask, status))| match status.last {
                 Some(Err(failure)) => {
-                    format!("{} check: {}", settings.kind.name(), reason(failure, said))
+                    format!("{} check: {}", ask.how.kind.name(), reason(failure, said))
                 }
                 Some(Ok(())) => {
-                    let (done, rise) = (status.successes_in_row, settings.rise);
-                    format!("{} check: {done} of {rise} successes", settings.kind.name())
+                    let (done, rise) = (status.successes_in_row, ask.how.rise);
+                    format!("{} check: {done} of {rise} successes", ask.how.kind.name())
                 }
                 None => "not checked yet".to_string(),
             })

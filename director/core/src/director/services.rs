@@ -333,11 +333,11 @@ impl Services {
     fn judge(&self, server: &VirtualServer, real: &RealServer) -> (Health, u32) {
         let mut health = Health::Up;
         let (mut weight, mut added) = (i64::from(real.dest.weight), 0_i64);
-        for (settings, status) in keys(server, real).filter_map(|key| self.checks.status(&key)) {
-            if status.health == Health::Down {
+        for (ask, is, value) in keys(server, real).filter_map(|key| self.checks.verdict(&key)) {
+            if is == Health::Down {
                 health = Health::Down;
             }
-            match (&settings.kind, status.value) {
+            match (&ask.how.kind, value) {
                 (check::Kind::File(_), Some(value)) => added = added.saturating_add(value),
                 (_, Some(value)) => weight = value,
                 (_, None) => {}
@@ -443,11 +443,11 @@ pub(super) fn all_keys(server: &VirtualServer) -> impl Iterator<Item = CheckKey>
     reals.flat_map(|real| keys(server, real))
 }
 
-fn checks(server: &VirtualServer) -> impl Iterator<Item = (CheckKey, check::Settings, Health)> {
+fn checks(server: &VirtualServer) -> impl Iterator<Item = (CheckKey, check::Ask, Health)> {
     server.real_servers.iter().flat_map(|real| {
         let initially = if real.alpha { Health::Down } else { Health::Up };
         keys(server, real)
             .zip(&real.checks)
-            .map(move |(key, settings)| (key, settings.clone(), initially))
+            .map(move |(key, ask)| (key, ask.clone(), initially))
     })
 }

@@ -77,7 +77,7 @@ impl Watches {
     }
 
     /// What one does and knows.
-    pub(super) fn status(&self, of: &Tracked) -> Option<(&check::Settings, &check::Status)> {
+    pub(super) fn status(&self, of: &Tracked) -> Option<(&check::Ask, check::Status)> {
         let checks = if is_file(of) {
             &self.files
         } else {
