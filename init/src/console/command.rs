@@ -198,8 +198,8 @@ pub const COMMANDS: &[Entry] = &[
         words: &["reload"],
         arguments: "",
         summary: "take the configuration files as they are",
-        more: "It says first what changes, as `plan` does. With an error in them the\n\
-               configuration in force stays.",
+        more: "With an error in them the configuration in force stays.\n\
+               What they change is told before, as by `plan`.",
         meaning: |words| bare(words, Command::Change(Request::Reload)),
     },
     Entry {

@@ -231,7 +231,7 @@ fn a_secret_is_asked_for_once_and_never_shown() {
     }));
     assert_eq!(desk.asked(), [Request::Reload]);
     desk.answers(Reply::Checked(Checked::default()));
-    desk.shows("0 errors, 0 warnings: in force\r\nn1# ");
+    desk.shows("reload\r\n0 errors, 0 warnings: in force\r\nn1# ");
     desk.types("handover\r").answers(Reply::Access {
         secret: true,
         authorized: true,
