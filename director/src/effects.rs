@@ -9,6 +9,7 @@ use director_core::net::{Family, Ifindex};
 use crate::kernel::ipvs::BATCH_MAX;
 use crate::process::Work;
 use crate::run::Shell;
+use crate::sock::vrrp::Header;
 use crate::token::Key;
 
 impl Shell {
@@ -78,9 +79,15 @@ impl Shell {
                 source,
                 destination,
                 ttl,
+                mac,
                 payload,
             } => {
-                self.vrrp.send(ifindex, source, destination, ttl, &payload);
+                let header = Header {
+                    source,
+                    destination,
+                    ttl,
+                };
+                self.vrrp.send(ifindex, mac, header, &payload);
             }
             Output::Announce {
                 ifindex,

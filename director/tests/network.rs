@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use director::kernel::monitor::Monitor;
 use director::kernel::rtnl::Rtnl;
 use director::sock::announce::Announcer;
-use director::sock::vrrp::VrrpSockets;
+use director::sock::vrrp::{Header, VrrpSockets};
 use director_core::kernel::{
     AddressId, KernelEvent, Link, Op, OpError, Route, RouteKind, Rule, RuleAction, Snapshot,
 };
@@ -267,7 +267,12 @@ fn adverts_are_heard_by_the_other_end_alone_and_carry_any_source() {
                     .join(poll.registry(), Token(0), ifindex, group)
                     .unwrap();
             }
-            sockets.send(left, foreign, group, 254, b"a payload");
+            let header = Header {
+                source: foreign,
+                destination: group,
+                ttl: 254,
+            };
+            sockets.send(left, None, header, b"a payload");
             let mut buffer = [0; 2048];
             wait_until("the other end to hear it", || {
                 let Some(received) = sockets.receive((right, family), &mut buffer).unwrap() else {

@@ -350,6 +350,7 @@ fn link(bytes: &mut Bytes<'_>) -> Link {
         up: flags & 1 == 0,
         carrier: flags & 2 == 0,
         loopback: false,
+        macvlan: None,
     }
 }
 

@@ -4,6 +4,8 @@
 //! [`diff`], which virtual router goes on from [`Router::goes_on_as`]. What the moment decides is taken at its best:
 //! all real servers are healthy, all virtual routers Active, all links up.
 
+mod links;
+
 use core::fmt;
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,10 +13,11 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use self::links::links;
 use crate::config::{Config, Router, VirtualAddress, VirtualServer};
 use crate::ipvs::{ActualDest, Counters, Pool, Table};
 use crate::kernel::{Actual, Desired, Link, Op};
-use crate::net::{IfName, Ifindex};
+use crate::net::Ifindex;
 use crate::plan::{self, Situation};
 use crate::pool::{self, Place, Quorum};
 use crate::time::Duration;
@@ -98,63 +101,6 @@ pub fn lines(changes: &[Change], most: usize) -> Vec<String> {
     lines
 }
 
-/// Every interface that either configuration speaks of, as a link that is there and up.
-fn links(old: &Config, new: &Config) -> BTreeMap<Ifindex, Link> {
-    let mut links: BTreeMap<Ifindex, Link> = BTreeMap::new();
-    for config in [old, new] {
-        let interfaces = config
-            .node
-            .interfaces
-            .iter()
-            .map(|interface| &interface.name);
-        let routes = config.node.routes.iter().chain(&config.statics.routes);
-        let routes = routes.chain(config.routers.iter().flat_map(|router| &router.routes));
-        let routes = routes.filter_map(|route| route.interface.as_ref());
-        let rules = config.routers.iter().flat_map(|router| &router.rules);
-        let rules = config.statics.rules.iter().chain(rules);
-        let rules = rules.flat_map(|rule| rule.iif.iter().chain(&rule.oif));
-        let fixed = config.statics.addresses.iter().map(|had| &had.interface);
-        let routers = config.routers.iter().flat_map(|router| {
-            let carriers = router.virtual_addresses().map(|address| &address.interface);
-            carriers.chain([&router.interface])
-        });
-        let sync = config.sync_daemon.iter().map(|sync| &sync.interface);
-        for name in interfaces
-            .chain(routes)
-            .chain(rules)
-            .chain(fixed)
-            .chain(routers)
-            .chain(sync)
-        {
-            if plan::link(config, &links, name).is_none() {
-                let ifindex = Ifindex(
-                    u32::try_from(links.len())
-                        .unwrap_or(u32::MAX)
-                        .saturating_add(1),
-                );
-                links.insert(ifindex, link(config, name, ifindex));
-            }
-        }
-    }
-    links
-}
-
-fn link(config: &Config, name: &IfName, ifindex: Ifindex) -> Link {
-    let mut configured = config.node.interfaces.iter();
-    let configured = configured.find(|interface| interface.name == *name);
-    Link {
-        ifindex,
-        name: name.clone(),
-        mac: configured
-            .and_then(|interface| interface.mac)
-            .unwrap_or_default(),
-        mtu: 0,
-        up: true,
-        carrier: true,
-        loopback: false,
-    }
-}
-
 fn desired(config: &Config, links: &BTreeMap<Ifindex, Link>) -> Desired {
     let routers: Vec<(&Router, bool)> =
         config.routers.iter().map(|router| (router, true)).collect();
@@ -190,6 +136,11 @@ fn quorums(config: &Config) -> BTreeMap<&VirtualAddress, bool> {
 /// A kernel that holds just what the old configuration wants.
 fn actual(had: &Desired, wanted: &Desired, links: &BTreeMap<Ifindex, Link>) -> Actual {
     let mut links = links.clone();
+    let is_there = |link: &Link| {
+        let vmac = had.vmacs.get(&link.name);
+        link.macvlan.is_none() || vmac.is_some_and(|vmac| vmac.is(link))
+    };
+    links.retain(|_, link| is_there(link));
     for link in links.values_mut() {
         let mtu = |desired: &Desired| desired.links.get(&link.ifindex).copied().flatten();
         // What nobody sets any more stays as it is.
@@ -260,6 +211,8 @@ fn network_change(op: &Op, links: &BTreeMap<Ifindex, Link>, virtuals: &BTreeSet<
             let (kind, cidr, name) = (kind(id.cidr.address), id.cidr, name(&id.ifindex));
             (format!("{kind} {cidr} goes from {name}"), ENDS)
         }
+        Op::AddVmac { name, mac, .. } => (format!("device {name} comes, with {mac}"), None),
+        Op::DelVmac(ifindex) => (format!("device {} goes", name(ifindex)), None),
         Op::LinkMtu(ifindex, mtu) => (format!("the MTU of {} becomes {mtu}", name(ifindex)), None),
         op => (op.to_string(), None),
     };

@@ -1,12 +1,14 @@
 //! The operations that lead from one kernel state to another, in an order that loses nothing on the way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::ipvs::{ActualDest, Dest, DestId, Pool, ServiceId, Timeouts};
-use crate::kernel::{Actual, Desired, Op};
+use crate::kernel::{Actual, Desired, Link, Op, Vmac};
+use crate::net::{IfName, Ifindex};
 
-/// The network part: links; then what must go, rules before the routes that they lead to, and routes before the
+/// The network part: links; devices of virtual hardware addresses that go, and those that come, which are of use once
+/// the kernel has reported them; then what must go, rules before the routes that they lead to, and routes before the
 /// addresses that they are of; then what must come, the other way round.
 ///
 /// What goes is first: while a takeover runs on the peer, each moment that two nodes hold a virtual address is one too
@@ -14,6 +16,8 @@ use crate::kernel::{Actual, Desired, Op};
 #[must_use]
 pub fn network(desired: &Desired, actual: &Actual) -> Vec<Op> {
     let mut ops = Vec::new();
+    let stale = stale_vmacs(desired, actual);
+    ops.extend(stale.iter().copied().map(Op::DelVmac));
     for (ifindex, mtu) in &desired.links {
         let Some(link) = actual.links.get(ifindex) else {
             continue;
@@ -25,16 +29,18 @@ pub fn network(desired: &Desired, actual: &Actual) -> Vec<Op> {
             ops.push(Op::LinkUp(*ifindex));
         }
     }
+    ops.extend(missing_vmacs(desired, actual));
     let (had, wanted) = (&actual.rules, &desired.rules);
     ops.extend(had.difference(wanted).cloned().map(Op::DelRule));
     let (had, wanted) = (&actual.routes, &desired.routes);
     ops.extend(had.difference(wanted).copied().map(Op::DelRoute));
     for (id, ours) in &actual.addresses {
         let unwanted = *ours || desired.withheld.contains(&id.cidr.address);
-        if unwanted && !desired.addresses.contains(id) {
+        if unwanted && !stale.contains(&id.ifindex) && !desired.addresses.contains(id) {
             ops.push(Op::DelAddress(*id));
         }
     }
+    ops.extend(turned_vmacs(desired, actual));
     let missing = desired
         .addresses
         .iter()
@@ -45,6 +51,60 @@ pub fn network(desired: &Desired, actual: &Actual) -> Vec<Op> {
     let (had, wanted) = (&actual.rules, &desired.rules);
     ops.extend(wanted.difference(had).cloned().map(Op::AddRule));
     ops
+}
+
+/// Devices that a director made and that nobody asks for as they are; their addresses go with them.
+fn stale_vmacs(desired: &Desired, actual: &Actual) -> BTreeSet<Ifindex> {
+    let is_stale = |link: &&Link| {
+        let wanted = desired.vmacs.get(&link.name);
+        let ours = link.macvlan.is_some_and(|macvlan| macvlan.ours);
+        ours && !wanted.is_some_and(|vmac| vmac.is(link))
+    };
+    let stale = actual.links.values().filter(is_stale);
+    stale.map(|link| link.ifindex).collect()
+}
+
+fn missing_vmacs(desired: &Desired, actual: &Actual) -> Vec<Op> {
+    if desired.vmacs.is_empty() {
+        return Vec::new();
+    }
+    let there = devices(actual);
+    let is_there = |name: &IfName, vmac: &Vmac| {
+        actual.made.contains(name) || there.get(name).is_some_and(|link| vmac.is(link))
+    };
+    let missing = desired
+        .vmacs
+        .iter()
+        .filter(|(name, vmac)| !is_there(name, vmac));
+    let add = |(name, vmac): (&IfName, &Vmac)| Op::AddVmac {
+        name: name.clone(),
+        base: vmac.base,
+        mac: vmac.mac,
+    };
+    missing.map(add).collect()
+}
+
+/// Up comes before the addresses, and down after they have gone.
+fn turned_vmacs(desired: &Desired, actual: &Actual) -> Vec<Op> {
+    if desired.vmacs.is_empty() {
+        return Vec::new();
+    }
+    let there = devices(actual);
+    let turned = desired.vmacs.iter().filter_map(|(name, vmac)| {
+        let link = there.get(name).filter(|link| vmac.is(link))?;
+        match (link.up, vmac.up) {
+            (false, true) => Some(Op::LinkUp(link.ifindex)),
+            (true, false) => Some(Op::LinkDown(link.ifindex)),
+            _ => None,
+        }
+    });
+    turned.collect()
+}
+
+fn devices(actual: &Actual) -> BTreeMap<&IfName, &Link> {
+    let links = actual.links.values();
+    let devices = links.filter(|link| link.macvlan.is_some());
+    devices.map(|link| (&link.name, link)).collect()
 }
 
 /// The packet filter, which is only ever replaced whole: no packet sees half of it.
@@ -160,8 +220,8 @@ mod tests {
     use crate::ipvs::{
         Counters, Forwarding, Protocol, Service, SyncDaemon, SyncRole, SyncWire, Table,
     };
-    use crate::kernel::{AddressId, Link, Route, Rule, RuleAction};
-    use crate::net::{Family, Ifindex, Mac};
+    use crate::kernel::{AddressId, Macvlan, Route, Rule, RuleAction};
+    use crate::net::{Family, Mac};
 
     const VIP: ServiceId = ServiceId::Address {
         protocol: Protocol::Tcp,
@@ -315,6 +375,7 @@ mod tests {
             up: false,
             carrier: false,
             loopback: false,
+            macvlan: None,
         };
         had.links.insert(ifindex, link);
         // Ours and unwanted, a virtual one put there by somebody else, and a stranger's.
@@ -341,5 +402,77 @@ mod tests {
             Op::AddRule(rule(2)),
         ];
         assert_eq!(network(&wanted, &had), expected);
+    }
+
+    #[test]
+    fn devices_of_virtual_routers_are_up_before_their_addresses_and_go_with_them() {
+        let (base, device) = (Ifindex(2), Ifindex(7));
+        let mac = Mac::of_router(Family::V4, 51);
+        let link = |ours, up| Link {
+            ifindex: device,
+            name: "vrrp.51".parse().unwrap(),
+            mac,
+            mtu: 1500,
+            up,
+            carrier: up,
+            loopback: false,
+            macvlan: Some(Macvlan { base, ours }),
+        };
+        let id = AddressId {
+            ifindex: device,
+            cidr: "10.0.0.100/32".parse().unwrap(),
+        };
+        let want = |up, address| {
+            let name = "vrrp.51".parse().unwrap();
+            Desired {
+                vmacs: BTreeMap::from([(name, Vmac { base, mac, up })]),
+                addresses: BTreeSet::from_iter(address),
+                ..Desired::default()
+            }
+        };
+        let had = |link: Option<Link>, address: Option<AddressId>| Actual {
+            links: link.into_iter().map(|link| (link.ifindex, link)).collect(),
+            addresses: address.into_iter().map(|id| (id, true)).collect(),
+            ..Actual::default()
+        };
+        let nothing = had(None, None);
+        let add = Op::AddVmac {
+            name: "vrrp.51".parse().unwrap(),
+            base,
+            mac,
+        };
+        let first = network(&want(false, None), &nothing);
+        assert_eq!(first, core::slice::from_ref(&add));
+        let made = Actual {
+            made: BTreeSet::from(["vrrp.51".parse().unwrap()]),
+            ..Actual::default()
+        };
+        assert_eq!(network(&want(false, None), &made), []);
+        // One that a director left unmarked, as it died, is the device all the same.
+        let idle = had(Some(link(false, false)), None);
+        assert_eq!(network(&want(false, None), &idle), []);
+        let taken_over = [Op::LinkUp(device), Op::AddAddress(id)];
+        assert_eq!(network(&want(true, Some(id)), &idle), taken_over);
+        let serving = had(Some(link(true, true)), Some(id));
+        let handed_over = [Op::DelAddress(id), Op::LinkDown(device)];
+        assert_eq!(network(&want(false, None), &serving), handed_over);
+        // With another address, or none asked for: the address on it needs no operation of its own.
+        let mut other = want(false, None);
+        other
+            .vmacs
+            .values_mut()
+            .for_each(|vmac| vmac.mac = Mac([2; 6]));
+        let Op::AddVmac { name, base, .. } = add else {
+            return;
+        };
+        let mac = Mac([2; 6]);
+        let again = [Op::DelVmac(device), Op::AddVmac { name, base, mac }];
+        assert_eq!(network(&other, &serving), again);
+        assert_eq!(
+            network(&Desired::default(), &serving),
+            [Op::DelVmac(device)]
+        );
+        let foreign = had(Some(link(false, true)), None);
+        assert_eq!(network(&Desired::default(), &foreign), []);
     }
 }

@@ -126,6 +126,8 @@ pub enum Output {
         destination: IpAddr,
         /// Time to live, or hop limit.
         ttl: u8,
+        /// The hardware address that it comes from, if that is not the interface's own; it goes to a group then.
+        mac: Option<Mac>,
         /// The VRRP packet behind the IP header.
         payload: AdvertBytes,
     },

@@ -29,6 +29,40 @@ pub struct Link {
     pub carrier: bool,
     /// IFF_LOOPBACK.
     pub loopback: bool,
+    /// What it is made of, if it is a macvlan device.
+    pub macvlan: Option<Macvlan>,
+}
+
+/// A device with a hardware address of its own on another link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Macvlan {
+    /// The link that its packets come and go by.
+    pub base: Ifindex,
+    /// Whether it carries the director's mark.
+    pub ours: bool,
+}
+
+/// The device of a virtual router's hardware address, as it should be. It is up exactly while its router is Active: who
+/// is not must not take a packet to that address, and the switch must not see it there (RFC 9568 section 6.4.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vmac {
+    /// The link that it is made on.
+    pub base: Ifindex,
+    /// The virtual hardware address.
+    pub mac: Mac,
+    /// Whether it is to be up.
+    pub up: bool,
+}
+
+impl Vmac {
+    /// Whether a link of its name is this device, whoever made it.
+    #[must_use]
+    pub fn is(&self, link: &Link) -> bool {
+        link.mac == self.mac
+            && link
+                .macvlan
+                .is_some_and(|macvlan| macvlan.base == self.base)
+    }
 }
 
 /// An address on an interface, as the kernel reported it.
@@ -45,6 +79,8 @@ pub struct AddressId {
 pub struct Actual {
     /// Interfaces by number.
     pub links: BTreeMap<Ifindex, Link>,
+    /// Devices of virtual hardware addresses that have been made, and whose links are not reported yet.
+    pub made: BTreeSet<IfName>,
     /// Addresses; the flag says that the director put it there (IFA_PROTO is ours).
     pub addresses: BTreeMap<AddressId, bool>,
     /// The director's own routes (RTA protocol is ours).
@@ -68,6 +104,8 @@ pub struct Actual {
 pub struct Desired {
     /// Interfaces that are to be up, with their MTU if it is set.
     pub links: BTreeMap<Ifindex, Option<u32>>,
+    /// Devices of virtual hardware addresses, by name.
+    pub vmacs: BTreeMap<IfName, Vmac>,
     /// Addresses: of interfaces and of virtual routers that are Active.
     pub addresses: BTreeSet<AddressId>,
     /// Virtual addresses that this node must not hold now, whoever put them there.
@@ -91,6 +129,19 @@ pub struct Desired {
 pub enum Op {
     /// Set an interface up.
     LinkUp(Ifindex),
+    /// Set an interface down.
+    LinkDown(Ifindex),
+    /// Make the device of a virtual hardware address, marked as the director's; it is down at first.
+    AddVmac {
+        /// Its name.
+        name: IfName,
+        /// The link that it is made on.
+        base: Ifindex,
+        /// The virtual hardware address.
+        mac: Mac,
+    },
+    /// Remove such a device, and all addresses on it.
+    DelVmac(Ifindex),
     /// Set an interface's MTU in bytes.
     LinkMtu(Ifindex, u32),
     /// Add an address, marked as the director's.
@@ -133,6 +184,9 @@ impl Op {
     pub const fn part(&self) -> Part {
         match self {
             Self::LinkUp(_)
+            | Self::LinkDown(_)
+            | Self::AddVmac { .. }
+            | Self::DelVmac(_)
             | Self::LinkMtu(..)
             | Self::AddAddress(_)
             | Self::DelAddress(_)
@@ -150,6 +204,11 @@ impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::LinkUp(link) => write!(f, "set link {} up", link.0),
+            Self::LinkDown(link) => write!(f, "set link {} down", link.0),
+            Self::AddVmac { name, base, mac } => {
+                write!(f, "add device {name} with {mac} on link {}", base.0)
+            }
+            Self::DelVmac(link) => write!(f, "delete device {}", link.0),
             Self::LinkMtu(link, mtu) => write!(f, "set link {} mtu {mtu}", link.0),
             Self::AddAddress(id) => write!(f, "add address {} on link {}", id.cidr, id.ifindex.0),
             Self::DelAddress(id) => {
@@ -190,6 +249,8 @@ impl OpError {
     pub const NOT_THERE: Self = Self(2);
     /// EADDRNOTAVAIL: the address was not there.
     pub const NO_ADDRESS: Self = Self(99);
+    /// ENODEV: the interface was not there.
+    pub const NO_DEVICE: Self = Self(19);
     /// ESRCH: the service or daemon was not there.
     pub const NO_SERVICE: Self = Self(3);
 }

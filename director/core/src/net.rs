@@ -21,6 +21,38 @@ pub struct Mac(pub [u8; 6]);
 impl Mac {
     /// ff:ff:ff:ff:ff:ff.
     pub const BROADCAST: Self = Self([0xff; 6]);
+
+    /// The hardware address of a virtual router: RFC 9568 section 7.3.
+    #[must_use]
+    pub const fn of_router(family: Family, vrid: u8) -> Self {
+        let of_family = match family {
+            Family::V4 => 1,
+            Family::V6 => 2,
+        };
+        Self([0, 0, 0x5e, 0, of_family, vrid])
+    }
+
+    /// The hardware address of a multicast group: RFC 1112 section 6.4, RFC 2464 section 7.
+    #[must_use]
+    pub const fn of_group(group: IpAddr) -> Self {
+        match group {
+            IpAddr::V4(group) => {
+                let [_, b, c, d] = group.octets();
+                Self([1, 0, 0x5e, b & 0x7f, c, d])
+            }
+            IpAddr::V6(group) => {
+                let [.., a, b, c, d] = group.octets();
+                Self([0x33, 0x33, a, b, c, d])
+            }
+        }
+    }
+
+    /// Whether a device can have it: it is of one device alone, and not empty.
+    #[must_use]
+    pub const fn is_of_a_device(self) -> bool {
+        let Self([first, b, c, d, e, f]) = self;
+        first & 1 == 0 && (first | b | c | d | e | f) != 0
+    }
 }
 
 impl fmt::Display for Mac {
@@ -249,6 +281,17 @@ mod tests {
         ] {
             assert!(wrong.parse::<Mac>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_hardware_addresses_of_routers_and_groups_are_those_of_the_rfcs() {
+        let router = |family| Mac::of_router(family, 51).to_string();
+        assert_eq!(router(Family::V4), "00:00:5e:00:01:33");
+        assert_eq!(router(Family::V6), "00:00:5e:00:02:33");
+        let group = |text: &str| Mac::of_group(text.parse().unwrap()).to_string();
+        assert_eq!(group("224.0.0.18"), "01:00:5e:00:00:12");
+        assert_eq!(group("239.129.2.3"), "01:00:5e:01:02:03");
+        assert_eq!(group("ff02::12"), "33:33:00:00:00:12");
     }
 
     #[test]

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::config::{self, Config, Interface, Router, VirtualAddress, VirtualServer};
 use crate::filter::Filter;
 use crate::ipvs::{Dest, DestId, Pool, ServiceId, SyncDaemon, SyncRole, SyncWire};
-use crate::kernel::{AddressId, Desired, Link, Route, Rule};
-use crate::net::{Family, IfName, Ifindex};
+use crate::kernel::{AddressId, Desired, Link, Route, Rule, Vmac};
+use crate::net::{Cidr, Family, IfName, Ifindex};
 
 /// What the plan is made from, beside the configuration.
 #[derive(Clone, Copy, Debug)]
@@ -98,18 +98,82 @@ pub fn link<'a>(
 
 /// [`link`] for one name after the other, of which most are the one before: a node has hundreds of virtual addresses on
 /// a few interfaces, and is planned anew at each takeover.
-fn finder<'a>(
+#[derive(Debug)]
+pub struct Finder<'a> {
     config: &'a Config,
     links: &'a BTreeMap<Ifindex, Link>,
-) -> impl FnMut(&'a IfName) -> Option<&'a Link> {
-    let mut last: Option<(&IfName, Option<&Link>)> = None;
-    move |name| match last {
-        Some((known, found)) if known == name => found,
-        _ => {
-            let found = link(config, links, name);
-            last = Some((name, found));
-            found
+    last: Option<(&'a IfName, Option<&'a Link>)>,
+    /// The devices that may be those of virtual hardware addresses, by name.
+    devices: BTreeMap<&'a IfName, &'a Link>,
+}
+
+impl<'a> Finder<'a> {
+    /// A finder among these links.
+    #[must_use]
+    pub fn new(config: &'a Config, links: &'a BTreeMap<Ifindex, Link>) -> Self {
+        let devices = links.values().filter(|link| link.macvlan.is_some());
+        Self {
+            config,
+            links,
+            last: None,
+            devices: devices.map(|link| (&link.name, link)).collect(),
         }
+    }
+
+    /// The link that a configured interface name means.
+    pub fn link(&mut self, name: &'a IfName) -> Option<&'a Link> {
+        match self.last {
+            Some((known, found)) if known == name => found,
+            _ => {
+                let found = link(self.config, self.links, name);
+                self.last = Some((name, found));
+                found
+            }
+        }
+    }
+
+    /// The device of a virtual hardware address, when it is there.
+    pub fn device(&mut self, vmac: &'a config::Vmac) -> Option<&'a Link> {
+        let wanted = self.vmac(vmac, false)?;
+        let device = self.devices.get(&vmac.name)?;
+        wanted.is(device).then_some(*device)
+    }
+
+    /// What the kernel is asked for.
+    fn vmac(&mut self, vmac: &'a config::Vmac, up: bool) -> Option<Vmac> {
+        let base = self.link(&vmac.base)?.ifindex;
+        let mac = vmac.mac;
+        Some(Vmac { base, mac, up })
+    }
+
+    /// Where a router's virtual address is put, when that is there: on the device of the router's hardware address,
+    /// if it has one on the address's interface.
+    pub fn carrier(
+        &mut self,
+        router: &'a Router,
+        address: &'a VirtualAddress,
+    ) -> Option<(AddressId, &'a Link)> {
+        let mut cidr = address.cidr;
+        let link = match router.vmac_on(&address.interface) {
+            None => self.link(&address.interface)?,
+            Some(vmac) => {
+                cidr = on_device(cidr);
+                self.device(vmac)?
+            }
+        };
+        let ifindex = link.ifindex;
+        Some((AddressId { ifindex, cidr }, link))
+    }
+}
+
+/// A device of a virtual hardware address has no link-local address but the virtual one, which so brings the network of
+/// its link: without it nobody there would be answered.
+fn on_device(cidr: Cidr) -> Cidr {
+    match cidr.address {
+        IpAddr::V6(address) if address.is_unicast_link_local() && cidr.prefix == 128 => {
+            Cidr { prefix: 64, ..cidr }
+        }
+        _ => cidr,
     }
 }
 
@@ -132,13 +196,18 @@ fn interfaces(config: &Config, situation: &Situation<'_>, desired: &mut Desired)
                 cidr: *cidr,
             }));
     }
-    let mut find = finder(config, situation.links);
-    for (router, _) in situation.routers {
+    let mut finder = Finder::new(config, situation.links);
+    for (router, active) in situation.routers {
         let carriers = router.virtual_addresses().map(|address| &address.interface);
         for name in carriers.chain([&router.interface]) {
-            if let Some(link) = find(name) {
+            if let Some(link) = finder.link(name) {
                 desired.links.entry(link.ifindex).or_insert(None);
             }
+        }
+        for vmac in router.vmacs.iter().filter(|_| !situation.stopping) {
+            let wanted = finder.vmac(vmac, *active);
+            let named = wanted.map(|wanted| (vmac.name.clone(), wanted));
+            desired.vmacs.extend(named);
         }
     }
 }
@@ -190,28 +259,27 @@ fn rule(config: &Config, situation: &Situation<'_>, rule: &Rule) -> Option<Rule>
 /// this node must not hold them, whoever put them there. Static addresses, and local ones that no router has, are
 /// always there.
 fn virtual_addresses<'a>(config: &Config, situation: &Situation<'a>, desired: &mut Desired) {
-    let mut find = finder(config, situation.links);
-    let of_router = |(router, active): &(&'a Router, bool)| {
-        let active = *active;
-        router
-            .virtual_addresses()
-            .map(move |address| (address, active))
-    };
-    let of_routers = situation.routers.iter().flat_map(of_router);
-    let may = !situation.stopping;
-    let of_quorums = situation.quorums.iter();
-    let of_quorums = of_quorums.map(|(address, held)| (*address, *held && may));
-    for (VirtualAddress { cidr, interface }, is_there) in of_routers.chain(of_quorums) {
-        if !is_there {
-            desired.withheld.insert(cidr.address);
-        } else if let Some(link) = find(interface) {
-            let (ifindex, cidr) = (link.ifindex, *cidr);
-            desired.addresses.insert(AddressId { ifindex, cidr });
+    let mut finder = Finder::new(config, situation.links);
+    for (router, active) in situation.routers {
+        for address in router.virtual_addresses() {
+            if !active {
+                desired.withheld.insert(address.cidr.address);
+            } else if let Some((id, _)) = finder.carrier(router, address) {
+                desired.addresses.insert(id);
+            }
         }
     }
-    let fixed = config.statics.addresses.iter();
-    for VirtualAddress { cidr, interface } in fixed.chain(&config.local_addresses) {
-        if let Some(link) = find(interface) {
+    let mut fixed: Vec<&VirtualAddress> = config.statics.addresses.iter().collect();
+    fixed.extend(&config.local_addresses);
+    for (address, held) in situation.quorums {
+        if *held && !situation.stopping {
+            fixed.push(address);
+        } else {
+            desired.withheld.insert(address.cidr.address);
+        }
+    }
+    for VirtualAddress { cidr, interface } in fixed {
+        if let Some(link) = finder.link(interface) {
             let (ifindex, cidr) = (link.ifindex, *cidr);
             desired.addresses.insert(AddressId { ifindex, cidr });
         }

@@ -218,6 +218,7 @@ impl Reconciler {
                 let before = diff::network(&self.desired, &self.actual).len();
                 let links = links.into_iter().map(|link: Link| (link.ifindex, link));
                 self.actual.links = links.collect();
+                self.actual.made.clear();
                 self.actual.addresses = addresses.into_iter().collect();
                 self.actual.routes = routes.into_iter().collect();
                 self.actual.rules = rules.into_iter().collect();
@@ -277,6 +278,7 @@ impl Reconciler {
     pub fn handle_event(&mut self, now: Instant, event: KernelEvent) {
         match event {
             KernelEvent::Link(link) => {
+                self.actual.made.remove(&link.name);
                 self.actual.links.insert(link.ifindex, link);
                 self.sides[Part::Network as usize].stale = true;
             }

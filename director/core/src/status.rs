@@ -88,6 +88,9 @@ pub struct RouterStatus {
     pub reason: String,
     /// Virtual addresses.
     pub addresses: Vec<String>,
+    /// Devices of its own hardware address, as `vrrp.51 00:00:5e:00:01:33`; none where its addresses are on the
+    /// interfaces themselves.
+    pub devices: Vec<String>,
     /// Whether it takes packets to its addresses itself (`accept`), or only passes on what is for a service.
     pub accepts: bool,
     /// How its adverts are authenticated: `none`, `password`, or `key N` and the mode of `auth_hmac`.

@@ -33,6 +33,7 @@ fn around(block: Block, word: &str) -> (String, String) {
                 "unicast_fault_no_peer" => "unicast_peer {\n}\n",
                 "track_src_ip" => "mcast_src_ip 10.0.0.7\n",
                 "timer_expired_backup" | "thread_timer_expired" => "nopreempt\n",
+                "vmac_xmit_base" => "use_vmac\n",
                 _ => "",
             };
             (
@@ -345,6 +346,9 @@ path /
         | "dont_track_primary"
         | "dynamic_interfaces"
         | "skip_check_adv_addr"
+        | "use_vmac"
+        | "use_vmac_addr"
+        | "vmac_xmit_base"
         | "sh-port"
         | "sh-fallback"
         | "mh-port"

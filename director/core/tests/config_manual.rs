@@ -196,9 +196,6 @@ const GAPS: &[(&str, &str)] = &[
     ("keepalived.conf", "garp_group"),
     ("global_defs", "vrrp_garp_extra_if"),
     ("vrrp_instance", "garp_extra_if"),
-    ("vrrp_instance", "use_vmac"),
-    ("vrrp_instance", "use_vmac_addr"),
-    ("vrrp_instance", "vmac_xmit_base"),
 ];
 
 fn find<'k>(block: &str, word: &str) -> Option<&'k Keyword> {

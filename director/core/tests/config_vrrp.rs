@@ -45,6 +45,131 @@ fn config(text: &str) -> Config {
     read(text).config.unwrap()
 }
 
+/// The devices of a router as `NAME MAC on INTERFACE`, and where its adverts come from.
+fn devices(router: &Router) -> (Vec<String>, Option<String>) {
+    let devices = router.vmacs.iter();
+    let devices = devices.map(|vmac| format!("{} {} on {}", vmac.name, vmac.mac, vmac.base));
+    (
+        devices.collect(),
+        router.advert_mac.map(|mac| mac.to_string()),
+    )
+}
+
+#[test]
+fn a_hardware_address_of_its_own_is_that_of_the_rfc_or_the_given_one() {
+    let usual = "00:00:5e:00:01:07";
+    for (words, addresses, expected, sender, warnings) in [
+        ("", "10.0.0.1", vec![], None, 0),
+        (
+            "use_vmac",
+            "10.0.0.1",
+            vec!["vrrp.7 00:00:5e:00:01:07 on eth0"],
+            Some(usual),
+            0,
+        ),
+        (
+            "use_vmac",
+            "fe80::1",
+            vec!["vrrp6.7 00:00:5e:00:02:07 on eth0"],
+            Some("00:00:5e:00:02:07"),
+            0,
+        ),
+        (
+            "use_vmac gate 02:00:00:00:00:01 netlink_notify_msg\nvmac_xmit_base",
+            "10.0.0.1",
+            vec!["gate 02:00:00:00:00:01 on eth0"],
+            None,
+            0,
+        ),
+        (
+            "use_vmac name gate group 7",
+            "10.0.0.1",
+            vec!["gate 00:00:5e:00:01:07 on eth0"],
+            Some(usual),
+            1,
+        ),
+        (
+            "use_vmac\nunicast_peer {\n10.0.0.9\n}",
+            "10.0.0.1",
+            vec!["vrrp.7 00:00:5e:00:01:07 on eth0"],
+            None,
+            1,
+        ),
+        ("vmac_xmit_base", "10.0.0.1", vec![], None, 1),
+        (
+            "use_vmac\nuse_vmac_addr",
+            "10.0.0.1\n10.1.0.1 dev eth1\n10.1.0.2 dev eth1",
+            vec![
+                "vrrp.7 00:00:5e:00:01:07 on eth0",
+                "vrrp.7.1 00:00:5e:00:01:07 on eth1",
+            ],
+            Some(usual),
+            0,
+        ),
+        (
+            "use_vmac",
+            "10.0.0.1\n10.1.0.1 dev eth1\n10.2.0.1 dev eth2 use_vmac",
+            vec![
+                "vrrp.7 00:00:5e:00:01:07 on eth0",
+                "vrrp.7.1 00:00:5e:00:01:07 on eth2",
+            ],
+            Some(usual),
+            0,
+        ),
+        (
+            "strict_mode\nuse_vmac\nvmac_xmit_base",
+            "10.0.0.1",
+            vec!["vrrp.7 00:00:5e:00:01:07 on eth0"],
+            Some(usual),
+            1,
+        ),
+    ] {
+        let text = text("", words, addresses);
+        let parsed = read(&text);
+        let mut warned = said(&parsed, Severity::Warning);
+        warned.retain(|warning| !warning.contains("link-local"));
+        assert_eq!(warned.len(), warnings, "{words}: {warned:?}");
+        let errors = format!("{:?}", said(&parsed, Severity::Error));
+        let (found, from) = devices(&parsed.config.expect(&errors).routers[0]);
+        assert_eq!(
+            (found, from.as_deref()),
+            (expected.iter().map(|it| it.to_string()).collect(), sender)
+        );
+    }
+    for (words, addresses, error) in [
+        (
+            "use_vmac much-too-long-a-name",
+            "10.0.0.1",
+            "at most 15 bytes",
+        ),
+        (
+            "use_vmac 01:00:5e:00:00:12",
+            "10.0.0.1",
+            "not the hardware address of one device",
+        ),
+        (
+            "",
+            "10.0.0.1 dev eth1 use_vmac\n10.0.0.2 dev eth1",
+            "all addresses of a virtual router on `eth1`",
+        ),
+    ] {
+        let parsed = read(&text("", words, addresses));
+        let errors = said(&parsed, Severity::Error);
+        assert!(errors[0].contains(error), "{errors:?}");
+    }
+    let second = text("", "use_vmac vrrp.8", "10.0.0.1")
+        + "vrrp_instance W {\ninterface eth1\n\
+        virtual_router_id 8\nuse_vmac\nvirtual_ipaddress {\n10.0.1.1\n}\n}\n";
+    assert_eq!(
+        devices(&config(&second).routers[1]).0,
+        ["vrrp.8.1 00:00:5e:00:01:08 on eth1"]
+    );
+    let twice = second.replace("id 8\nuse_vmac", "id 8\nuse_vmac vrrp.8");
+    let parsed = read(&twice);
+    let errors = said(&parsed, Severity::Error);
+    assert_eq!(errors, ["the device `vrrp.8` is already there on line 7"]);
+}
+
 #[test]
 fn who_takes_packets_to_the_addresses_follows_from_mode_version_and_ownership() {
     for (global, words, accepts, warnings) in [

@@ -16,6 +16,7 @@ mod route_socket;
 pub mod rtnl;
 mod rule_message;
 pub(crate) mod tracking;
+mod vmac;
 
 use std::io;
 use std::sync::Arc;

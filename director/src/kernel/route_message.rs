@@ -2,19 +2,22 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use director_core::kernel::{AddressId, Link, Route, RouteKind};
-use director_core::net::{Cidr, Ifindex, Mac};
+use director_core::kernel::{AddressId, Link, Macvlan, Route, RouteKind};
+use director_core::net::{Cidr, IfName, Ifindex, Mac};
 use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol, CacheInfo,
 };
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
+use netlink_packet_route::link::{
+    InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, MacVlanMode,
+};
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
-use rtnetlink::AddressMessageBuilder;
+use rtnetlink::{AddressMessageBuilder, LinkMacVlan, LinkUnspec};
 
 use super::PROTOCOL;
+use super::vmac::Before;
 
 /// The metric that the kernel gives an IPv6 route without one (IP6_RT_PRIO_USER, net/ip6_route.h).
 const IPV6_METRIC: u32 = 1024;
@@ -125,6 +128,7 @@ pub(super) fn link(message: &RouteNetlinkMessage) -> Option<Link> {
     }
     let flags = message.header.flags;
     let (mut name, mut mac, mut mtu) = (None, Mac::default(), 0);
+    let (mut base, mut is_macvlan) = (None, false);
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(text) => name = text.parse().ok(),
@@ -132,6 +136,10 @@ pub(super) fn link(message: &RouteNetlinkMessage) -> Option<Link> {
                 mac = <[u8; 6]>::try_from(bytes.as_slice()).map_or(mac, Mac);
             }
             LinkAttribute::Mtu(bytes) => mtu = *bytes,
+            LinkAttribute::Link(index) => base = Some(Ifindex(*index)),
+            LinkAttribute::LinkInfo(infos) => {
+                is_macvlan = infos.contains(&LinkInfo::Kind(InfoKind::MacVlan));
+            }
             _ => {}
         }
     }
@@ -146,7 +154,45 @@ pub(super) fn link(message: &RouteNetlinkMessage) -> Option<Link> {
         // less than a millisecond, and nothing is sent that early but an owner's first advert.
         carrier: flags.contains(LinkFlags::LowerUp),
         loopback: flags.contains(LinkFlags::Loopback),
+        macvlan: base.filter(|_| is_macvlan).map(|base| Macvlan {
+            base,
+            ours: before(&message.attributes).is_some(),
+        }),
     })
+}
+
+/// The base of a device of a virtual hardware address, and what was set there before, if a director made it.
+pub(super) fn marked(message: &RouteNetlinkMessage) -> Option<(Ifindex, Before)> {
+    let base = link(message)?.macvlan?.base;
+    match message {
+        RouteNetlinkMessage::NewLink(message) => Some((base, before(&message.attributes)?)),
+        _ => None,
+    }
+}
+
+fn before(attributes: &[LinkAttribute]) -> Option<Before> {
+    attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::IfAlias(alias) => Before::of_alias(alias),
+        _ => None,
+    })
+}
+
+/// The message that makes the device of a virtual hardware address.
+///
+/// In VEPA mode: whatever the mode, no device hears what the node itself sends, but in private mode a frame from the
+/// hardware address of a device that is up would reach that device alone, and a node that is Active would be deaf to
+/// the adverts of a rival, which come from there.
+pub(super) fn vmac_of(name: &IfName, base: Ifindex, mac: Mac) -> LinkMessage {
+    LinkMacVlan::new(name.as_str(), base.0, MacVlanMode::Vepa)
+        .address(mac.0.to_vec())
+        .build()
+}
+
+/// The message that gives a device its alias.
+pub(super) fn alias_of(name: &IfName, alias: String) -> LinkMessage {
+    LinkUnspec::new_with_name(name.as_str())
+        .append_extra_attribute(LinkAttribute::IfAlias(alias))
+        .build()
 }
 
 /// The number of a link that is gone, out of RTM_DELLINK; none for a port that left its bridge.

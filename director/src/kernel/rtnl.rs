@@ -9,13 +9,13 @@ use core::future::Future;
 use core::net::IpAddr;
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use director_core::kernel::{Op, OpError, Route, Snapshot};
-use director_core::net::{Family, Ifindex};
+use director_core::net::{Family, IfName, Ifindex};
 use futures_util::StreamExt;
 use neli::consts::socket::NlFamily;
 use netlink_packet_core::{
@@ -32,6 +32,7 @@ use super::exchange::Exchange;
 use super::route_message as message;
 use super::route_socket::RouteSocket;
 use super::rule_message::{all_rules, rule, rule_of};
+use super::vmac::{self, Before};
 
 /// Longest wait for an answer; see [`super::ipvs`].
 const ANSWER_MAX: Duration = Duration::from_millis(500);
@@ -48,6 +49,8 @@ pub struct Rtnl {
     handle: Handle,
     /// Routes as they were asked for. The kernel reports them with what it decided itself, an interface or a metric.
     asked: BTreeSet<Route>,
+    /// Interfaces with virtual hardware addresses beside their own, and what was set there before.
+    bases: BTreeMap<Ifindex, Before>,
 }
 
 impl Rtnl {
@@ -68,6 +71,7 @@ impl Rtnl {
             connection,
             handle,
             asked: BTreeSet::new(),
+            bases: BTreeMap::new(),
         })
     }
 
@@ -91,6 +95,7 @@ impl Rtnl {
             }
         }
         let results = self.exchange.do_all(&requests, ops.len());
+        self.follow_devices(ops, &results);
         for (op, result) in ops.iter().zip(&results) {
             match op {
                 Op::AddRoute(route) if result.is_ok() => drop(self.asked.insert(*route)),
@@ -101,12 +106,60 @@ impl Rtnl {
         results
     }
 
+    /// Marks and settles the devices of virtual hardware addresses that were made, and restores the interfaces that
+    /// have lost their last one.
+    fn follow_devices(&mut self, ops: &[Op], results: &[Result<(), OpError>]) {
+        let mut lost = false;
+        for (op, _) in ops.iter().zip(results).filter(|(_, result)| result.is_ok()) {
+            match op {
+                Op::AddVmac { name, base, .. } => self.settle_device(name, *base),
+                Op::DelVmac(_) => lost = true,
+                _ => {}
+            }
+        }
+        if lost && let Ok(links) = self.dump(&message::all_links()) {
+            let left: BTreeSet<Ifindex> = links
+                .iter()
+                .filter_map(message::marked)
+                .map(|(base, _)| base)
+                .collect();
+            let free = self.bases.extract_if(.., |base, _| !left.contains(base));
+            for (base, before) in free {
+                if let Some(interface) = name_of(base) {
+                    before.restore(&interface);
+                }
+            }
+        }
+    }
+
+    fn settle_device(&mut self, name: &IfName, base: Ifindex) {
+        vmac::settle(name.as_str());
+        let raise = || name_of(base).map_or_else(Before::default, |name| Before::raise(&name));
+        let before = *self.bases.entry(base).or_insert_with(raise);
+        let mut mark = NetlinkMessage::from(RouteNetlinkMessage::SetLink(message::alias_of(
+            name,
+            before.to_string(),
+        )));
+        mark.header.flags = NLM_F_REQUEST | NLM_F_ACK;
+        mark.header.sequence_number = self.exchange.next_sequence();
+        mark.finalize();
+        let mut bytes = vec![0; mark.buffer_len()];
+        mark.serialize(&mut bytes);
+        if let Some(Err(error)) = self.exchange.do_all(&bytes, 1).first() {
+            log::warn!("device {name} can't be marked: {error}");
+        }
+    }
+
     /// Reads links, addresses, and the director's routes and rules.
     ///
     /// # Errors
     /// The kernel's errno; EAGAIN when a table changed under every attempt to read it.
     pub fn snapshot(&mut self) -> Result<Snapshot, OpError> {
         let links = self.dump(&message::all_links())?;
+        // A director before this one may have made devices.
+        for (base, before) in links.iter().filter_map(message::marked) {
+            self.bases.entry(base).or_insert(before);
+        }
         let addresses = self.dump(&message::all_addresses())?;
         let mut routes = self.dump(&message::our_routes(IpAddr::from([0; 4])))?;
         routes.extend(self.dump(&message::our_routes(IpAddr::from([0; 16])))?);
@@ -188,12 +241,23 @@ impl Rtnl {
     }
 }
 
+fn name_of(link: Ifindex) -> Option<String> {
+    let name = nix::net::if_::if_indextoname(link.0);
+    name.ok().and_then(|name| name.into_string().ok())
+}
+
 /// An operation as a message, with its flags.
 fn request(op: &Op) -> Option<(RouteNetlinkMessage, u16)> {
     const ADD: u16 = NLM_F_CREATE | NLM_F_EXCL;
     let link = |link: &Ifindex| LinkUnspec::new_with_index(link.0);
     Some(match op {
         Op::LinkUp(index) => (RouteNetlinkMessage::SetLink(link(index).up().build()), 0),
+        Op::LinkDown(index) => (RouteNetlinkMessage::SetLink(link(index).down().build()), 0),
+        Op::AddVmac { name, base, mac } => {
+            let message = message::vmac_of(name, *base, *mac);
+            (RouteNetlinkMessage::NewLink(message), ADD)
+        }
+        Op::DelVmac(index) => (RouteNetlinkMessage::DelLink(link(index).build()), 0),
         Op::LinkMtu(index, mtu) => {
             let message = link(index).mtu(*mtu).build();
             (RouteNetlinkMessage::SetLink(message), 0)

@@ -3,15 +3,14 @@
 
 use core::net::IpAddr;
 use std::collections::BTreeMap;
-use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 use std::{fs, io};
 
 use director_core::net::{Ifindex, Mac};
 use director_core::wire::{arp, ndp};
-use socket2::{Domain, Socket, Type};
+use socket2::{Socket, Type};
 
-use super::LastError;
+use super::{LastError, packet};
 
 /// How long it is taken for granted that an interface forwards, or does not: an administrator switches it, and a burst
 /// must not ask for each frame.
@@ -32,10 +31,8 @@ impl Announcer {
     /// # Errors
     /// Without CAP_NET_RAW.
     pub fn open() -> io::Result<Self> {
-        // Protocol 0 receives nothing; SOCK_DGRAM lets the kernel write the Ethernet header.
-        let socket = Socket::new(Domain::PACKET, Type::DGRAM.nonblocking().cloexec(), None)?;
         Ok(Self {
-            socket,
+            socket: packet::open(Type::DGRAM)?,
             forwarding: BTreeMap::new(),
             last_error: LastError::default(),
         })
@@ -47,7 +44,8 @@ impl Announcer {
         let sent = match address {
             IpAddr::V4(address) => {
                 let packet = arp::Repr::gratuitous(mac, address).emit();
-                self.send(ifindex, arp::ETHERTYPE, Mac::BROADCAST, &packet)
+                let to = (arp::ETHERTYPE, Mac::BROADCAST);
+                packet::send(&self.socket, ifindex, to, &packet)
             }
             IpAddr::V6(target) => {
                 let router = self.forwards(ifindex);
@@ -57,7 +55,8 @@ impl Announcer {
                     router,
                 };
                 let packet = packet.emit();
-                self.send(ifindex, ndp::ETHERTYPE, ndp::ALL_NODES_MAC, &packet)
+                let to = (ndp::ETHERTYPE, ndp::ALL_NODES_MAC);
+                packet::send(&self.socket, ifindex, to, &packet)
             }
         };
         let what = format_args!("announcement of {address} on link {}", ifindex.0);
@@ -80,35 +79,6 @@ impl Announcer {
         let forwards = reads_forwarding(ifindex);
         self.forwarding.insert(ifindex, (forwards, now));
         forwards
-    }
-
-    fn send(&self, ifindex: Ifindex, ethertype: u16, to: Mac, packet: &[u8]) -> io::Result<()> {
-        let [a, b, c, d, e, f] = to.0;
-        let to = libc::sockaddr_ll {
-            sll_family: libc::AF_PACKET as u16,
-            sll_protocol: ethertype.to_be(),
-            sll_ifindex: ifindex.0.cast_signed(),
-            sll_hatype: 0,
-            sll_pkttype: 0,
-            sll_halen: 6,
-            sll_addr: [a, b, c, d, e, f, 0, 0],
-        };
-        // SAFETY: both pointers are to live values of the lengths given, which the kernel only reads.
-        let sent = unsafe {
-            libc::sendto(
-                self.socket.as_raw_fd(),
-                packet.as_ptr().cast(),
-                packet.len(),
-                0,
-                (&raw const to).cast(),
-                size_of::<libc::sockaddr_ll>() as libc::socklen_t,
-            )
-        };
-        if sent < 0 {
-            Err(io::Error::last_os_error())
-        } else {
-            Ok(())
-        }
     }
 }
 

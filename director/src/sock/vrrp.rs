@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IoSlice, IoSliceMut, Read};
 use std::os::fd::AsRawFd;
 
-use director_core::net::{Family, Ifindex};
+use director_core::net::{Family, Ifindex, Mac};
 use director_core::vrrp::Received;
 use director_core::wire::ipv4::PROTOCOL_VRRP;
 use director_core::wire::{ipv4, ipv6, vrrp};
@@ -18,9 +18,10 @@ use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn6, recvmsg, sets
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, Socket, Type};
 
 use super::LastError;
+use super::packet::Frames;
 
 /// The matching queueing priority (TC_PRIO_INTERACTIVE, linux/pkt_sched.h).
-const PRIORITY: u32 = 6;
+pub(super) const PRIORITY: u32 = 6;
 
 /// Room for the two control messages that are asked for: destination with interface, and hop limit.
 const CONTROL_BYTES: usize = 128;
@@ -32,6 +33,19 @@ pub type Place = (Ifindex, Family);
 #[derive(Debug, Default)]
 pub struct VrrpSockets {
     sockets: BTreeMap<Place, VrrpSocket>,
+    /// For adverts from virtual hardware addresses.
+    frames: Frames,
+}
+
+/// The parts of an advert's IP header that are not the same for all.
+#[derive(Clone, Copy, Debug)]
+pub struct Header {
+    /// Source address.
+    pub source: IpAddr,
+    /// A multicast group, or a peer.
+    pub destination: IpAddr,
+    /// Time to live, or hop limit.
+    pub ttl: u8,
 }
 
 #[derive(Debug)]
@@ -116,20 +130,18 @@ impl VrrpSockets {
         }
     }
 
-    /// Sends an advert. An error is logged when it is another one than at the send before.
-    pub fn send(
-        &mut self,
-        ifindex: Ifindex,
-        source: IpAddr,
-        destination: IpAddr,
-        ttl: u8,
-        payload: &[u8],
-    ) {
+    /// Sends an advert, from the interface's own hardware address or from another one. An error is logged when it is
+    /// another one than at the send before.
+    pub fn send(&mut self, ifindex: Ifindex, mac: Option<Mac>, header: Header, payload: &[u8]) {
+        let source = header.source;
         let Some(entry) = self.sockets.get_mut(&(ifindex, Family::of(source))) else {
             log::debug!("no socket for an advert on link {}", ifindex.0);
             return;
         };
-        let sent = entry.send(ifindex, source, destination, ttl, payload);
+        let sent = match mac {
+            None => entry.send(ifindex, header, payload),
+            Some(mac) => self.frames.send(ifindex, mac, header, payload),
+        };
         let what = format_args!("advert from {source} on link {}", ifindex.0);
         entry.last_error.note(sent, what);
     }
@@ -154,14 +166,12 @@ impl VrrpSocket {
         }
     }
 
-    fn send(
-        &self,
-        ifindex: Ifindex,
-        source: IpAddr,
-        destination: IpAddr,
-        ttl: u8,
-        payload: &[u8],
-    ) -> io::Result<()> {
+    fn send(&self, ifindex: Ifindex, header: Header, payload: &[u8]) -> io::Result<()> {
+        let Header {
+            source,
+            destination,
+            ttl,
+        } = header;
         let mut to = SocketAddr::new(destination, 0);
         if let SocketAddr::V6(to) = &mut to {
             to.set_scope_id(ifindex.0);

@@ -229,6 +229,7 @@ impl Fault {
             Edit::ChangeTimeouts,
             Edit::FlushFilter,
             Edit::ChangeFilter,
+            Edit::DeleteDevices,
         ]);
         Self::Edit { node, edit }
     }

@@ -10,10 +10,10 @@ use director_core::net::{Cidr, Ifindex, Mac};
 use director_core::time::Duration;
 
 use super::random::Random;
-use super::routing;
+use super::{routing, vmac};
 
 /// ENODEV, ENETUNREACH, EINVAL, ENOBUFS (errno.h).
-const NO_DEVICE: OpError = OpError(19);
+pub(super) const NO_DEVICE: OpError = OpError::NO_DEVICE;
 const UNREACHABLE: OpError = OpError(101);
 const INVALID: OpError = OpError(22);
 const NO_BUFFERS: OpError = OpError(105);
@@ -38,7 +38,7 @@ pub struct Kernel {
     /// Number of the one real interface; it changes when the device comes anew.
     pub ifindex: Ifindex,
     mac: Mac,
-    notices: Vec<KernelEvent>,
+    pub(super) notices: Vec<KernelEvent>,
 }
 
 /// How a kernel refuses.
@@ -79,6 +79,8 @@ pub enum Edit {
     FlushFilter,
     /// A rule added to the director's table.
     ChangeFilter,
+    /// `ip link delete` of the devices of virtual hardware addresses.
+    DeleteDevices,
 }
 
 impl Kernel {
@@ -114,6 +116,7 @@ impl Kernel {
             up,
             carrier: up,
             loopback: name == "lo",
+            macvlan: None,
         }
     }
 
@@ -207,6 +210,7 @@ impl Kernel {
 
     /// The device goes away, with its addresses and routes.
     pub fn device_goes(&mut self) {
+        vmac::delete(self);
         let ifindex = self.ifindex;
         self.state.links.remove(&ifindex);
         self.state.addresses.retain(|id, _| id.ifindex != ifindex);
@@ -266,6 +270,7 @@ impl Kernel {
             Edit::ChangeTimeouts => self.state.timeouts = [1, 2, 3],
             Edit::FlushFilter => self.state.filter = Some(Arc::default()),
             Edit::ChangeFilter => self.state.filter = None,
+            Edit::DeleteDevices => vmac::delete(self),
         }
     }
 
@@ -275,6 +280,8 @@ impl Kernel {
 
     fn operate(&mut self, op: &Op) -> Result<(), OpError> {
         match op {
+            Op::LinkUp(ifindex) if *ifindex != self.ifindex => vmac::operate(self, op),
+            Op::LinkDown(_) | Op::AddVmac { .. } | Op::DelVmac(_) => vmac::operate(self, op),
             Op::LinkUp(_) | Op::LinkMtu(..) => self.operate_link(op),
             Op::AddAddress(_) | Op::DelAddress(_) => self.operate_address(op),
             Op::AddRoute(_) | Op::DelRoute(_) => self.operate_route(op),
@@ -430,10 +437,16 @@ impl Kernel {
 /// Whether this answer to a removal says that there was nothing to remove.
 #[must_use]
 pub fn is_gone_already(op: &Op, error: OpError) -> bool {
-    let gone = [OpError::NOT_THERE, OpError::NO_ADDRESS, OpError::NO_SERVICE];
+    let gone = [
+        OpError::NOT_THERE,
+        OpError::NO_ADDRESS,
+        OpError::NO_DEVICE,
+        OpError::NO_SERVICE,
+    ];
     let removal = matches!(
         op,
-        Op::DelAddress(_)
+        Op::DelVmac(_)
+            | Op::DelAddress(_)
             | Op::DelRoute(_)
             | Op::DelRule(_)
             | Op::StopSync(_)

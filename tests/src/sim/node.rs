@@ -147,7 +147,7 @@ impl Node {
         let director = self.director.as_ref();
         director.is_some_and(|director| {
             let mut claimed = director.reconciler().desired().addresses.iter();
-            claimed.any(|id| id.cidr == cidr)
+            claimed.any(|id| is_it(id.cidr, cidr))
         })
     }
 
@@ -175,7 +175,7 @@ impl Node {
     #[must_use]
     pub fn answers(&self, cidr: Cidr) -> bool {
         let mut held = self.kernel.state.addresses.keys();
-        self.kernel.has_link() && held.any(|id| id.cidr == cidr)
+        self.kernel.has_link() && held.any(|id| is_it(id.cidr, cidr))
     }
 
     /// Whether it could be Active in virtual routers of this family: the director runs, is not asked to leave, and its
@@ -197,4 +197,10 @@ impl Node {
         let willing = !self.stalled && !self.stopping;
         self.director.is_some() && willing && needed.all(|own| self.answers(*own))
     }
+}
+
+/// Whether it is that address: on a device of a virtual hardware address a link-local one brings the network of its
+/// link.
+fn is_it(held: Cidr, cidr: Cidr) -> bool {
+    held == cidr || (held.address == cidr.address && held.prefix == 64)
 }

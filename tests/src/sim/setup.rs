@@ -16,7 +16,7 @@ use director_core::wire::vrrp;
 use super::random::Random;
 use super::routing;
 use super::servers::{another_kind, dest, dest_id, real};
-use super::{groups, intruder, locals};
+use super::{groups, intruder, locals, vmac};
 
 /// What a world is made of.
 #[derive(Clone, Debug)]
@@ -180,6 +180,8 @@ fn router(vrid: u8, version: Version, advert_interval: Duration) -> Router {
         addresses: vec![virtual_address(vrid, 0)],
         excluded: Vec::new(),
         locals: Vec::new(),
+        vmacs: Vec::new(),
+        advert_mac: None,
         routes: Vec::new(),
         rules: Vec::new(),
         source: None,
@@ -244,6 +246,9 @@ fn random_router(vrid: u8, random: &mut Random) -> Router {
     if version == Version::V3 && random.chance(30) {
         router.group = IpAddr::V6(vrrp::GROUP_V6);
         router.addresses = vec![further_address(&router, 0)];
+    }
+    if random.chance(20) {
+        vmac::toggle(&mut router);
     }
     router.preempt = random.chance(75);
     if random.chance(20) {
@@ -355,7 +360,7 @@ fn random_services(random: &mut Random) -> Vec<Arc<VirtualServer>> {
 
 /// Adds a further configuration to every node: the last one with one thing changed.
 fn variant(configs: &mut [Vec<Config>], random: &mut Random) {
-    let kind = random.below(7);
+    let kind = random.below(8);
     let extra = random_services(random);
     for (node, configs) in configs.iter_mut().enumerate() {
         let Some(mut config) = configs.last().cloned() else {
@@ -389,6 +394,7 @@ fn variant(configs: &mut [Vec<Config>], random: &mut Random) {
             }
             4 => config.groups.clear(),
             5 => config.timeouts = [0, 60, 0],
+            6 => config.routers.iter_mut().for_each(vmac::toggle),
             _ => {} // a reload that changes nothing
         }
         locals::place(&mut config);

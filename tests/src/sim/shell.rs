@@ -93,6 +93,7 @@ impl World {
                 destination,
                 ttl,
                 payload,
+                ..
             } => {
                 self.note(|| format!("{node}: advert {}", describe(&payload)));
                 self.laws

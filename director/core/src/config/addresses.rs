@@ -14,6 +14,8 @@ pub(super) struct Entry {
     pub(super) at: Place,
     /// The interface that it names.
     pub(super) device: Option<IfName>,
+    /// It is on the device of its router's own hardware address (`use_vmac`).
+    pub(super) vmac: bool,
 }
 
 impl Entry {
@@ -54,6 +56,7 @@ fn entry(reader: &mut Reader<'_, '_>, line: Statement<'_>) -> Option<Entry> {
         address,
         at: word.at,
         device: None,
+        vmac: false,
     };
     let mut words = line.arguments();
     while let Some(word) = words.next() {
@@ -83,7 +86,8 @@ fn entry(reader: &mut Reader<'_, '_>, line: Statement<'_>) -> Option<Entry> {
                     );
                 }
             }
-            b"peer" | b"preferred_lft" | b"noprefixroute" | b"track_group" | b"use_vmac" => {
+            b"use_vmac" => entry.vmac = true,
+            b"peer" | b"preferred_lft" | b"noprefixroute" | b"track_group" => {
                 reader.wrong(
                     word,
                     "this option of a virtual address is not yet supported",

@@ -3,6 +3,7 @@
 use core::net::IpAddr;
 
 mod strict;
+mod timing;
 
 use super::addresses::{self, Entry};
 use super::diagnostic::Place;
@@ -15,6 +16,7 @@ use super::routing::{self, Route};
 use super::track;
 use super::tree::{Statement, Word};
 use super::unicast::Addressing;
+use super::vmac;
 use super::{Router, Tracked, Version, VirtualAddress, authentication};
 use crate::limits;
 use crate::net::{Cidr, Family, IfName, Name};
@@ -76,6 +78,7 @@ struct Draft<'t> {
     ignore_link: bool,
     tracked: Vec<track::Entry>,
     sync_interface: Option<(IfName, Place)>,
+    vmac: vmac::Words,
 }
 
 /// Reads one `vrrp_instance`.
@@ -94,7 +97,9 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>, global: &G
         },
     );
     draft.settle(reader, block, global);
-    let router = name.clone().and_then(|name| draft.router(name, global));
+    let router = name
+        .clone()
+        .and_then(|name| draft.router(reader, name, global));
     let own = draft.interface.as_ref().map(|(name, _)| name);
     let entries = draft.addresses.iter().chain(&draft.excluded);
     let places = entries.map(|entry| (entry.address, entry.scope(own), entry.at));
@@ -175,6 +180,9 @@ impl<'t> Draft<'t> {
             "v3_checksum_as_v2" => self.checksum_as_v2 = reader.flag(statement),
             "skip_check_adv_addr" => _ = reader.flag(statement), // a differing list is never dropped
             "strict_mode" => self.strict = reader.flag(statement),
+            "use_vmac" | "use_vmac_addr" | "vmac_xmit_base" => {
+                self.vmac.read(reader, word, statement);
+            }
             "lvs_sync_daemon_interface" => self.sync_interface = interface(reader, statement),
             _ => self.garp.read(reader, word, statement),
         }
@@ -249,70 +257,6 @@ impl<'t> Draft<'t> {
             let message =
                 format!("`auth_hmac` beside `authentication` of {line}: one of them is enough");
             reader.sink.error(hmac.at, message);
-        }
-    }
-
-    fn settle_interval(&self, reader: &mut Reader<'_, '_>, global: &Global) {
-        let Some((interval, word)) = self.advert_interval else {
-            return;
-        };
-        match self.version(global) {
-            Version::V2 if interval.subsec_micros() != 0 || interval.is_zero() => {
-                let message = format!(
-                    "{}: version 2 has whole seconds from 1 to 255",
-                    word.quoted()
-                );
-                let hint = "`version 3`, on all nodes, has intervals from 0.01 to 40.95 seconds";
-                reader.sink.error(word.at, message).hint(hint);
-            }
-            Version::V3 if interval.as_micros() % 10_000 != 0 || interval > V3_INTERVAL_MAX => {
-                reader.wrong(word, "version 3 has hundredths of a second up to 40.95");
-            }
-            _ => {}
-        }
-    }
-
-    fn settle_preemption(&mut self, reader: &mut Reader<'_, '_>) {
-        if let (Some(preempt), Some(nopreempt)) = (self.preempt, self.nopreempt) {
-            let (first, second) = (preempt.min(nopreempt), preempt.max(nopreempt));
-            let line = reader.sink.line(first, second);
-            let word = if preempt > nopreempt {
-                "preempt"
-            } else {
-                "nopreempt"
-            };
-            let message = format!("`{word}` contradicts {line}");
-            reader.sink.error(second, message);
-        }
-        let because = match (self.state_master, self.priority) {
-            (Some(_), _) => Some("with `state MASTER`"),
-            (_, Some(255)) => Some("with priority 255"),
-            _ => None,
-        };
-        if let Some(at) = self.expires
-            && (self.nopreempt.is_none() || because.is_some())
-        {
-            let message = "`timer_expired_backup` has no effect without `nopreempt`";
-            reader.sink.warning(at, message);
-            self.expires = None;
-        }
-        if let Some(because) = because {
-            if let Some(at) = self.nopreempt.take() {
-                reader
-                    .sink
-                    .warning(at, format!("`nopreempt` has no effect {because}"));
-            }
-            if let Some((_, at)) = self.preempt_delay.take() {
-                reader
-                    .sink
-                    .warning(at, format!("`preempt_delay` has no effect {because}"));
-            }
-        } else if self.nopreempt.is_some()
-            && let Some((_, at)) = self.preempt_delay.take()
-        {
-            reader
-                .sink
-                .warning(at, "`preempt_delay` has no effect with `nopreempt`");
         }
     }
 
@@ -398,7 +342,7 @@ impl<'t> Draft<'t> {
         self.priority.unwrap_or(default)
     }
 
-    fn router(&self, name: Name, global: &Global) -> Option<Router> {
+    fn router(&self, reader: &mut Reader<'_, '_>, name: Name, global: &Global) -> Option<Router> {
         let (interface, _) = self.interface.clone()?;
         let (vrid, _) = self.vrid?;
         let interval = self
@@ -411,6 +355,14 @@ impl<'t> Draft<'t> {
         let list =
             |entries: &[Entry]| -> Vec<VirtualAddress> { entries.iter().map(resolve).collect() };
         let (addresses, excluded) = (list(&self.addresses), list(&self.excluded));
+        let of = vmac::Of {
+            interface: &interface,
+            family: self.family(),
+            vrid,
+            unicast: self.addressing.unicast(global).is_some(),
+        };
+        let entries: Vec<&Entry> = self.addresses.iter().chain(&self.excluded).collect();
+        let (vmacs, advert_mac) = self.vmac.resolve(reader, of, &entries);
         Some(Router {
             name,
             trackers: Vec::new(), // resolved when all there is to track is known
@@ -431,6 +383,8 @@ impl<'t> Draft<'t> {
             addresses,
             excluded,
             locals: Vec::new(),
+            vmacs,
+            advert_mac,
             routes: self.routes.clone(),
             rules: self.rules.clone(),
             source: self.addressing.source(),
@@ -456,9 +410,6 @@ impl<'t> Draft<'t> {
         })
     }
 }
-
-/// The advertisement interval of version 3 has 12 bits of hundredths (RFC 9568 section 5.2.7).
-const V3_INTERVAL_MAX: Duration = Duration::from_millis(40_950);
 
 /// How many addresses of a family an advert carries: its count is one byte (RFC 9568 section 5.2.5), and over IPv6 it
 /// must fit an Ethernet frame, with its signature.

@@ -98,6 +98,7 @@ mod track_file;
 mod tracked;
 mod tree;
 mod unicast;
+mod vmac;
 mod watches;
 
 use core::net::{IpAddr, SocketAddr};
@@ -253,6 +254,11 @@ pub struct Router {
     pub routes: Vec<Route>,
     /// Rules of the routing policy that are there while it is Active (`virtual_rules`).
     pub rules: Vec<Rule>,
+    /// Devices with the router's own hardware address, at most one on each interface; its virtual addresses there are
+    /// on them (`use_vmac`, `use_vmac_addr`).
+    pub vmacs: Vec<Vmac>,
+    /// The hardware address that the adverts come from, if it is not the interface's own.
+    pub advert_mac: Option<Mac>,
     /// Source address of the adverts instead of the interface's own (`mcast_src_ip`).
     pub source: Option<IpAddr>,
     /// Fault while the interface does not have that address (`track_src_ip`).
@@ -305,7 +311,24 @@ pub struct VirtualAddress {
     pub interface: IfName,
 }
 
+/// The device of a virtual router's hardware address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vmac {
+    /// The interface that it is made on, by its configured name.
+    pub base: IfName,
+    /// Its name; no two devices have the same.
+    pub name: IfName,
+    /// The virtual hardware address.
+    pub mac: Mac,
+}
+
 impl Router {
+    /// Its device on an interface.
+    #[must_use]
+    pub fn vmac_on(&self, interface: &IfName) -> Option<&Vmac> {
+        self.vmacs.iter().find(|vmac| vmac.base == *interface)
+    }
+
     /// The family that it speaks: that of its first virtual address.
     #[must_use]
     pub const fn family(&self) -> Family {

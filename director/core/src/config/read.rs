@@ -15,7 +15,7 @@ use super::notices::Notice;
 use super::tls::Ssl;
 use super::tree::{Statement, Statements, Word};
 use crate::check::Owner;
-use crate::net::Name;
+use crate::net::{IfName, Name};
 use crate::pattern::{Options, Pattern};
 use crate::vrrp::Weight;
 pub(super) use values::decimal;
@@ -39,6 +39,8 @@ pub(super) struct Reader<'r, 'a> {
     pub(super) files: BTreeMap<Name, (String, Weight)>,
     /// Whom programs run as, when nothing else is said (`script_user`).
     pub(super) owner: Owner,
+    /// Devices of virtual hardware addresses, by name.
+    pub(super) devices: BTreeMap<IfName, Place>,
     /// Rules that had no priority of their own.
     unordered: u32,
     /// Expressions met so far: many checks have the same one, and share it.
@@ -63,6 +65,7 @@ impl<'r, 'a> Reader<'r, 'a> {
             log_all: false,
             files: BTreeMap::new(),
             owner: Owner::NOBODY,
+            devices: BTreeMap::new(),
             unordered: 0,
             patterns: BTreeMap::new(),
             settings: VecDeque::new(),

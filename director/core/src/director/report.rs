@@ -1,5 +1,7 @@
 //! The status snapshot, read from the state that drives the director.
 
+use core::net::IpAddr;
+
 use super::check_report::reason;
 use super::groups::Group;
 use super::services::{self, Standing, State};
@@ -123,11 +125,9 @@ fn router(slot: &Slot, director: &Director) -> RouterStatus {
         .iter()
         .zip(counters.dropped)
         .filter(|(_, count)| *count > 0);
-    let active = match machine.state() {
-        RouterState::Active { .. } => machine.source(),
-        _ => machine.active().map(|peer| peer.address),
-    };
     let cidrs = config.virtual_addresses().map(|address| address.cidr);
+    let devices = config.vmacs.iter();
+    let devices = devices.map(|vmac| format!("{} {}", vmac.name, vmac.mac));
     RouterStatus {
         name: config.name.to_string(),
         vrid: config.vrid,
@@ -142,12 +142,13 @@ fn router(slot: &Slot, director: &Director) -> RouterStatus {
         priority: machine.effective_priority(),
         base_priority: config.priority,
         advert_interval_ms: millis(config.advert_interval),
-        active: active.map(|address| address.to_string()),
+        active: active(slot).map(|address| address.to_string()),
         reason: machine
             .why_not_active(now)
             .map(|why| why.to_string())
             .unwrap_or_default(),
         addresses: cidrs.map(|cidr| cidr.to_string()).collect(),
+        devices: devices.collect(),
         accepts: config.accept,
         authentication: match (&config.hmac, config.pass) {
             (Some(hmac), _) => format!("key {}, {}", hmac.active, hmac.mode),
@@ -181,6 +182,14 @@ fn router(slot: &Slot, director: &Director) -> RouterStatus {
             .iter()
             .map(|tracker| tracked(tracker, director))
             .collect(),
+    }
+}
+
+/// The Active router's address, as far as it is known.
+fn active(slot: &Slot) -> Option<IpAddr> {
+    match slot.machine.state() {
+        RouterState::Active { .. } => slot.machine.source(),
+        _ => slot.machine.active().map(|peer| peer.address),
     }
 }
 

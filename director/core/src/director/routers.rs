@@ -14,7 +14,7 @@ use crate::config::{self, Config, VirtualAddress};
 use crate::event::Event;
 use crate::kernel::{Actual, AddressId, Link};
 use crate::net::{Family, Ifindex, Mac, Name};
-use crate::plan;
+use crate::plan::{self, Finder};
 use crate::time::{Instant, earliest};
 use crate::vrrp::{self, Received, State, Transmit, Waits};
 use crate::wire;
@@ -117,13 +117,18 @@ impl Routers {
         }
         self.follow_links(now, config, actual);
         let mut words = Vec::with_capacity(self.slots.len());
+        let mut finder = Finder::new(config, &actual.links);
         for slot in &mut self.slots {
-            let link = plan::link(config, &actual.links, &slot.config.interface);
-            slot.carriers = carriers(config, actual, &slot.config);
-            // At the start the director itself sets the link up: that it is down yet is no fault.
+            let link = finder.link(&slot.config.interface);
+            let mut vmacs = slot.config.vmacs.iter();
+            let lacks_device = vmacs.any(|vmac| finder.device(vmac).is_none());
+            slot.carriers = carriers(&mut finder, &slot.config);
+            // At the start the director itself sets the link up, and makes the devices: that they are not yet is no
+            // fault.
             let is_start = matches!(slot.machine.state(), State::Initialize(Waits::Link));
             let tally = around.tally(&self.links, &slot.config);
-            let is_early = is_start && (tally.waits || link.is_some_and(|link| !link.up));
+            let is_down = lacks_device || link.is_some_and(|link| !link.up);
+            let is_early = is_start && (tally.waits || is_down);
             slot.machine.set_weight(now, tally.weight);
             words.push((!is_early).then(|| source(around, &self.links, &slot.config, tally)));
         }
@@ -419,6 +424,7 @@ impl Slot {
                 source,
                 destination,
                 ttl,
+                mac: self.config.advert_mac,
                 // The machine's adverts fit: both bounds are ADVERT_BYTES_MAX.
                 payload: AdvertBytes::from_slice(payload).unwrap_or_default(),
             },
@@ -445,14 +451,11 @@ impl Slot {
 }
 
 /// Where the virtual addresses belong, of those whose interface is there.
-fn carriers(config: &Config, actual: &Actual, router: &config::Router) -> Vec<Carrier> {
-    let carrier = |address: &VirtualAddress| {
-        let link = plan::link(config, &actual.links, &address.interface)?;
-        let (ifindex, cidr) = (link.ifindex, address.cidr);
-        Some(Carrier {
-            id: AddressId { ifindex, cidr },
-            mac: link.mac,
-        })
+fn carriers<'a>(finder: &mut Finder<'a>, router: &'a config::Router) -> Vec<Carrier> {
+    let carrier = |address: &'a VirtualAddress| {
+        let (id, link) = finder.carrier(router, address)?;
+        let mac = link.mac;
+        Some(Carrier { id, mac })
     };
     router.virtual_addresses().filter_map(carrier).collect()
 }

@@ -2,12 +2,14 @@
 
 use crate::ipvs::{DestId, ServiceId, SyncRole};
 use crate::kernel::{AddressId, Op, OpError, Part, Route};
-use crate::net::{Family, Ifindex};
+use crate::net::{Family, Ifindex, Mac};
 
 /// The thing an operation touches; a refusal delays the next operation on the same thing only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Object {
     Link(Ifindex),
+    /// By the link it is on and its hardware address.
+    Vmac(Ifindex, Mac),
     Address(AddressId),
     Route(Route),
     /// By family and priority.
@@ -31,7 +33,9 @@ impl Object {
 
     pub(super) const fn part(&self) -> Part {
         match self {
-            Self::Link(_) | Self::Address(_) | Self::Route(_) | Self::Rule(..) => Part::Network,
+            Self::Link(_) | Self::Vmac(..) | Self::Address(_) | Self::Route(_) | Self::Rule(..) => {
+                Part::Network
+            }
             Self::Filter => Part::Filter,
             Self::Service(_) | Self::Dest(..) | Self::Sync(_) | Self::Timeouts => Part::Ipvs,
         }
@@ -41,7 +45,11 @@ impl Object {
 /// What an operation is about.
 pub(super) const fn object(op: &Op) -> Object {
     match op {
-        Op::LinkUp(ifindex) | Op::LinkMtu(ifindex, _) => Object::Link(*ifindex),
+        Op::LinkUp(ifindex)
+        | Op::LinkDown(ifindex)
+        | Op::DelVmac(ifindex)
+        | Op::LinkMtu(ifindex, _) => Object::Link(*ifindex),
+        Op::AddVmac { base, mac, .. } => Object::Vmac(*base, *mac),
         Op::AddAddress(id) | Op::DelAddress(id) => Object::Address(*id),
         Op::AddRoute(route) | Op::DelRoute(route) => Object::Route(*route),
         Op::AddRule(rule) | Op::DelRule(rule) => Object::Rule(rule.family, rule.priority),
@@ -57,10 +65,16 @@ pub(super) const fn object(op: &Op) -> Object {
 
 /// A removal of what is not there has reached its end.
 pub(super) fn is_gone_already(op: &Op, error: OpError) -> bool {
-    let gone = [OpError::NOT_THERE, OpError::NO_ADDRESS, OpError::NO_SERVICE];
+    let gone = [
+        OpError::NOT_THERE,
+        OpError::NO_ADDRESS,
+        OpError::NO_DEVICE,
+        OpError::NO_SERVICE,
+    ];
     let removal = matches!(
         op,
-        Op::DelAddress(_)
+        Op::DelVmac(_)
+            | Op::DelAddress(_)
             | Op::DelRoute(_)
             | Op::DelRule(_)
             | Op::StopSync(_)

@@ -9,11 +9,16 @@ use crate::kernel::{Actual, Op};
 pub(super) fn record(actual: &mut Actual, op: Op) {
     match op {
         // The kernel's notice says more: whether the link has a carrier.
-        Op::LinkUp(_) => {}
+        Op::LinkUp(_) | Op::LinkDown(_) => {}
         Op::LinkMtu(ifindex, mtu) => {
             if let Some(link) = actual.links.get_mut(&ifindex) {
                 link.mtu = mtu;
             }
+        }
+        Op::AddVmac { name, .. } => drop(actual.made.insert(name)),
+        Op::DelVmac(ifindex) => {
+            actual.links.remove(&ifindex);
+            actual.addresses.retain(|id, _| id.ifindex != ifindex);
         }
         Op::AddAddress(id) => drop(actual.addresses.insert(id, true)),
         Op::DelAddress(id) => drop(actual.addresses.remove(&id)),

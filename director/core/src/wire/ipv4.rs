@@ -23,8 +23,13 @@
 use core::fmt;
 use core::net::Ipv4Addr;
 
+use super::checksum::Sum;
+
 /// IP protocol number of VRRP.
 pub const PROTOCOL_VRRP: u8 = 112;
+
+/// Flag DF, in the seventh byte; such a packet needs no identification (RFC 6864 section 4.1).
+const DONT_FRAGMENT: u8 = 0x40;
 
 /// Bytes of a header without options.
 pub const HEADER_BYTES: usize = 20;
@@ -64,6 +69,41 @@ impl fmt::Display for Error {
 }
 
 impl Repr {
+    /// The header before a payload of so many bytes, which must not be cut into fragments on its way. A raw socket's
+    /// writer needs none of this; a packet socket's does.
+    #[must_use]
+    pub fn emit(&self, tos: u8, payload_bytes: u16) -> [u8; HEADER_BYTES] {
+        let total = payload_bytes.saturating_add(HEADER_BYTES as u16);
+        let [total_hi, total_lo] = total.to_be_bytes();
+        let [s0, s1, s2, s3] = self.source.octets();
+        let [d0, d1, d2, d3] = self.destination.octets();
+        let mut header = [
+            0x45,
+            tos,
+            total_hi,
+            total_lo,
+            0,
+            0,
+            DONT_FRAGMENT,
+            0,
+            self.ttl,
+            self.protocol,
+            0,
+            0,
+            s0,
+            s1,
+            s2,
+            s3,
+            d0,
+            d1,
+            d2,
+            d3,
+        ];
+        let [hi, lo] = (!Sum::new().plus(&header).folded()).to_be_bytes();
+        (header[10], header[11]) = (hi, lo);
+        header
+    }
+
     /// Reads a header and returns it with the payload, cut to the total length: padding behind it is left away.
     pub fn parse(bytes: &[u8]) -> Result<(Self, &[u8]), Error> {
         let Some((header, _)) = bytes.split_first_chunk::<HEADER_BYTES>() else {
@@ -115,6 +155,21 @@ mod tests {
         1, 2, 3, 4, // payload
         0, 0, // Ethernet padding
     ];
+
+    #[test]
+    fn a_header_is_written_with_its_length_and_its_checksum() {
+        let repr = Repr {
+            source: Ipv4Addr::new(192, 0, 2, 1),
+            destination: Ipv4Addr::new(224, 0, 0, 18),
+            ttl: 255,
+            protocol: PROTOCOL_VRRP,
+        };
+        let header = repr.emit(0xc0, 4);
+        assert_eq!(header[..4], [0x45, 0xc0, 0, 24]);
+        assert_eq!(Sum::new().plus(&header).folded(), 0xffff);
+        let packet = [&header[..], &[1, 2, 3, 4]].concat();
+        assert_eq!(Repr::parse(&packet), Ok((repr, &[1, 2, 3, 4][..])));
+    }
 
     #[test]
     fn a_header_is_read_and_padding_cut_off() {

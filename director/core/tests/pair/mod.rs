@@ -182,6 +182,7 @@ impl World {
                 destination,
                 ttl,
                 payload,
+                ..
             } => {
                 if of.links[ifindex.0 as usize - 1].carrier {
                     packets.push((ifindex, (source, destination, ttl, payload.to_vec())));
@@ -293,5 +294,6 @@ fn link(wire: usize, carrier: bool) -> Link {
         up: true,
         carrier,
         loopback: false,
+        macvlan: None,
     }
 }

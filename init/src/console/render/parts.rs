@@ -82,6 +82,7 @@ fn router_text(router: &RouterStatus, now_us: u64) -> String {
     line("addresses", &addresses(router));
     let tracked: Vec<String> = router.trackers.iter().map(tracker).collect();
     for (label, words) in [
+        ("devices", router.devices.join(", ")),
         ("routing", router.routing.join(", ")),
         ("peers", router.peers.join(" ")),
         ("group", router.group.clone().unwrap_or_default()),

@@ -180,6 +180,7 @@ fn stretched(status: &Status, word: &str) -> Status {
             active: Some(word.clone()),
             reason: word.clone(),
             addresses: vec![word.clone(); 20],
+            devices: vec!["vrrp.52 00:00:5e:00:01:34".to_string()],
             accepts: false,
             authentication: word.clone(),
             routing: vec![word.clone(); 20],

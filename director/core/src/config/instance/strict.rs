@@ -8,11 +8,15 @@ use crate::config::tree::Statement;
 use crate::net::Family;
 
 /// What strict mode takes away, and what it has in its place.
-const WITHOUT_EFFECT: [(&str, &str); 4] = [
+const WITHOUT_EFFECT: [(&str, &str); 5] = [
     ("preempt_delay", "a better router preempts at once"),
     (
         "down_timer_adverts",
         "a takeover follows three missed adverts",
+    ),
+    (
+        "vmac_xmit_base",
+        "adverts come from the virtual hardware address",
     ),
     (
         "garp_lower_prio_delay",
@@ -44,6 +48,7 @@ impl Draft<'_> {
         }
         self.preempt_delay = None;
         self.down_adverts = Some(3);
+        self.vmac.from_base = None;
         self.garp.without_rivals();
         self.conform_answers(reader, block);
         self.conform_ownership(reader, block);

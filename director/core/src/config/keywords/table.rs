@@ -236,11 +236,7 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
         "no_virtual_ipaddress owner_ignore_adverts timer_expired_backup \
         thread_timer_expired=timer_expired_backup",
     ),
-    (
-        VrrpInstance,
-        NotYet,
-        "use_vmac use_vmac_addr vmac_xmit_base",
-    ),
+    (VrrpInstance, Acts, "use_vmac use_vmac_addr vmac_xmit_base"),
     (VrrpInstance, Acts, "track_file{}*"),
     (
         VrrpInstance,
