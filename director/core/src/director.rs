@@ -7,6 +7,7 @@ mod groups;
 #[cfg(test)]
 mod growth;
 mod links;
+mod pacing;
 mod presence;
 mod recoveries;
 mod report;
@@ -271,7 +272,7 @@ impl Director {
         if let Some(output) = self
             .routers
             .poll_join()
-            .or_else(|| self.routers.poll_transmit())
+            .or_else(|| self.routers.poll_transmit(now))
         {
             return Some(output);
         }

@@ -44,6 +44,10 @@ fn around(block: Block, word: &str) -> (String, String) {
                 "}\n",
             )
         }
+        Block::GarpGroup => {
+            let rest = without("garp_interval 0.02\ninterface eth0\n");
+            (format!("garp_group {{\n{rest}"), "}\n")
+        }
         Block::AuthHmac => {
             let rest = without("key 7 0123456789abcdef0123456789abcdef\n");
             (
@@ -210,6 +214,7 @@ fn around(block: Block, word: &str) -> (String, String) {
         | Block::TrackInterface
         | Block::UnicastPeer
         | Block::LinkDelays
+        | Block::Interfaces
         | Block::Routes
         | Block::Rules
         | Block::VirtualServerGroup
@@ -252,6 +257,8 @@ fn statement(keyword: &Keyword) -> String {
         (_, "track_file") => " {\nF\n}\n}\ntrack_file F {\nfile switch\n",
         (Block::Keepalived, "vrrp_script") => " S {\nscript /bin/true\n}",
         (Block::Keepalived, "interface_up_down_delays") => " {\neth0 1 2\n}",
+        (Block::Keepalived, "garp_group") => " {\ngarp_interval 0.01\ninterface eth0\n}",
+        (_, "interfaces") => " {\neth1\neth2\n}",
         (_, "track_pool") => " {\nall\n}",
         (_, "track_probe") => " {\nP\n}\n}\ntrack_probe P {\ntcp 10.0.0.1 80\n",
         (_, "track_script") => " {\nS\n}\n}\nvrrp_script S {\nscript /bin/true\n",
@@ -298,6 +305,8 @@ path /
         "notify_fifo" | "vrrp_notify_fifo" | "lvs_notify_fifo" => "/run/fifo",
         word if word.starts_with("notify") => "/bin/true",
         "script_user" => "nobody",
+        "garp_extra_if" | "vrrp_garp_extra_if" => "all 60",
+        "gna_interval" | "garp_interval" => "0.01",
         "router_id" | "hostname" | "secret" | "virtualhost" => "name",
         "interface"
         | "default_interface"

@@ -99,6 +99,7 @@ fn a_virtual_router_has_keepaliveds_defaults() {
         refresh_repeat: 1,
         lower_prio_delay: 5 * SECOND,
         lower_prio_repeat: 5,
+        extra: Duration::ZERO,
         interval: Duration::ZERO,
         interval_v6: Duration::ZERO,
     };

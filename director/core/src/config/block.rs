@@ -31,6 +31,10 @@ pub enum Block {
     VrrpScript,
     /// `interface_up_down_delays`: one interface a line.
     LinkDelays,
+    /// `garp_group`
+    GarpGroup,
+    /// `interfaces` of `garp_group`: one interface a line.
+    Interfaces,
     /// `virtual_routes`, `static_routes`: one route a line.
     Routes,
     /// `virtual_rules`, `static_rules`: one rule a line.
@@ -87,7 +91,7 @@ pub enum Block {
 
 impl Block {
     /// All of them.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 42] = [
         Self::Keepalived,
         Self::GlobalDefs,
         Self::VrrpInstance,
@@ -102,6 +106,8 @@ impl Block {
         Self::TrackFile,
         Self::VrrpScript,
         Self::LinkDelays,
+        Self::GarpGroup,
+        Self::Interfaces,
         Self::Routes,
         Self::Rules,
         Self::VirtualServerGroup,
@@ -148,6 +154,8 @@ impl Block {
             Self::TrackFile => "track_file",
             Self::VrrpScript => "vrrp_script",
             Self::LinkDelays => "interface_up_down_delays",
+            Self::GarpGroup => "garp_group",
+            Self::Interfaces => "interfaces",
             Self::Routes => "virtual_routes",
             Self::Rules => "virtual_rules",
             Self::VirtualServerGroup => "virtual_server_group",

@@ -62,6 +62,7 @@ pub(super) struct GarpWords {
     refresh_repeat: Option<u32>,
     lower_prio_delay: Option<Duration>,
     lower_prio_repeat: Option<u32>,
+    extra: Option<(Duration, bool)>,
 }
 
 impl GarpWords {
@@ -84,8 +85,14 @@ impl GarpWords {
             "garp_lower_prio_repeat" => {
                 self.lower_prio_repeat = reader.number(statement, 0..=REPEAT_MAX);
             }
+            "garp_extra_if" => self.extra = extra(reader, statement),
             _ => {}
         }
+    }
+
+    /// Whether all addresses of an interface without adverts are announced, and not the first one alone.
+    pub(super) fn extra_all(self, global: &Global) -> bool {
+        self.extra.or(global.garp.extra).is_some_and(|(_, all)| all)
     }
 
     /// `vrrp_min_garp`: one announcement and no second burst, where nothing else is asked for.
@@ -118,6 +125,10 @@ impl GarpWords {
                 .lower_prio_repeat
                 .or(base.lower_prio_repeat)
                 .unwrap_or(repeat),
+            extra: self
+                .extra
+                .or(base.extra)
+                .map_or(Duration::ZERO, |(every, _)| every),
             interval: global.garp_interval,
             interval_v6: global.gna_interval,
         }
@@ -325,8 +336,24 @@ pub(super) fn down_adverts(reader: &mut Reader<'_, '_>, statement: Statement<'_>
     reader.number(statement, 1..=100).map(byte)
 }
 
+/// `garp_extra_if [all] SECONDS`; 0 for not at all.
+fn extra(reader: &mut Reader<'_, '_>, statement: Statement<'_>) -> Option<(Duration, bool)> {
+    let name = statement.keyword();
+    let (mut every, mut all) = (None, false);
+    for word in statement.arguments() {
+        match word.bytes {
+            b"all" => all = true,
+            _ => every = Some(reader.timer_word(word, &name.quoted(), Duration::ZERO..=DAY)?),
+        }
+    }
+    if every.is_none() {
+        reader.wrong(name, "needs a time in seconds");
+    }
+    every.map(|every| (every, all))
+}
+
 /// The pause between two announcements; 0 asks for what is so without it.
-fn announce_interval(reader: &mut Reader<'_, '_>, statement: Statement<'_>) -> Duration {
+pub(super) fn announce_interval(reader: &mut Reader<'_, '_>, statement: Statement<'_>) -> Duration {
     let Some(interval) = reader.timer(statement, Duration::ZERO..=TIME_MAX) else {
         return Duration::ZERO;
     };

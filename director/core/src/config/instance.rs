@@ -407,6 +407,7 @@ impl<'t> Draft<'t> {
             startup_delay: global.startup_delay,
             delay_after_boot: global.delay_after_boot,
             garp: self.garp.resolve(global),
+            garp_extra_all: self.garp.extra_all(global),
         })
     }
 }

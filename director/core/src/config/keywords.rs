@@ -11,10 +11,10 @@ pub use super::block::Block;
 pub enum Mark {
     /// Does what keepalived does with it.
     Acts,
-    /// Accepted with one warning; the text says what holds instead.
-    Accepted(&'static str),
     /// An error for now.
     NotYet,
+    /// Accepted with one warning; the text says what holds instead.
+    Accepted(&'static str),
     /// An error for good; the text is the reason.
     Refused(&'static str),
     /// Keepalived itself ignores it and complains; one warning says what holds.

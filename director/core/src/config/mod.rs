@@ -70,6 +70,7 @@ mod diagnostic;
 mod expand;
 mod forwarding;
 mod fullnat;
+mod garp_group;
 mod global;
 mod group;
 mod hmac;
@@ -107,6 +108,7 @@ use std::sync::Arc;
 
 pub(crate) use diagnostic::safe;
 pub use diagnostic::{Diagnostic, Needed, SHOWN_COLUMNS, Severity};
+pub use garp_group::GarpGroup;
 pub use monitoring::{Fifo, FifoScope, Level, Syslog, Transport};
 pub use notices::{Notice, Subject, Turn};
 pub use outside::{Nothing, Outside, Reading};
@@ -132,6 +134,8 @@ pub struct Config {
     pub routers: Vec<Router>,
     /// Sync groups, in the order of the file; names are unique, and a router is a member of one at most.
     pub groups: Vec<SyncGroup>,
+    /// Interfaces whose announcements are paced together.
+    pub garp_groups: Vec<GarpGroup>,
     /// What is looked at for virtual routers that track it; each thing once.
     pub watches: Vec<Watch>,
     /// Links whose changes are waited out; each interface once.
@@ -291,6 +295,9 @@ pub struct Router {
     pub delay_after_boot: Duration,
     /// Announcements.
     pub garp: Garp,
+    /// On interfaces that no advert comes from, all addresses are announced again and again (`garp_extra_if all`), and
+    /// not only the first one of each.
+    pub garp_extra_all: bool,
 }
 
 /// One `vrrp_sync_group`: virtual routers that are Active together, or none of them is.
@@ -323,6 +330,27 @@ pub struct Vmac {
 }
 
 impl Router {
+    /// Addresses on interfaces and devices that no advert comes from, the first one of each, or all.
+    #[must_use]
+    pub fn extra_addresses(&self) -> Vec<IpAddr> {
+        let own = self.vmac_on(&self.interface).is_none() || self.advert_mac.is_some();
+        let (mut seen, mut extra) = (Vec::new(), Vec::new());
+        for VirtualAddress {
+            cidr, interface, ..
+        } in self.virtual_addresses()
+        {
+            let is_first = !seen.contains(&interface);
+            if is_first {
+                seen.push(interface);
+            }
+            let has_adverts = own && *interface == self.interface;
+            if !has_adverts && (is_first || self.garp_extra_all) {
+                extra.push(cidr.address);
+            }
+        }
+        extra
+    }
+
     /// Its device on an interface.
     #[must_use]
     pub fn vmac_on(&self, interface: &IfName) -> Option<&Vmac> {

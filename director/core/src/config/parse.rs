@@ -21,11 +21,11 @@ use super::track::{self, Tracks};
 use super::tree::{Statement, Tree};
 use super::watches::Watches;
 use super::{
-    Config, LinkDelay, Node, Router, SyncDaemon, SyncGroup, VirtualAddress, VirtualServer, group,
-    node, tls,
+    Config, GarpGroup, LinkDelay, Node, Router, SyncDaemon, SyncGroup, VirtualAddress,
+    VirtualServer, garp_group, group, node, tls,
 };
 use crate::limits;
-use crate::net::Name;
+use crate::net::{IfName, Name};
 
 /// One file.
 #[derive(Clone, Copy, Debug)]
@@ -163,6 +163,9 @@ struct Assembly {
     tracked: Vec<Vec<track::Entry>>,
     watches: Watches,
     link_delays: Vec<LinkDelay>,
+    garp_groups: Vec<GarpGroup>,
+    /// Interfaces of those.
+    paced: Vec<(IfName, Place)>,
     services: Vec<Arc<VirtualServer>>,
     sync: Option<SyncWords>,
     names: BTreeMap<Name, (Place, Option<u8>)>,
@@ -195,6 +198,10 @@ impl Assembly {
                 word if Words::has(word) => self.statics.read(reader, word, statement),
                 "SSL" => tls::read(reader, statement),
                 "vrrp_script" | "track_probe" | "track_file" => watches.push((word, statement)),
+                "garp_group" => {
+                    let group = garp_group::read(reader, statement, &mut self.paced);
+                    self.garp_groups.extend(group);
+                }
                 "interface_up_down_delays" => self.link_delays(reader, statement),
                 "vrrp_sync_group" => groups.push(statement),
                 _ => servers.push(statement),
@@ -226,6 +233,7 @@ impl Assembly {
             node: Node::default(),
             routers: self.routers,
             groups,
+            garp_groups: self.garp_groups,
             watches: self.watches.list,
             link_delays: self.link_delays,
             services: self.services,

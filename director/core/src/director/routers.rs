@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::groups::{Group, Groups};
 use super::links::{Delays, Links};
+use super::pacing::{Announcement, Pacing};
 use super::roster::Roster;
 use super::settings::settings;
 use super::source::source;
@@ -26,6 +27,7 @@ pub(super) struct Routers {
     slots: Roster,
     groups: Groups,
     links: Links,
+    pacing: Pacing,
     /// Groups that the shell was told to join.
     joined: BTreeSet<(Ifindex, IpAddr)>,
     /// A router may live where nobody listens yet.
@@ -60,6 +62,7 @@ impl Routers {
     pub(super) fn configure(&mut self, now: Instant, config: &Config) {
         let mut before = self.slots.take();
         self.moved = true;
+        self.pacing.configure(config);
         for router in &config.routers {
             let grouped = config
                 .groups
@@ -115,6 +118,7 @@ impl Routers {
             let link = plan::link(config, &actual.links, &slot.config.interface);
             slot.place = link.map(|link| link.ifindex);
         }
+        self.pacing.follow(config, actual);
         self.follow_links(now, config, actual);
         let mut words = Vec::with_capacity(self.slots.len());
         let mut finder = Finder::new(config, &actual.links);
@@ -330,21 +334,38 @@ impl Routers {
     }
 
     /// The next packet: adverts of all routers before announcements of any.
-    pub(super) fn poll_transmit(&mut self) -> Option<Output> {
+    pub(super) fn poll_transmit(&mut self, now: Instant) -> Option<Output> {
         let advertises = |slot: &Slot| slot.place.is_some() && slot.machine.wants_advert();
         if let Some(index) = self.slots.first_awake(advertises) {
             return self.slots.wake(index).and_then(Slot::poll_transmit);
         }
         let mut next = self.slots.next_awake(0);
         while let Some(index) = next {
-            let output = self.slots.wake(index).and_then(Slot::poll_transmit);
-            if output.is_some() {
-                return output;
+            match self.slots.wake(index).and_then(Slot::poll_transmit) {
+                Some(Output::Announce {
+                    ifindex,
+                    mac,
+                    address,
+                }) => {
+                    let due = Announcement {
+                        ifindex,
+                        mac,
+                        address,
+                    };
+                    if let Some(announcement) = self.pacing.admit(due) {
+                        return Some(announcement.output());
+                    }
+                }
+                Some(output) => return Some(output),
+                None => {
+                    self.slots.rest(index);
+                    next = self.slots.next_awake(index + 1);
+                }
             }
-            self.slots.rest(index);
-            next = self.slots.next_awake(index + 1);
         }
-        None
+        let slots = &self.slots;
+        let is_held = |one: &Announcement| slots.iter().any(|slot| slot.announces(one));
+        self.pacing.poll(now, is_held).map(Announcement::output)
     }
 
     pub(super) fn poll_event(&mut self, now: Instant) -> Option<Event> {
@@ -359,7 +380,8 @@ impl Routers {
     }
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        earliest(self.slots.next_timeout(), self.links.next_timeout())
+        let waits = earliest(self.links.next_timeout(), self.pacing.next_timeout());
+        earliest(self.slots.next_timeout(), waits)
     }
 
     /// All routers with the word whether they hold their addresses.
@@ -429,6 +451,13 @@ impl Slot {
                 payload: AdvertBytes::from_slice(payload).unwrap_or_default(),
             },
         })
+    }
+
+    /// Whether it may still say this: it serves the address, and is not about to give it up.
+    fn announces(&self, one: &Announcement) -> bool {
+        let is_it =
+            |carrier: &Carrier| carrier.id.cidr.address == one.address && carrier.mac == one.mac;
+        self.machine.may_announce() && self.carriers.iter().any(is_it)
     }
 
     /// Whether the kernel has all its addresses, put there by a director.

@@ -18,6 +18,7 @@ pub(super) fn settings(router: &config::Router, grouped: bool) -> vrrp::Settings
         hmac: router.hmac.clone(),
         addresses: router.addresses.iter().map(address).collect(),
         announced: router.virtual_addresses().map(address).collect(),
+        extra: router.extra_addresses(),
         group: router.group,
         down_adverts: router.down_adverts,
         checksum_as_v2: router.checksum_as_v2,

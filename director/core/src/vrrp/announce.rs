@@ -33,6 +33,7 @@ pub(super) struct Announcer {
     second_at: Option<Instant>,
     lower_prio_at: Option<Instant>,
     refresh_at: Option<Instant>,
+    extra_at: Option<Instant>,
 }
 
 /// One address.
@@ -40,6 +41,8 @@ pub(super) struct Announcer {
 struct Entry {
     address: IpAddr,
     present: bool,
+    /// No advert comes from where it is.
+    extra: bool,
     /// How often it is still to be announced.
     rounds: u32,
     /// Not before.
@@ -48,7 +51,7 @@ struct Entry {
 
 impl Announcer {
     /// Announces nothing until an address is present.
-    pub(super) fn new(addresses: &[IpAddr]) -> Self {
+    pub(super) fn new(addresses: &[IpAddr], extra: &[IpAddr]) -> Self {
         let mut announcer = Self {
             entries: Vec::new(),
             families: [false; 2],
@@ -59,26 +62,29 @@ impl Announcer {
             second_at: None,
             lower_prio_at: None,
             refresh_at: None,
+            extra_at: None,
         };
-        announcer.set_addresses(addresses);
+        announcer.set_addresses(addresses, extra);
         announcer
     }
 
     /// Other addresses; those that stay keep what is due.
-    pub(super) fn set_addresses(&mut self, addresses: &[IpAddr]) {
+    pub(super) fn set_addresses(&mut self, addresses: &[IpAddr], extra: &[IpAddr]) {
         let old = core::mem::take(&mut self.entries);
         self.families = [IpAddr::is_ipv4, IpAddr::is_ipv6].map(|is| addresses.iter().any(is));
         let known = |address| old.iter().find(|entry| entry.address == address).copied();
         let fresh = |address| Entry {
             address,
             present: false,
+            extra: false,
             rounds: 0,
             at: Instant::ZERO,
         };
-        self.entries = addresses
-            .iter()
-            .map(|address| known(*address).unwrap_or_else(|| fresh(*address)))
-            .collect();
+        let entry = |address: &IpAddr| Entry {
+            extra: extra.contains(address),
+            ..known(*address).unwrap_or_else(|| fresh(*address))
+        };
+        self.entries = addresses.iter().map(entry).collect();
     }
 
     /// The router became Active.
@@ -90,6 +96,12 @@ impl Announcer {
     /// The next refresh is one interval from now.
     pub(super) fn schedule_refresh(&mut self, now: Instant, garp: &GarpSettings) {
         self.refresh_at = after(now, garp.refresh);
+        self.schedule_extra(now, garp);
+    }
+
+    fn schedule_extra(&mut self, now: Instant, garp: &GarpSettings) {
+        let is_any = self.entries.iter().any(|entry| entry.extra);
+        self.extra_at = after(now, garp.extra).filter(|_| is_any);
     }
 
     /// The router is not Active any more: forgets everything but the addresses.
@@ -102,6 +114,7 @@ impl Announcer {
         self.second_at = None;
         self.lower_prio_at = None;
         self.refresh_at = None;
+        self.extra_at = None;
     }
 
     /// The router gives up while it serves on: what it still had to announce would cover up its successor's word.
@@ -112,6 +125,7 @@ impl Announcer {
         self.second_at = None;
         self.lower_prio_at = None;
         self.refresh_at = None;
+        self.extra_at = None;
     }
 
     /// Which addresses are on the interface: those that appeared get their burst.
@@ -163,7 +177,14 @@ impl Announcer {
         }
         if self.refresh_at.take_if(|at| *at <= now).is_some() {
             self.burst(garp.refresh_repeat);
-            self.schedule_refresh(now, garp);
+            self.refresh_at = after(now, garp.refresh);
+        }
+        if self.extra_at.take_if(|at| *at <= now).is_some() {
+            let extra = |entry: &&mut Entry| entry.extra && entry.present;
+            for entry in self.entries.iter_mut().filter(extra) {
+                entry.rounds = entry.rounds.max(1);
+            }
+            self.schedule_extra(now, garp);
         }
         self.grant(now, garp);
     }
@@ -197,9 +218,13 @@ impl Announcer {
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         let owed = self.entries.iter().filter(|entry| entry.rounds > 0);
         let frame = owed.map(|entry| entry.at.max(self.free_at)).min();
-        [self.second_at, self.lower_prio_at, self.refresh_at]
-            .into_iter()
-            .fold(frame, earliest)
+        let timers = [
+            self.second_at,
+            self.lower_prio_at,
+            self.refresh_at,
+            self.extra_at,
+        ];
+        timers.into_iter().fold(frame, earliest)
     }
 
     /// At least `rounds` announcements of each address that is present.

@@ -14,6 +14,12 @@ use crate::time::{Duration, Instant};
 use crate::wire::vrrp::Version;
 
 impl Router {
+    /// Whether it may announce its addresses: what a router that gives up still says would cover up its successor's word.
+    #[must_use]
+    pub fn may_announce(&self) -> bool {
+        matches!(&self.state, State::Active(active) if active.leaving.is_none())
+    }
+
     /// Gives up: says so, and serves on until a successor is heard. The bound is the worst skew (v2: a second, v3:
     /// an interval) and a margin; without a stop to wait for it, also the interval in which a successor whose first
     /// advert was lost sends its second.

@@ -106,7 +106,7 @@ impl Router {
             weight: 0,
             handed_over: false,
             yielded: false,
-            announcer: Announcer::new(&settings.announced),
+            announcer: Announcer::new(&settings.announced, &settings.extra),
             outbox: Deque::new(),
             next_peer: 0,
             sent_at: None,
@@ -430,7 +430,8 @@ impl Router {
     /// Puts other settings in force and returns the old ones.
     pub(super) fn replace_settings(&mut self, settings: Settings) -> Settings {
         self.octets = Octets::of(&settings);
-        self.announcer.set_addresses(&settings.announced);
+        self.announcer
+            .set_addresses(&settings.announced, &settings.extra);
         core::mem::replace(&mut self.settings, settings)
     }
 

@@ -21,7 +21,8 @@ impl Router {
                 if !self.settings.advertises_like(&old) {
                     self.answer(now);
                 }
-                if self.settings.garp.refresh != old.garp.refresh {
+                let times = |of: &Settings| (of.garp.refresh, of.garp.extra, of.extra.clone());
+                if times(&self.settings) != times(&old) {
                     self.announcer.schedule_refresh(now, &self.settings.garp);
                 }
             }

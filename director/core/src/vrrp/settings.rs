@@ -35,6 +35,8 @@ pub struct Settings {
     pub addresses: Vec<IpAddr>,
     /// Addresses of both families that are announced: the former and the excluded ones.
     pub announced: Vec<IpAddr>,
+    /// Those of them that are on interfaces which no advert comes from: they are announced again and again.
+    pub extra: Vec<IpAddr>,
     /// Multicast group of the adverts, 224.0.0.18 or ff02::12: it decides the family.
     pub group: IpAddr,
     /// Adverts go to these peers instead of the group, and come from them.
@@ -106,6 +108,9 @@ pub struct GarpSettings {
     pub lower_prio_delay: Duration,
     /// Rounds of such a burst; zero for none.
     pub lower_prio_repeat: u32,
+    /// How often addresses on interfaces without adverts are announced, so that switches there do not forget where to
+    /// send; zero for never.
+    pub extra: Duration,
     /// Pause between two frames; zero for the pacing of [`crate::limits::ANNOUNCE_BATCH`].
     pub interval: Duration,
     /// The same between two neighbour advertisements (IPv6).

@@ -3,10 +3,10 @@
 use super::{Block, Mark};
 
 use Block::{
-    AuthHmac, Authentication, Console, DnsCheck, FileCheck, GlobalDefs, HttpGet, Interface,
-    Keepalived, Match, Metrics, MiscCheck, PingCheck, RealServer, Route, RouterConf, SmtpCheck,
-    Ssl, SslGet, Syslog, System, TcpCheck, TrackFile, TrackProbe, UdpCheck, Url, VirtualServer,
-    VrrpInstance, VrrpScript, VrrpSyncGroup,
+    AuthHmac, Authentication, Console, DnsCheck, FileCheck, GarpGroup, GlobalDefs, HttpGet,
+    Interface, Keepalived, Match, Metrics, MiscCheck, PingCheck, RealServer, Route, RouterConf,
+    SmtpCheck, Ssl, SslGet, Syslog, System, TcpCheck, TrackFile, TrackProbe, UdpCheck, Url,
+    VirtualServer, VrrpInstance, VrrpScript, VrrpSyncGroup,
 };
 use Mark::{Accepted, Acts, Dead, NotYet, Refused};
 
@@ -48,7 +48,12 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
         Accepted("static addresses, routes and rules that somebody removes are put back"),
         "track_group{}*",
     ),
-    (Keepalived, NotYet, "garp_group{}*"),
+    (Keepalived, Acts, "garp_group{}*"),
+    (
+        GarpGroup,
+        Acts,
+        "garp_interval gna_interval interface interfaces{}",
+    ),
     (
         Keepalived,
         Acts,
@@ -100,7 +105,7 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
         vrrp_lower_prio_no_advert vrrp_higher_prio_send_advert vrrp_skip_check_adv_addr \
         v3_checksum_as_v2 vrrp_startup_delay vrrp_strict",
     ),
-    (GlobalDefs, NotYet, "vrrp_garp_extra_if"),
+    (GlobalDefs, Acts, "vrrp_garp_extra_if"),
     (
         GlobalDefs,
         Accepted(
@@ -243,7 +248,7 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
         Acts,
         "track_script{}* track_probe{}* track_pool{}*",
     ),
-    (VrrpInstance, NotYet, "garp_extra_if"),
+    (VrrpInstance, Acts, "garp_extra_if"),
     (VrrpInstance, Acts, "virtual_routes{}* virtual_rules{}*"),
     (
         VrrpInstance,

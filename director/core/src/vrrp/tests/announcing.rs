@@ -225,3 +225,26 @@ fn what_was_due_is_not_announced_by_a_router_that_let_go() {
         assert!(!matches!(transmit, Transmit::Announce { .. }));
     }
 }
+
+/// Every ten seconds, of the addresses where no advert comes from; one that is gone is not.
+#[test]
+fn addresses_on_interfaces_without_adverts_are_announced_every_so_often() {
+    let mut settings = with_garp(|garp| {
+        garp.delay = Duration::ZERO;
+        garp.repeat = 1;
+        garp.extra = Duration::from_secs(10);
+    });
+    settings.announced = addresses(3);
+    settings.extra = vec![settings.announced[1], ip(10, 9, 9, 9)];
+    let again = settings.announced[1];
+    let mut lab = Lab::new(&[settings]);
+    lab.run_to(25_000_000);
+    assert_eq!(lab.announcements(0), [0, 0, 0, 10_000_000, 20_000_000]);
+    let later = lab.log.iter().filter(|(at, _, _)| *at > 0);
+    let announced = later.filter(|(_, _, did)| matches!(did, Did::Announce(_)));
+    assert!(
+        announced
+            .into_iter()
+            .all(|(_, _, did)| *did == Did::Announce(again))
+    );
+}

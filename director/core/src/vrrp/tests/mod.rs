@@ -58,6 +58,7 @@ fn settings(priority: u8) -> Settings {
         higher_prio_send_advert: false,
         startup_delay: Duration::ZERO,
         grouped: false,
+        extra: Vec::new(),
         garp: GarpSettings {
             delay: Duration::from_secs(5),
             repeat: 5,
@@ -65,6 +66,7 @@ fn settings(priority: u8) -> Settings {
             refresh_repeat: 1,
             lower_prio_delay: Duration::from_secs(5),
             lower_prio_repeat: 5,
+            extra: Duration::ZERO,
             interval: Duration::ZERO,
             interval_v6: Duration::ZERO,
         },
