@@ -249,7 +249,13 @@ impl Director {
             }
             Input::Probe { id, io } if Watches::owns(id) => self.watches.handle_io(now, id, io),
             Input::Probe { id, io } => self.services.checks.handle_io(now, id, io),
-            Input::Applied { op, result } => self.handle_applied(op, result),
+            Input::Applied { op, result } => {
+                self.handle_applied(op, result);
+                // The answers of a batch come in a row: what follows from them follows from the last one.
+                if self.reconciler.awaits_answers() {
+                    return;
+                }
+            }
             Input::Kernel(event) => self.handle_kernel(event),
             Input::Actual(snapshot) => self.handle_snapshot(snapshot),
             Input::Config(config) => {

@@ -167,6 +167,12 @@ impl Reconciler {
         self.in_flight.get(&id.0)
     }
 
+    /// Whether the kernel has not answered every operation that was handed out.
+    #[must_use]
+    pub fn awaits_answers(&self) -> bool {
+        !self.in_flight.is_empty()
+    }
+
     /// Takes the kernel's answer to an operation. Unknown numbers are ignored.
     pub fn handle_applied(
         &mut self,
@@ -320,7 +326,7 @@ impl Reconciler {
             };
             !side.known || (side.queue.is_empty() && is_compared)
         };
-        self.in_flight.is_empty() && Part::ALL.into_iter().all(is_done)
+        !self.awaits_answers() && Part::ALL.into_iter().all(is_done)
     }
 
     /// Operations that are still to be done, those that wait for another try included; about so many while some are
