@@ -62,7 +62,8 @@ pub fn keelson(workspace: &Workspace, report: Report) -> Result<Binary, Error> {
     })
 }
 
-/// Flags of rustc that keep this machine's folders out of the binary (panic messages name source files).
+/// Flags of rustc that keep this machine's folders out of the binary (panic messages name source files), and the tables
+/// for unwinding.
 fn flags(workspace: &Workspace) -> Vec<String> {
     let home = env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| env::home_dir().map(|home| home.join(".cargo")));
@@ -70,7 +71,13 @@ fn flags(workspace: &Workspace) -> Vec<String> {
     let remap = |(from, to): (Option<PathBuf>, &str)| {
         Some(format!("--remap-path-prefix={}={to}", from?.display()))
     };
-    places.into_iter().filter_map(remap).collect()
+    let script = workspace.root.join("image/no-unwinding.ld");
+    let linker = [
+        "-Clink-arg=-Wl,--no-eh-frame-hdr".to_owned(),
+        format!("-Clink-arg=-T{}", script.display()),
+    ];
+    let flags = places.into_iter().filter_map(remap);
+    flags.chain(linker).collect()
 }
 
 /// Says what is wrong with an ELF file that is not a stripped static-pie for x86-64.
