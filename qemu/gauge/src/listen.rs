@@ -2,10 +2,10 @@
 //! asked, and so judges a checker from outside.
 use std::collections::HashMap;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::sys::socket::Backlog;
 
@@ -13,6 +13,9 @@ use crate::Figures;
 
 /// Connections that wait to be accepted; the kernel's own bound (net.core.somaxconn).
 const BACKLOG: i32 = 4096;
+
+/// How long somebody who was told may take to go.
+const LEAVE_MAX: Duration = Duration::from_secs(5);
 
 /// When an address was asked last, and the longest time between two times.
 type Asked = HashMap<SocketAddr, (Instant, u64)>;
@@ -37,7 +40,8 @@ pub(crate) fn serve(port: u16, control: u16) -> Result<Figures, String> {
     thread::scope(|scope| {
         scope.spawn(|| {
             for client in control.incoming().flatten() {
-                tell(client, &mut lock(&tally));
+                let told = std::mem::take(&mut *lock(&tally));
+                tell(client, told);
             }
         });
         for client in servers.incoming().flatten() {
@@ -58,8 +62,9 @@ fn note(tally: &mut Tally, address: SocketAddr) {
     *last = now;
 }
 
-fn tell(mut client: TcpStream, tally: &mut Tally) {
-    let Tally { asked, connections } = std::mem::take(tally);
+/// Who asks ends the conversation: a socket that is closed first has no owner while it takes leave, and the kernel resets
+/// such a one while there are too many of them (net.ipv4.tcp_max_orphans), as when the checks outrun this listener.
+fn tell(mut client: TcpStream, Tally { asked, connections }: Tally) {
     let figures = Figures {
         connections,
         targets: asked.len() as u64,
@@ -71,7 +76,11 @@ fn tell(mut client: TcpStream, tally: &mut Tally) {
         ..Figures::default()
     };
     // Whoever asked and went away does not want it.
-    let _ = client.write_all(&serde_json::to_vec(&figures).unwrap_or_default());
+    let _ = client
+        .write_all(&serde_json::to_vec(&figures).unwrap_or_default())
+        .and_then(|()| client.shutdown(Shutdown::Write))
+        .and_then(|()| client.set_read_timeout(Some(LEAVE_MAX)))
+        .and_then(|()| client.read(&mut [0]));
 }
 
 fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
@@ -89,7 +98,22 @@ pub(crate) fn ask(control: u16) -> Result<Figures, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
+
+    #[test]
+    fn whoever_asks_ends_the_conversation() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let teller = thread::spawn(move || {
+            let (client, _) = listener.accept().unwrap();
+            let mut kept = client.try_clone().unwrap();
+            tell(client, Tally::default());
+            // The other side is gone by now, not told to wait for us.
+            kept.set_nonblocking(true).unwrap();
+            kept.read(&mut [0]).unwrap()
+        });
+        assert_eq!(ask(port).unwrap(), Figures::default());
+        assert_eq!(teller.join().unwrap(), 0);
+    }
 
     #[test]
     fn each_address_has_its_own_longest_gap() {
