@@ -448,11 +448,14 @@ mod tests {
         assert_eq!((bench.receive(2), bench.receive(2)), (1, 2));
         assert_eq!((bench.receive(0), bench.receive(1)), (3, 3));
         bench.send(1, 0, 4);
+        // What comes behind it tells that it was judged.
+        bench.send(1, 2, 5);
+        assert_eq!(bench.receive(2), 5);
         bench.switch().reunite();
-        bench.send(1, 0, 5);
+        bench.send(1, 0, 6);
         assert_eq!(
             bench.receive(0),
-            5,
+            6,
             "a frame to a known address is not passed either"
         );
     }
