@@ -27,8 +27,6 @@ pub struct Checks<K> {
     asked: Index,
     /// The slots by their keys, each as often as it has some.
     keys: Index,
-    /// How many keys there are.
-    len: usize,
     resting: Resting<K>,
     said: Said,
     /// Moments of all slots that have one.
@@ -63,7 +61,6 @@ impl<K: Ord + Hash + Clone> Checks<K> {
             free: Vec::new(),
             asked: Index::default(),
             keys: Index::default(),
-            len: 0,
             resting: Resting::default(),
             said: Said::default(),
             timers: BTreeSet::new(),
@@ -110,7 +107,7 @@ impl<K: Ord + Hash + Clone> Checks<K> {
         }
         let mut fresh = Vec::new();
         for (key, ask, initially) in wanted {
-            let is_full = self.len + fresh.len() >= limits::CHECKS_MAX;
+            let is_full = self.keys.len() + fresh.len() >= limits::CHECKS_MAX;
             if is_full {
                 continue;
             }
@@ -293,13 +290,13 @@ impl<K: Ord + Hash + Clone> Checks<K> {
     /// How many checks there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.len
+        self.keys.len()
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     fn check(&self, index: u32) -> Option<&Check> {
@@ -327,12 +324,10 @@ impl<K: Ord + Hash + Clone> Checks<K> {
 
     fn remember(&mut self, key: &K, index: u32) {
         self.keys.insert(hash(key), index);
-        self.len += 1;
     }
 
     fn forget(&mut self, key: &K, index: u32) {
         self.keys.remove(hash(key), index);
-        self.len -= 1;
     }
 
     /// Lets the longest waiting check begin, if there is a place for it.
