@@ -15,7 +15,7 @@ use director::sock::vrrp::{Header, VrrpSockets};
 use director_core::kernel::{
     AddressId, KernelEvent, Link, Op, OpError, Route, RouteKind, Rule, RuleAction, Snapshot,
 };
-use director_core::net::{Family, Ifindex, Mac};
+use director_core::net::{AddressOptions, Family, Ifindex, Mac};
 use director_core::vrrp::Received;
 use mio::{Poll, Token};
 use nix::sched::{CloneFlags, unshare};
@@ -124,6 +124,97 @@ fn links_addresses_and_routes_are_set_and_read_back() {
             );
         }
         assert_eq!(routes(&mut rtnl), []);
+    });
+}
+
+#[test]
+fn addresses_are_put_there_as_they_are_asked_for_and_go_again() {
+    in_a_namespace(|| {
+        let mut rtnl = Rtnl::open().unwrap();
+        ip("link add left type veth peer name right");
+        ip("link set left up");
+        let ifindex = link(&mut rtnl, "left").ifindex;
+        let usual = AddressOptions::default;
+        let all = [
+            (
+                "192.0.2.1/32",
+                AddressOptions {
+                    peer: Some("192.0.2.2".parse().unwrap()),
+                    label: Some("left:1".parse().unwrap()),
+                    scope: 253,
+                    ..usual()
+                },
+                "inet 192.0.2.1 peer 192.0.2.2/32 scope link left:1",
+            ),
+            (
+                "198.51.100.1/24",
+                AddressOptions {
+                    broadcast: Some("198.51.100.7".parse().unwrap()),
+                    no_prefix_route: true,
+                    ..usual()
+                },
+                "inet 198.51.100.1/24 brd 198.51.100.7 scope global noprefixroute left",
+            ),
+            (
+                "203.0.113.1/24",
+                AddressOptions {
+                    broadcast: Some("0.0.0.0".parse().unwrap()),
+                    preferred_s: Some(0),
+                    ..usual()
+                },
+                "inet 203.0.113.1/24 scope global deprecated left",
+            ),
+            (
+                "2001:db8::1/128",
+                AddressOptions {
+                    preferred_s: Some(AddressOptions::FOREVER),
+                    home: true,
+                    ..usual()
+                },
+                "inet6 2001:db8::1/128 scope global nodad home",
+            ),
+            (
+                "2001:db8::2/128",
+                AddressOptions {
+                    looks_for_duplicates: true,
+                    ..usual()
+                },
+                "inet6 2001:db8::2/128 scope global deprecated",
+            ),
+            (
+                "2001:db8:1::1/64",
+                AddressOptions {
+                    peer: Some("2001:db8:1::2".parse().unwrap()),
+                    manages_temporary: true,
+                    ..usual()
+                },
+                "inet6 2001:db8:1::1 peer 2001:db8:1::2/64 scope global nodad mngtmpaddr",
+            ),
+        ];
+        let shown = || {
+            let output = Command::new("ip")
+                .args(["-o", "address", "show", "dev", "left"])
+                .output();
+            let text = String::from_utf8(output.unwrap().stdout).unwrap();
+            let words = text.split_whitespace();
+            words.collect::<Vec<_>>().join(" ")
+        };
+        for (cidr, options, expected) in all.clone() {
+            let cidr = cidr.parse().unwrap();
+            let id = AddressId { ifindex, cidr };
+            apply(&mut rtnl, Op::AddAddressWith(id, options.into())).unwrap();
+            assert!(addresses(&mut rtnl).contains(&(id, true)), "{id:?}");
+            assert!(shown().contains(expected), "{expected} in {}", shown());
+        }
+        // A director that finds them removes them as well.
+        let mut rtnl = Rtnl::open().unwrap();
+        addresses(&mut rtnl);
+        for (cidr, ..) in all {
+            let cidr = cidr.parse().unwrap();
+            apply(&mut rtnl, Op::DelAddress(AddressId { ifindex, cidr })).unwrap();
+        }
+        let left = addresses(&mut rtnl);
+        assert!(!left.iter().any(|(_, ours)| *ours), "{left:?}");
     });
 }
 

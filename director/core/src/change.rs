@@ -165,9 +165,12 @@ fn actual(had: &Desired, wanted: &Desired, links: &BTreeMap<Ifindex, Link>) -> A
         };
         (*id, pool)
     });
+    let options = had.addresses.iter();
+    let options = options.map(|id| (*id, had.options.get(id).cloned()));
     Actual {
         links,
         addresses: had.addresses.iter().map(|id| (*id, true)).collect(),
+        options: options.collect(),
         routes: had.routes.clone(),
         rules: had.rules.clone(),
         filter: Some(Arc::clone(&had.filter)),
@@ -203,7 +206,7 @@ fn network_change(op: &Op, links: &BTreeMap<Ifindex, Link>, virtuals: &BTreeSet<
         }
     };
     let (what, cost) = match op {
-        Op::AddAddress(id) => {
+        Op::AddAddress(id) | Op::AddAddressWith(id, _) => {
             let (kind, cidr, name) = (kind(id.cidr.address), id.cidr, name(&id.ifindex));
             (format!("{kind} {cidr} comes to {name}"), None)
         }

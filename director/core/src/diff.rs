@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::ipvs::{ActualDest, Dest, DestId, Pool, ServiceId, Timeouts};
-use crate::kernel::{Actual, Desired, Link, Op, Vmac};
+use crate::kernel::{Actual, AddressId, Desired, Link, Op, Vmac};
 use crate::net::{IfName, Ifindex};
 
 /// The network part: links; devices of virtual hardware addresses that go, and those that come, which are of use once
@@ -36,7 +36,8 @@ pub fn network(desired: &Desired, actual: &Actual) -> Vec<Op> {
     ops.extend(had.difference(wanted).copied().map(Op::DelRoute));
     for (id, ours) in &actual.addresses {
         let unwanted = *ours || desired.withheld.contains(&id.cidr.address);
-        if unwanted && !stale.contains(&id.ifindex) && !desired.addresses.contains(id) {
+        let stays = desired.addresses.contains(id) && !is_other(desired, actual, id);
+        if unwanted && !stale.contains(&id.ifindex) && !stays {
             ops.push(Op::DelAddress(*id));
         }
     }
@@ -44,13 +45,23 @@ pub fn network(desired: &Desired, actual: &Actual) -> Vec<Op> {
     let missing = desired
         .addresses
         .iter()
-        .filter(|id| !actual.addresses.contains_key(id));
-    ops.extend(missing.map(|id| Op::AddAddress(*id)));
+        .filter(|id| !actual.addresses.contains_key(id) || is_other(desired, actual, id));
+    ops.extend(missing.map(|id| match desired.options.get(id) {
+        None => Op::AddAddress(*id),
+        Some(options) => Op::AddAddressWith(*id, Arc::clone(options)),
+    }));
     let (had, wanted) = (&actual.routes, &desired.routes);
     ops.extend(wanted.difference(had).copied().map(Op::AddRoute));
     let (had, wanted) = (&actual.rules, &desired.rules);
     ops.extend(wanted.difference(had).cloned().map(Op::AddRule));
     ops
+}
+
+/// An address that was put there in another way than it is to be now: it goes, and comes anew.
+fn is_other(desired: &Desired, actual: &Actual, id: &AddressId) -> bool {
+    let had = actual.options.get(id);
+    let ours = actual.addresses.get(id) == Some(&true);
+    ours && had.is_some_and(|had| had.as_ref() != desired.options.get(id))
 }
 
 /// Devices that a director made and that nobody asks for as they are; their addresses go with them.
@@ -220,8 +231,8 @@ mod tests {
     use crate::ipvs::{
         Counters, Forwarding, Protocol, Service, SyncDaemon, SyncRole, SyncWire, Table,
     };
-    use crate::kernel::{AddressId, Macvlan, Route, Rule, RuleAction};
-    use crate::net::{Family, Mac};
+    use crate::kernel::{Macvlan, Route, Rule, RuleAction};
+    use crate::net::{AddressOptions, Family, Mac};
 
     const VIP: ServiceId = ServiceId::Address {
         protocol: Protocol::Tcp,
@@ -402,6 +413,41 @@ mod tests {
             Op::AddRule(rule(2)),
         ];
         assert_eq!(network(&wanted, &had), expected);
+    }
+
+    #[test]
+    fn an_address_that_is_to_be_there_in_another_way_goes_and_comes_anew() {
+        let id = AddressId {
+            ifindex: Ifindex(2),
+            cidr: "10.0.0.100/32".parse().unwrap(),
+        };
+        let options = |scope| {
+            Arc::new(AddressOptions {
+                scope,
+                ..AddressOptions::default()
+            })
+        };
+        let mut wanted = Desired::default();
+        wanted.addresses.insert(id);
+        let mut had = Actual::default();
+        had.addresses.insert(id, true);
+        // Unknown is good, and so is the same.
+        assert_eq!(network(&wanted, &had), []);
+        had.options.insert(id, None);
+        assert_eq!(network(&wanted, &had), []);
+        wanted.options.insert(id, options(253));
+        let again = Op::AddAddressWith(id, options(253));
+        assert_eq!(network(&wanted, &had), [Op::DelAddress(id), again.clone()]);
+        had.options.insert(id, Some(options(253)));
+        assert_eq!(network(&wanted, &had), []);
+        had.addresses.clear();
+        assert_eq!(network(&wanted, &had), [again]);
+        had.addresses.insert(id, true);
+        wanted.options.clear();
+        assert_eq!(
+            network(&wanted, &had),
+            [Op::DelAddress(id), Op::AddAddress(id)]
+        );
     }
 
     #[test]

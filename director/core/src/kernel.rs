@@ -9,7 +9,7 @@ use crate::filter::Filter;
 use crate::ipvs::{
     ActualDest, Dest, DestId, Service, ServiceId, SyncDaemon, SyncRole, Table, Timeouts,
 };
-use crate::net::{Cidr, IfName, Ifindex, Mac};
+use crate::net::{AddressOptions, Cidr, IfName, Ifindex, Mac};
 pub use crate::routing::{MAIN, Route, RouteKind, Rule, RuleAction};
 
 /// A network interface as the kernel reported it.
@@ -83,6 +83,9 @@ pub struct Actual {
     pub made: BTreeSet<IfName>,
     /// Addresses; the flag says that the director put it there (IFA_PROTO is ours).
     pub addresses: BTreeMap<AddressId, bool>,
+    /// How the director put its addresses there, of those that it has put there since its start; none for the usual
+    /// way. What one before it found good stays as it is.
+    pub options: BTreeMap<AddressId, Option<Arc<AddressOptions>>>,
     /// The director's own routes (RTA protocol is ours).
     pub routes: BTreeSet<Route>,
     /// The director's own rules (FRA_PROTOCOL is ours).
@@ -108,6 +111,8 @@ pub struct Desired {
     pub vmacs: BTreeMap<IfName, Vmac>,
     /// Addresses: of interfaces and of virtual routers that are Active.
     pub addresses: BTreeSet<AddressId>,
+    /// How some of them are put there, where that is not the usual way.
+    pub options: BTreeMap<AddressId, Arc<AddressOptions>>,
     /// Virtual addresses that this node must not hold now, whoever put them there.
     pub withheld: BTreeSet<IpAddr>,
     /// Routes.
@@ -146,6 +151,8 @@ pub enum Op {
     LinkMtu(Ifindex, u32),
     /// Add an address, marked as the director's.
     AddAddress(AddressId),
+    /// Add an address in another way than the usual one.
+    AddAddressWith(AddressId, Arc<AddressOptions>),
     /// Remove an address.
     DelAddress(AddressId),
     /// Add a route, marked as the director's.
@@ -189,6 +196,7 @@ impl Op {
             | Self::DelVmac(_)
             | Self::LinkMtu(..)
             | Self::AddAddress(_)
+            | Self::AddAddressWith(..)
             | Self::DelAddress(_)
             | Self::AddRoute(_)
             | Self::DelRoute(_)
@@ -210,7 +218,9 @@ impl fmt::Display for Op {
             }
             Self::DelVmac(link) => write!(f, "delete device {}", link.0),
             Self::LinkMtu(link, mtu) => write!(f, "set link {} mtu {mtu}", link.0),
-            Self::AddAddress(id) => write!(f, "add address {} on link {}", id.cidr, id.ifindex.0),
+            Self::AddAddress(id) | Self::AddAddressWith(id, _) => {
+                write!(f, "add address {} on link {}", id.cidr, id.ifindex.0)
+            }
             Self::DelAddress(id) => {
                 write!(f, "delete address {} on link {}", id.cidr, id.ifindex.0)
             }

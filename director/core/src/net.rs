@@ -1,7 +1,7 @@
 //! Names for the things of a network, so that an index is never taken for a VRID.
 
 use core::fmt;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
 use core::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -211,6 +211,35 @@ impl fmt::Display for Cidr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.address, self.prefix)
     }
+}
+
+/// How an address is put on an interface, where that is not the usual way (linux/if_addr.h).
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AddressOptions {
+    /// The other end of a point-to-point link (IFA_ADDRESS); the prefix is then that of the other end.
+    pub peer: Option<IpAddr>,
+    /// Of IPv4: the broadcast address (IFA_BROADCAST), 0.0.0.0 for none; usually the last one of the network.
+    pub broadcast: Option<Ipv4Addr>,
+    /// Of IPv4: RT_SCOPE_.. (linux/rtnetlink.h), 0 for global.
+    pub scope: u8,
+    /// Of IPv4: what old tools call the interface with it (IFA_LABEL).
+    pub label: Option<IfName>,
+    /// IFA_F_NOPREFIXROUTE: it brings no route to its network.
+    pub no_prefix_route: bool,
+    /// Of IPv6, IFA_F_HOMEADDRESS: the home address of a mobile node (RFC 6275).
+    pub home: bool,
+    /// Of IPv6, IFA_F_MANAGETEMPADDR: a template of temporary addresses (RFC 8981); its network is a /64.
+    pub manages_temporary: bool,
+    /// Of IPv6: the kernel looks first whether another node has it, and it serves only after that.
+    pub looks_for_duplicates: bool,
+    /// How many seconds it may be the source of new connections; [`AddressOptions::FOREVER`] for ever. Without a word
+    /// an IPv6 address without a network may not be at all, others may be for ever.
+    pub preferred_s: Option<u32>,
+}
+
+impl AddressOptions {
+    /// INFINITY_LIFE_TIME (net/addrconf.h).
+    pub const FOREVER: u32 = u32::MAX;
 }
 
 /// Address family, as a word for status and identities.

@@ -265,7 +265,7 @@ fn virtual_addresses<'a>(config: &Config, situation: &Situation<'a>, desired: &m
             if !active {
                 desired.withheld.insert(address.cidr.address);
             } else if let Some((id, _)) = finder.carrier(router, address) {
-                desired.addresses.insert(id);
+                insert(desired, id, address);
             }
         }
     }
@@ -278,11 +278,18 @@ fn virtual_addresses<'a>(config: &Config, situation: &Situation<'a>, desired: &m
             desired.withheld.insert(address.cidr.address);
         }
     }
-    for VirtualAddress { cidr, interface } in fixed {
-        if let Some(link) = finder.link(interface) {
-            let (ifindex, cidr) = (link.ifindex, *cidr);
-            desired.addresses.insert(AddressId { ifindex, cidr });
+    for address in fixed {
+        if let Some(link) = finder.link(&address.interface) {
+            let (ifindex, cidr) = (link.ifindex, address.cidr);
+            insert(desired, AddressId { ifindex, cidr }, address);
         }
+    }
+}
+
+fn insert(desired: &mut Desired, id: AddressId, address: &VirtualAddress) {
+    desired.addresses.insert(id);
+    if let Some(options) = &address.options {
+        desired.options.insert(id, Arc::clone(options));
     }
 }
 

@@ -226,6 +226,8 @@ impl Reconciler {
                 self.actual.links = links.collect();
                 self.actual.made.clear();
                 self.actual.addresses = addresses.into_iter().collect();
+                let there = &self.actual.addresses;
+                self.actual.options.retain(|id, _| there.contains_key(id));
                 self.actual.routes = routes.into_iter().collect();
                 self.actual.rules = rules.into_iter().collect();
                 self.sides[Part::Network as usize].stale = true;
@@ -291,6 +293,7 @@ impl Reconciler {
             KernelEvent::LinkGone(ifindex) => {
                 self.actual.links.remove(&ifindex);
                 self.actual.addresses.retain(|id, _| id.ifindex != ifindex);
+                self.actual.options.retain(|id, _| id.ifindex != ifindex);
                 self.sides[Part::Network as usize].stale = true;
                 self.read_soon(Part::Network, now);
             }

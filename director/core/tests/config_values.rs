@@ -194,6 +194,7 @@ fn on(interface: &str, cidr: &str) -> VirtualAddress {
     VirtualAddress {
         cidr: cidr.parse().unwrap(),
         interface: interface.parse().unwrap(),
+        options: None,
     }
 }
 
@@ -857,7 +858,8 @@ fn routes_and_rules_are_read_in_the_words_of_iproute2() {
         statics.addresses,
         [VirtualAddress {
             cidr: "10.0.0.9/24".parse().unwrap(),
-            interface: "eth0".parse().unwrap()
+            interface: "eth0".parse().unwrap(),
+            options: None
         }]
     );
     assert_eq!(

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use director_core::config::{Config, Mode, Parsed, Router, Severity, Source, Version, parse};
+use director_core::net::AddressOptions;
 use director_core::plan;
 
 fn read(text: &str) -> Parsed {
@@ -168,6 +169,79 @@ fn a_hardware_address_of_its_own_is_that_of_the_rfc_or_the_given_one() {
     let parsed = read(&twice);
     let errors = said(&parsed, Severity::Error);
     assert_eq!(errors, ["the device `vrrp.8` is already there on line 7"]);
+}
+
+#[test]
+fn an_address_says_how_it_is_put_on_its_interface() {
+    let usual = AddressOptions::default;
+    for (line, expected) in [
+        (
+            "10.0.0.1/24 brd + scope global no_track track_group G",
+            None,
+        ),
+        (
+            "10.0.0.1/24 brd 10.0.0.7 label eth0:1 scope link noprefixroute",
+            Some(AddressOptions {
+                broadcast: Some("10.0.0.7".parse().unwrap()),
+                label: Some("eth0:1".parse().unwrap()),
+                scope: 253,
+                no_prefix_route: true,
+                ..usual()
+            }),
+        ),
+        (
+            "10.0.0.1 peer 10.0.0.2 brd - preferred_lft 0",
+            Some(AddressOptions {
+                peer: Some("10.0.0.2".parse().unwrap()),
+                broadcast: Some("0.0.0.0".parse().unwrap()),
+                preferred_s: Some(0),
+                ..usual()
+            }),
+        ),
+        (
+            "fe80::1/64 home -nodad mngtmpaddr preferred_lft forever",
+            Some(AddressOptions {
+                home: true,
+                looks_for_duplicates: true,
+                manages_temporary: true,
+                preferred_s: Some(AddressOptions::FOREVER),
+                ..usual()
+            }),
+        ),
+    ] {
+        let text = text("", "", line);
+        let parsed = read(&text);
+        assert!(
+            parsed.diagnostics.is_empty(),
+            "{line}: {:?}",
+            parsed.diagnostics
+        );
+        let address = &parsed.config.unwrap().routers[0].addresses[0];
+        assert_eq!(address.options.as_deref(), expected.as_ref(), "{line}");
+    }
+    for (line, error) in [
+        ("fe80::1 brd +", "IPv6 has no broadcast"),
+        ("10.0.0.1 peer fe80::1", "not an IPv4 address"),
+        ("10.0.0.1 scope here", "a scope is a number"),
+        ("10.0.0.1 preferred_lft", "needs a value"),
+        ("10.0.0.1 secondary", "not an option of a virtual address"),
+    ] {
+        let parsed = read(&text("", "", line));
+        let errors = said(&parsed, Severity::Error);
+        assert!(errors[0].contains(error), "{line}: {errors:?}");
+    }
+    for (line, warning) in [
+        ("10.0.0.1 home", "it is for addresses of IPv6"),
+        ("fe80::1/128 mngtmpaddr", "but for an address of a /64"),
+        ("10.0.0.1 autojoin", "no virtual address is a multicast one"),
+        ("fe80::1 scope link", "the scope follows from the address"),
+        ("fe80::1 label eth0:1", "only addresses of IPv4 have one"),
+    ] {
+        let parsed = read(&text("", "", line));
+        let warnings = said(&parsed, Severity::Warning);
+        assert!(warnings[0].contains(warning), "{line}: {warnings:?}");
+        assert_eq!(parsed.config.unwrap().routers[0].addresses[0].options, None);
+    }
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use director_core::kernel::{AddressId, Link, Macvlan, Route, RouteKind};
-use director_core::net::{Cidr, IfName, Ifindex, Mac};
+use director_core::net::{AddressOptions, Cidr, IfName, Ifindex, Mac};
 use netlink_packet_route::address::{
-    AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage, AddressProtocol, CacheInfo,
+    AddressAttribute, AddressFlags, AddressMessage, AddressProtocol, AddressScope, CacheInfo,
 };
 use netlink_packet_route::link::{
     InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, MacVlanMode,
@@ -14,7 +14,7 @@ use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
-use rtnetlink::{AddressMessageBuilder, LinkMacVlan, LinkUnspec};
+use rtnetlink::{LinkMacVlan, LinkUnspec};
 
 use super::PROTOCOL;
 use super::vmac::Before;
@@ -40,39 +40,72 @@ pub(super) fn our_routes(family: IpAddr) -> RouteNetlinkMessage {
     RouteNetlinkMessage::GetRoute(message)
 }
 
-/// The message that adds or removes an address. The kernel makes it a secondary one by itself when the interface has
-/// a network of that prefix, and adds the prefix route otherwise, as with `ip address add`.
-pub(super) fn address_of(id: &AddressId) -> AddressMessage {
-    let (index, prefix) = (id.ifindex.0, id.cidr.prefix);
-    let mut message = match id.cidr.address {
-        IpAddr::V4(address) => AddressMessageBuilder::<Ipv4Addr>::new()
-            .index(index)
-            .address(address, prefix)
-            .build(),
-        IpAddr::V6(address) => AddressMessageBuilder::<Ipv6Addr>::new()
-            .index(index)
-            .address(address, prefix)
-            .build(),
-    };
-    message
-        .attributes
-        .push(AddressAttribute::Protocol(AddressProtocol::Other(PROTOCOL)));
-    if id.cidr.address.is_ipv6() {
-        // An address must serve at once; that no two nodes have it is the work of the election, or of whoever wrote
-        // the configuration, as it is over IPv4.
-        message.header.flags |= AddressHeaderFlags::Nodad;
-        message
-            .attributes
-            .push(AddressAttribute::Flags(AddressFlags::Nodad));
-        if id.cidr == Cidr::host(id.cidr.address) {
-            // A virtual address is not to be the source of the node's own connections.
-            let mut lifetime = CacheInfo::default();
-            lifetime.ifa_valid = u32::MAX;
-            message
-                .attributes
-                .push(AddressAttribute::CacheInfo(lifetime));
-        }
+/// The message that adds an address. The kernel makes it a secondary one by itself when the interface has a network of
+/// that prefix, and adds the prefix route otherwise, as with `ip address add`.
+pub(super) fn address_of(id: &AddressId, options: &AddressOptions) -> AddressMessage {
+    let mut message = bare_address(id, options.peer);
+    let header = &mut message.header;
+    header.scope = AddressScope::from(options.scope);
+    let attributes = &mut message.attributes;
+    attributes.push(AddressAttribute::Protocol(AddressProtocol::Other(PROTOCOL)));
+    let broadcast = broadcast(id.cidr, options.broadcast);
+    attributes.extend(broadcast.map(AddressAttribute::Broadcast));
+    let label = options.label.as_ref();
+    attributes.extend(label.map(|label| AddressAttribute::Label(label.to_string())));
+    let is_v6 = id.cidr.address.is_ipv6();
+    // An address must serve at once; that no two nodes have it is the work of the election, or of whoever wrote the
+    // configuration, as it is over IPv4.
+    let flags = [
+        (is_v6 && !options.looks_for_duplicates, AddressFlags::Nodad),
+        (options.no_prefix_route, AddressFlags::Noprefixroute),
+        (options.home, AddressFlags::Homeaddress),
+        (options.manages_temporary, AddressFlags::Managetempaddr),
+    ];
+    let flags = flags.into_iter().filter(|(is, _)| *is);
+    let flags: AddressFlags = flags.map(|(_, flag)| flag).collect();
+    if !flags.is_empty() {
+        attributes.push(AddressAttribute::Flags(flags));
     }
+    // A virtual address of IPv6 is not to be the source of the node's own connections.
+    let is_virtual = is_v6 && id.cidr == Cidr::host(id.cidr.address);
+    if let Some(preferred) = options.preferred_s.or_else(|| is_virtual.then_some(0)) {
+        let mut lifetime = CacheInfo::default();
+        lifetime.ifa_preferred = preferred;
+        lifetime.ifa_valid = u32::MAX;
+        attributes.push(AddressAttribute::CacheInfo(lifetime));
+    }
+    message
+}
+
+/// The broadcast address of an address, if it has one.
+fn broadcast(of: Cidr, given: Option<Ipv4Addr>) -> Option<Ipv4Addr> {
+    let IpAddr::V4(own) = of.address else {
+        return None;
+    };
+    match given {
+        Some(Ipv4Addr::UNSPECIFIED) => None,
+        Some(given) => Some(given),
+        None if of.prefix < 31 => Some(Ipv4Addr::from(u32::from(own) | u32::MAX >> of.prefix)),
+        None => None,
+    }
+}
+
+/// The message that removes an address.
+pub(super) fn removed_address(id: &AddressId, peer: Option<IpAddr>) -> AddressMessage {
+    bare_address(id, peer)
+}
+
+fn bare_address(id: &AddressId, peer: Option<IpAddr>) -> AddressMessage {
+    let mut message = AddressMessage::default();
+    let address = id.cidr.address;
+    message.header.family = family_of(address);
+    message.header.index = id.ifindex.0;
+    message.header.prefix_len = id.cidr.prefix;
+    // IFA_ADDRESS is the other end of the link, where there is one.
+    message.attributes = vec![
+        AddressAttribute::Local(address),
+        AddressAttribute::Address(peer.unwrap_or(address)),
+    ];
     message
 }
 
@@ -242,6 +275,22 @@ pub(super) fn address(message: &RouteNetlinkMessage) -> Option<(AddressId, bool)
     ))
 }
 
+/// The other end of one of our addresses on a point-to-point link, out of RTM_NEWADDR.
+pub(super) fn peer(message: &RouteNetlinkMessage) -> Option<(AddressId, IpAddr)> {
+    let (id, _) = address(message).filter(|(_, ours)| *ours)?;
+    let RouteNetlinkMessage::NewAddress(message) = message else {
+        return None;
+    };
+    let peer = message
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            AddressAttribute::Address(peer) if *peer != id.cidr.address => Some(*peer),
+            _ => None,
+        });
+    peer.map(|peer| (id, peer))
+}
+
 /// One of our routes, out of RTM_NEWROUTE; none for anybody else's.
 pub(super) fn route(message: &RouteNetlinkMessage) -> Option<Route> {
     let RouteNetlinkMessage::NewRoute(message) = message else {
@@ -343,7 +392,8 @@ mod tests {
                 ifindex: Ifindex(3),
                 cidr: cidr.parse().unwrap(),
             };
-            let message = RouteNetlinkMessage::NewAddress(address_of(&id));
+            let message =
+                RouteNetlinkMessage::NewAddress(address_of(&id, &AddressOptions::default()));
             assert_eq!(address(&there_and_back(message)), Some((id, true)));
         }
     }

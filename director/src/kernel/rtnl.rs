@@ -14,8 +14,8 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
-use director_core::kernel::{Op, OpError, Route, Snapshot};
-use director_core::net::{Family, IfName, Ifindex};
+use director_core::kernel::{AddressId, Op, OpError, Route, Snapshot};
+use director_core::net::{AddressOptions, Family, IfName, Ifindex};
 use futures_util::StreamExt;
 use neli::consts::socket::NlFamily;
 use netlink_packet_core::{
@@ -49,6 +49,8 @@ pub struct Rtnl {
     handle: Handle,
     /// Routes as they were asked for. The kernel reports them with what it decided itself, an interface or a metric.
     asked: BTreeSet<Route>,
+    /// The other ends of addresses on point-to-point links, which the kernel wants to hear when they are removed.
+    peers: BTreeMap<AddressId, IpAddr>,
     /// Interfaces with virtual hardware addresses beside their own, and what was set there before.
     bases: BTreeMap<Ifindex, Before>,
 }
@@ -71,6 +73,7 @@ impl Rtnl {
             connection,
             handle,
             asked: BTreeSet::new(),
+            peers: BTreeMap::new(),
             bases: BTreeMap::new(),
         })
     }
@@ -80,7 +83,7 @@ impl Rtnl {
     pub fn apply(&mut self, ops: &[Op]) -> Vec<Result<(), OpError>> {
         let mut requests = Vec::new();
         for (index, op) in ops.iter().enumerate() {
-            let Some((request, flags)) = request(op) else {
+            let Some((request, flags)) = request(op, &self.peers) else {
                 continue;
             };
             let ack = if index + 1 == ops.len() { NLM_F_ACK } else { 0 };
@@ -100,6 +103,10 @@ impl Rtnl {
             match op {
                 Op::AddRoute(route) if result.is_ok() => drop(self.asked.insert(*route)),
                 Op::DelRoute(route) if result.is_ok() => drop(self.asked.remove(route)),
+                Op::AddAddressWith(id, options) if result.is_ok() => {
+                    self.peers.extend(options.peer.map(|peer| (*id, peer)));
+                }
+                Op::DelAddress(id) => drop(self.peers.remove(id)),
                 _ => {}
             }
         }
@@ -161,6 +168,7 @@ impl Rtnl {
             self.bases.entry(base).or_insert(before);
         }
         let addresses = self.dump(&message::all_addresses())?;
+        self.peers = addresses.iter().filter_map(message::peer).collect();
         let mut routes = self.dump(&message::our_routes(IpAddr::from([0; 4])))?;
         routes.extend(self.dump(&message::our_routes(IpAddr::from([0; 16])))?);
         let mut rules = self.dump(&all_rules(Family::V4))?;
@@ -247,7 +255,7 @@ fn name_of(link: Ifindex) -> Option<String> {
 }
 
 /// An operation as a message, with its flags.
-fn request(op: &Op) -> Option<(RouteNetlinkMessage, u16)> {
+fn request(op: &Op, peers: &BTreeMap<AddressId, IpAddr>) -> Option<(RouteNetlinkMessage, u16)> {
     const ADD: u16 = NLM_F_CREATE | NLM_F_EXCL;
     let link = |link: &Ifindex| LinkUnspec::new_with_index(link.0);
     Some(match op {
@@ -263,10 +271,17 @@ fn request(op: &Op) -> Option<(RouteNetlinkMessage, u16)> {
             (RouteNetlinkMessage::SetLink(message), 0)
         }
         Op::AddAddress(id) => (
-            RouteNetlinkMessage::NewAddress(message::address_of(id)),
+            RouteNetlinkMessage::NewAddress(message::address_of(id, &AddressOptions::default())),
             ADD,
         ),
-        Op::DelAddress(id) => (RouteNetlinkMessage::DelAddress(message::address_of(id)), 0),
+        Op::AddAddressWith(id, options) => (
+            RouteNetlinkMessage::NewAddress(message::address_of(id, options)),
+            ADD,
+        ),
+        Op::DelAddress(id) => (
+            RouteNetlinkMessage::DelAddress(message::removed_address(id, peers.get(id).copied())),
+            0,
+        ),
         Op::AddRoute(route) => (RouteNetlinkMessage::NewRoute(message::route_of(route)), ADD),
         Op::DelRoute(route) => (RouteNetlinkMessage::DelRoute(message::route_of(route)), 0),
         Op::AddRule(rule) => (RouteNetlinkMessage::NewRule(rule_of(rule)), ADD),

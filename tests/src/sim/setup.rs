@@ -233,6 +233,7 @@ pub(super) fn on_eth0(address: IpAddr) -> VirtualAddress {
     VirtualAddress {
         cidr: Cidr::host(address),
         interface: "eth0".parse().expect("a short name"),
+        options: None,
     }
 }
 

@@ -1,12 +1,14 @@
 //! `virtual_ipaddress` and `virtual_ipaddress_excluded`: one address a line.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use super::diagnostic::Place;
-use super::global::required;
+use super::global::{address_of, required};
 use super::read::Reader;
-use super::tree::Statement;
-use crate::net::{Cidr, IfName};
+use super::routing::scope;
+use super::tree::{Statement, Word};
+use crate::net::{AddressOptions, Cidr, Family, IfName};
 
 /// One line of `virtual_ipaddress`.
 pub(super) struct Entry {
@@ -16,6 +18,8 @@ pub(super) struct Entry {
     pub(super) device: Option<IfName>,
     /// It is on the device of its router's own hardware address (`use_vmac`).
     pub(super) vmac: bool,
+    /// How it is put there; none for the usual way.
+    pub(super) options: Option<Arc<AddressOptions>>,
 }
 
 impl Entry {
@@ -43,7 +47,10 @@ pub(super) fn read(
     !lines.is_empty()
 }
 
-/// `ADDR[/MASK] [brd ..] [dev IF] [scope S] [label L] ..`
+/// ```text
+/// ADDRESS[/PREFIX] [dev INTERFACE] [use_vmac] [brd ADDRESS|+|-] [peer ADDRESS] [scope SCOPE] [label NAME]
+///     [noprefixroute] [autojoin] [home] [mngtmpaddr] [-nodad] [preferred_lft SECONDS|forever] [no_track] [track_group NAME]
+/// ```
 fn entry(reader: &mut Reader<'_, '_>, line: Statement<'_>) -> Option<Entry> {
     let word = line.keyword();
     let address: Cidr = reader.parse_word(word)?;
@@ -57,7 +64,9 @@ fn entry(reader: &mut Reader<'_, '_>, line: Statement<'_>) -> Option<Entry> {
         at: word.at,
         device: None,
         vmac: false,
+        options: None,
     };
+    let mut options = AddressOptions::default();
     let mut words = line.arguments();
     while let Some(word) = words.next() {
         match word.bytes {
@@ -65,46 +74,114 @@ fn entry(reader: &mut Reader<'_, '_>, line: Statement<'_>) -> Option<Entry> {
                 let name = required(reader, word, words.next())?;
                 entry.device = Some(reader.parse_word(name)?);
             }
-            b"brd" | b"broadcast" => drop(required(reader, word, words.next())?),
-            // No virtual address waits for anything.
-            b"home" | b"-nodad" | b"mngtmpaddr" | b"autojoin" | b"no_track" => {}
-            b"scope" => {
-                let scope = required(reader, word, words.next())?;
-                if scope.bytes != b"global" && reader.once("scope") {
-                    reader.sink.warning(
-                        word.at,
-                        "`scope` has no effect: virtual addresses are global",
-                    );
-                }
-            }
-            b"label" => {
-                required(reader, word, words.next())?;
-                if reader.once("label") {
-                    reader.sink.warning(
-                        word.at,
-                        "`label` has no effect: only the ifconfig of old showed it",
-                    );
-                }
-            }
             b"use_vmac" => entry.vmac = true,
-            b"peer" | b"preferred_lft" | b"noprefixroute" | b"track_group" => {
-                reader.wrong(
-                    word,
-                    "this option of a virtual address is not yet supported",
-                );
-                return None;
-            }
+            // What goes away is put back: nothing waits for an address, or fails with it.
+            b"no_track" => {}
+            b"track_group" => drop(required(reader, word, words.next())?),
             bytes if bytes.starts_with(b"//") => {
                 reader.no_more(core::iter::once(word));
                 break;
             }
             _ => {
-                reader.wrong(word, "not an option of a virtual address");
-                return None;
+                let value = |reader: &mut Reader<'_, '_>| required(reader, word, words.next());
+                option(reader, &mut options, address, word, value)?;
             }
         }
     }
+    if options != AddressOptions::default() {
+        entry.options = Some(Arc::new(options));
+    }
     Some(entry)
+}
+
+/// One of the words for how an address is put on its interface.
+fn option<'t>(
+    reader: &mut Reader<'_, '_>,
+    options: &mut AddressOptions,
+    address: Cidr,
+    word: Word<'t>,
+    value: impl FnOnce(&mut Reader<'_, '_>) -> Option<Word<'t>>,
+) -> Option<()> {
+    let of_v6 = |reader: &mut Reader<'_, '_>| {
+        let is = address.address.is_ipv6();
+        if !is {
+            without_effect(reader, word, "over IPv4: it is for addresses of IPv6");
+        }
+        is
+    };
+    match word.bytes {
+        b"brd" | b"broadcast" => {
+            let value = value(reader)?;
+            options.broadcast = broadcast(reader, address, value)?;
+        }
+        b"peer" => {
+            let value = value(reader)?;
+            let peer = address_of(reader, value, Family::of(address.address))?;
+            options.peer = Some(peer);
+        }
+        b"scope" => {
+            let value = value(reader)?;
+            options.scope = scope(reader, value)?;
+            if address.address.is_ipv6() && core::mem::take(&mut options.scope) != 0 {
+                without_effect(
+                    reader,
+                    word,
+                    "over IPv6: the scope follows from the address",
+                );
+            }
+        }
+        b"label" => {
+            let value = value(reader)?;
+            options.label = Some(reader.parse_word(value)?);
+            if address.address.is_ipv6() && options.label.take().is_some() {
+                without_effect(reader, word, "over IPv6: only addresses of IPv4 have one");
+            }
+        }
+        b"noprefixroute" => options.no_prefix_route = true,
+        b"autojoin" => without_effect(reader, word, "here: no virtual address is a multicast one"),
+        b"home" => options.home = of_v6(reader),
+        b"mngtmpaddr" => {
+            options.manages_temporary = of_v6(reader) && address.prefix == 64;
+            if address.address.is_ipv6() && !options.manages_temporary {
+                without_effect(reader, word, "but for an address of a /64");
+            }
+        }
+        b"-nodad" => options.looks_for_duplicates = of_v6(reader),
+        b"preferred_lft" => {
+            let value = value(reader)?;
+            options.preferred_s = Some(match value.bytes {
+                b"forever" => AddressOptions::FOREVER,
+                _ => reader.number_word(value, word.bytes, 0..=u32::MAX)?,
+            });
+        }
+        _ => {
+            reader.wrong(word, "not an option of a virtual address");
+            return None;
+        }
+    }
+    Some(())
+}
+
+fn without_effect(reader: &mut Reader<'_, '_>, word: Word<'_>, because: &str) {
+    let message = format!("{} has no effect {because}", word.quoted());
+    reader.sink.warning(word.at, message);
+}
+
+/// An address, `+` for the last one of the network, which is usual, or `-` for none.
+#[allow(clippy::option_option)] // outside: whether it could be read
+fn broadcast(reader: &mut Reader<'_, '_>, of: Cidr, word: Word<'_>) -> Option<Option<Ipv4Addr>> {
+    if of.address.is_ipv6() {
+        reader.wrong(word, "IPv6 has no broadcast");
+        return None;
+    }
+    match word.bytes {
+        b"-" => Some(Some(Ipv4Addr::UNSPECIFIED)),
+        b"+" => Some(None),
+        _ => match address_of(reader, word, Family::V4)? {
+            IpAddr::V4(broadcast) => Some(Some(broadcast)),
+            IpAddr::V6(_) => None,
+        },
+    }
 }
 
 fn is_of_a_machine(address: IpAddr) -> bool {

@@ -273,6 +273,7 @@ impl<'p> Places<'p> {
         let local = VirtualAddress {
             cidr: entry.cidr,
             interface,
+            options: None,
         };
         self.owners.insert(address, Owner::Local(holder));
         let Some(router) = router else {

@@ -351,6 +351,7 @@ impl<'t> Draft<'t> {
         let resolve = |entry: &Entry| VirtualAddress {
             cidr: entry.address,
             interface: entry.device.clone().unwrap_or_else(|| interface.clone()),
+            options: entry.options.clone(),
         };
         let list =
             |entries: &[Entry]| -> Vec<VirtualAddress> { entries.iter().map(resolve).collect() };

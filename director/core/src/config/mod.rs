@@ -119,7 +119,7 @@ pub use tracked::{InitFile, LinkDelay, PoolChoice, Tracked, Tracker, Watch};
 
 pub use crate::check::{Ask as Check, Kind as CheckKind, Settings as CheckSettings, Url};
 use crate::ipvs::{Dest, DestId, Forwarding, Service, ServiceId, SyncWire, Timeouts};
-use crate::net::{Cidr, Family, IfName, Mac, Name};
+use crate::net::{AddressOptions, Cidr, Family, IfName, Mac, Name};
 use crate::routing::Rule;
 use crate::time::Duration;
 pub use crate::vrrp::{GarpSettings as Garp, Hmac, Key, Mode, Unicast, UnicastPeer, Weight};
@@ -316,6 +316,8 @@ pub struct VirtualAddress {
     pub cidr: Cidr,
     /// Where it is put (`dev`), by its configured name: the router's interface unless the file says otherwise.
     pub interface: IfName,
+    /// How it is put there; none for the usual way.
+    pub options: Option<Arc<AddressOptions>>,
 }
 
 /// The device of a virtual router's hardware address.

@@ -397,18 +397,19 @@ fn table(reader: &mut Reader<'_, '_>, word: Word<'_>) -> Option<u32> {
     number
 }
 
-fn scope(reader: &mut Reader<'_, '_>, word: Word<'_>) -> Option<u8> {
+pub(super) fn scope(reader: &mut Reader<'_, '_>, word: Word<'_>) -> Option<u8> {
     let number = match word.bytes {
         b"global" | b"universe" => Some(0),
         b"site" => Some(200),
         b"link" => Some(LINK),
         b"host" => Some(254),
+        b"nowhere" => Some(255),
         bytes => decimal(bytes).and_then(|number| u8::try_from(number).ok()),
     };
     if number.is_none() {
         reader.wrong(
             word,
-            "a scope is a number, or one of global, site, link, host",
+            "a scope is a number, or one of global, site, link, host, nowhere",
         );
     }
     number

@@ -77,6 +77,7 @@ impl Words {
             resolved.push(VirtualAddress {
                 cidr: entry.address,
                 interface,
+                options: entry.options.clone(),
             });
         }
         Statics {

@@ -50,7 +50,7 @@ pub(super) const fn object(op: &Op) -> Object {
         | Op::DelVmac(ifindex)
         | Op::LinkMtu(ifindex, _) => Object::Link(*ifindex),
         Op::AddVmac { base, mac, .. } => Object::Vmac(*base, *mac),
-        Op::AddAddress(id) | Op::DelAddress(id) => Object::Address(*id),
+        Op::AddAddress(id) | Op::AddAddressWith(id, _) | Op::DelAddress(id) => Object::Address(*id),
         Op::AddRoute(route) | Op::DelRoute(route) => Object::Route(*route),
         Op::AddRule(rule) | Op::DelRule(rule) => Object::Rule(rule.family, rule.priority),
         Op::SetFilter(_) => Object::Filter,

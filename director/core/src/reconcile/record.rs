@@ -1,9 +1,11 @@
 //! What an acknowledged operation did.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::ipvs::{ActualDest, Counters, Pool, Timeouts};
-use crate::kernel::{Actual, Op};
+use crate::kernel::{Actual, AddressId, Op};
+use crate::net::AddressOptions;
 
 /// Notes what an acknowledged operation did.
 pub(super) fn record(actual: &mut Actual, op: Op) {
@@ -19,9 +21,14 @@ pub(super) fn record(actual: &mut Actual, op: Op) {
         Op::DelVmac(ifindex) => {
             actual.links.remove(&ifindex);
             actual.addresses.retain(|id, _| id.ifindex != ifindex);
+            actual.options.retain(|id, _| id.ifindex != ifindex);
         }
-        Op::AddAddress(id) => drop(actual.addresses.insert(id, true)),
-        Op::DelAddress(id) => drop(actual.addresses.remove(&id)),
+        Op::AddAddress(id) => add_address(actual, id, None),
+        Op::AddAddressWith(id, options) => add_address(actual, id, Some(options)),
+        Op::DelAddress(id) => {
+            actual.addresses.remove(&id);
+            actual.options.remove(&id);
+        }
         Op::AddRoute(route) => drop(actual.routes.insert(route)),
         Op::DelRoute(route) => drop(actual.routes.remove(&route)),
         Op::AddRule(rule) => drop(actual.rules.insert(rule)),
@@ -58,6 +65,11 @@ pub(super) fn record(actual: &mut Actual, op: Op) {
             }
         }
     }
+}
+
+fn add_address(actual: &mut Actual, id: AddressId, options: Option<Arc<AddressOptions>>) {
+    actual.addresses.insert(id, true);
+    actual.options.insert(id, options);
 }
 
 /// What a timeout was before is kept until it is that again.

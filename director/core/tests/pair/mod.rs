@@ -193,7 +193,9 @@ impl World {
             }
             Output::Apply(op, what) => {
                 match what {
-                    Op::AddAddress(id) => drop(of.addresses.insert(id, true)),
+                    Op::AddAddress(id) | Op::AddAddressWith(id, _) => {
+                        of.addresses.insert(id, true);
+                    }
                     Op::DelAddress(id) => drop(of.addresses.remove(&id)),
                     _ => {}
                 }

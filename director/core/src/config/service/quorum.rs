@@ -121,7 +121,12 @@ fn parse(words: &[String], verb: &str) -> Option<VirtualAddress> {
         }
     }
     let interface = interface?;
-    Some(VirtualAddress { cidr, interface })
+    let options = None;
+    Some(VirtualAddress {
+        cidr,
+        interface,
+        options,
+    })
 }
 
 #[cfg(test)]
