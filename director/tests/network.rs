@@ -224,14 +224,11 @@ fn rules_are_set_and_read_back_and_foreign_ones_are_left_alone() {
         let mut rtnl = Rtnl::open().unwrap();
         ip("rule add from 203.0.113.0/24 table 9");
         let by_source = Rule {
-            family: Family::V4,
             priority: 100,
             from: Some("192.0.2.0/24".parse().unwrap()),
-            to: None,
             iif: Some("lo".parse().unwrap()),
-            oif: None,
             mark: Some((7, 0xff)),
-            action: RuleAction::Table(1000),
+            ..Rule::of(Family::V4, RuleAction::Table(1000))
         };
         let refusing = Rule {
             family: Family::V6,
@@ -243,7 +240,27 @@ fn rules_are_set_and_read_back_and_foreign_ones_are_left_alone() {
             action: RuleAction::Prohibit,
             ..by_source.clone()
         };
-        let all = [by_source, refusing];
+        let suppressing = Rule {
+            priority: 102,
+            invert: true,
+            tos: 0x10,
+            protocol: Some(6),
+            from_ports: Some((1024, 65534)),
+            to_ports: Some((80, 80)),
+            users: Some((100, 200)),
+            suppress_prefix: Some(0),
+            suppress_group: Some(7),
+            ..Rule::of(Family::V4, RuleAction::Table(254))
+        };
+        let goto = Rule {
+            priority: 103,
+            ..Rule::of(Family::V4, RuleAction::Goto(104))
+        };
+        let place = Rule {
+            priority: 104,
+            ..Rule::of(Family::V4, RuleAction::Nop)
+        };
+        let all = [by_source, suppressing, goto, place, refusing];
         for rule in &all {
             apply(&mut rtnl, Op::AddRule(rule.clone())).unwrap();
             let again = apply(&mut rtnl, Op::AddRule(rule.clone()));

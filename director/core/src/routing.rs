@@ -109,6 +109,22 @@ pub struct Rule {
     pub oif: Option<IfName>,
     /// Of packets with this firewall mark, of the bits of the mask.
     pub mark: Option<(u32, u32)>,
+    /// Of all packets but those that the rest of it says (FIB_RULE_INVERT).
+    pub invert: bool,
+    /// Of packets with this type of service; 0 for any.
+    pub tos: u8,
+    /// Of packets of this protocol.
+    pub protocol: Option<u8>,
+    /// Of packets from these ports, first and last.
+    pub from_ports: Option<(u16, u16)>,
+    /// Of packets to these ports.
+    pub to_ports: Option<(u16, u16)>,
+    /// Of packets of sockets of these users, first and last.
+    pub users: Option<(u32, u32)>,
+    /// Goes on with the next rule where the table has a route of no longer prefix than this.
+    pub suppress_prefix: Option<u32>,
+    /// Goes on with the next rule where the table has a route by an interface of this group.
+    pub suppress_group: Option<u32>,
     /// What it does.
     pub action: RuleAction,
 }
@@ -125,6 +141,14 @@ impl Rule {
             iif: None,
             oif: None,
             mark: None,
+            invert: false,
+            tos: 0,
+            protocol: None,
+            from_ports: None,
+            to_ports: None,
+            users: None,
+            suppress_prefix: None,
+            suppress_group: None,
             action,
         }
     }
@@ -135,6 +159,10 @@ impl Rule {
 pub enum RuleAction {
     /// Looks them up in a table.
     Table(u32),
+    /// Goes on with the first rule that has this priority or a higher number.
+    Goto(u32),
+    /// Nothing: a place to go to.
+    Nop,
     /// Drops them.
     Blackhole,
     /// Drops them, and tells the sender that nobody is there.
@@ -145,7 +173,8 @@ pub enum RuleAction {
 
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.priority)?;
+        let not = if self.invert { " not" } else { "" };
+        write!(f, "{}{not}", self.priority)?;
         if let Some(from) = self.from {
             write!(f, " from {from}")?;
         }
@@ -154,6 +183,8 @@ impl fmt::Display for Rule {
         }
         match self.action {
             RuleAction::Table(table) => write!(f, " table {table}"),
+            RuleAction::Goto(priority) => write!(f, " goto {priority}"),
+            RuleAction::Nop => f.write_str(" nop"),
             RuleAction::Blackhole => f.write_str(" blackhole"),
             RuleAction::Unreachable => f.write_str(" unreachable"),
             RuleAction::Prohibit => f.write_str(" prohibit"),

@@ -887,14 +887,9 @@ fn routes_and_rules_are_read_in_the_words_of_iproute2() {
         ]
     );
     let rule = Rule {
-        family: Family::V4,
         priority: 3,
-        from: None,
         to: Some("10.1.0.0/16".parse().unwrap()),
-        iif: None,
-        oif: None,
-        mark: None,
-        action: RuleAction::Table(254),
+        ..Rule::of(Family::V4, RuleAction::Table(254))
     };
     let second = Rule {
         priority: 16_384,

@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use director_core::config::{Config, Mode, Parsed, Router, Severity, Source, Version, parse};
-use director_core::net::AddressOptions;
+use director_core::kernel::{Rule, RuleAction};
+use director_core::net::{AddressOptions, Family};
 use director_core::plan;
 
 fn read(text: &str) -> Parsed {
@@ -242,6 +243,30 @@ fn an_address_says_how_it_is_put_on_its_interface() {
         assert!(warnings[0].contains(warning), "{line}: {warnings:?}");
         assert_eq!(parsed.config.unwrap().routers[0].addresses[0].options, None);
     }
+}
+
+#[test]
+fn a_rule_says_which_packets_it_is_for() {
+    let words = "not to 198.51.100.0/24 tos 0x10 ipproto tcp sport 1024-65534 dport 80 uidrange 7-9 \
+        suppress_ifgroup 3 suppress_prefixlength 0 table 1 preference 12";
+    let more = format!("static_rules {{\n{words}\ngoto 14 preference 13\nnop preference 14\n}}\n");
+    let rules = config(&(text("", "", "10.0.0.1") + &more)).statics.rules;
+    let expected = Rule {
+        priority: 12,
+        invert: true,
+        to: Some("198.51.100.0/24".parse().unwrap()),
+        tos: 0x10,
+        protocol: Some(6),
+        from_ports: Some((1024, 65534)),
+        to_ports: Some((80, 80)),
+        users: Some((7, 9)),
+        suppress_group: Some(3),
+        suppress_prefix: Some(0),
+        ..Rule::of(Family::V4, RuleAction::Table(1))
+    };
+    assert_eq!(rules[0], expected);
+    let actions: Vec<RuleAction> = rules.iter().map(|rule| rule.action).collect();
+    assert_eq!(actions[1..], [RuleAction::Goto(14), RuleAction::Nop]);
 }
 
 #[test]

@@ -5,8 +5,10 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use director_core::kernel::{Rule, RuleAction};
 use director_core::net::{Cidr, Family};
 use netlink_packet_route::route::RouteProtocol;
-use netlink_packet_route::rule::{self, RuleAttribute, RuleMessage};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use netlink_packet_route::rule::{
+    self, RuleAttribute, RuleFlags, RuleMessage, RulePortRange, RuleUidRange,
+};
+use netlink_packet_route::{AddressFamily, IpProtocol, RouteNetlinkMessage};
 
 use super::PROTOCOL;
 
@@ -37,11 +39,39 @@ pub(super) fn rule_of(rule: &Rule) -> RuleMessage {
         attributes.push(RuleAttribute::FwMark(mark));
         attributes.push(RuleAttribute::FwMask(mask));
     }
+    message.header.tos = rule.tos;
+    if rule.invert {
+        message.header.flags |= RuleFlags::Invert;
+    }
+    let protocol = rule
+        .protocol
+        .map(|number| IpProtocol::from(i32::from(number)));
+    attributes.extend(protocol.map(RuleAttribute::IpProtocol));
+    let ports = |(start, end)| RulePortRange { start, end };
+    attributes.extend(
+        rule.from_ports
+            .map(ports)
+            .map(RuleAttribute::SourcePortRange),
+    );
+    attributes.extend(
+        rule.to_ports
+            .map(ports)
+            .map(RuleAttribute::DestinationPortRange),
+    );
+    let users = |(start, end)| RuleAttribute::UidRange(RuleUidRange { start, end });
+    attributes.extend(rule.users.map(users));
+    attributes.extend(rule.suppress_prefix.map(RuleAttribute::SuppressPrefixLen));
+    attributes.extend(rule.suppress_group.map(RuleAttribute::SuppressIfGroup));
     message.header.action = match rule.action {
         RuleAction::Table(table) => {
             attributes.push(RuleAttribute::Table(table));
             rule::RuleAction::ToTable
         }
+        RuleAction::Goto(priority) => {
+            attributes.push(RuleAttribute::Goto(priority));
+            rule::RuleAction::Goto
+        }
+        RuleAction::Nop => rule::RuleAction::Nop,
         RuleAction::Blackhole => rule::RuleAction::Blackhole,
         RuleAction::Unreachable => rule::RuleAction::Unreachable,
         RuleAction::Prohibit => rule::RuleAction::Prohibit,
@@ -60,9 +90,11 @@ pub(super) fn rule(message: &RouteNetlinkMessage) -> Option<Rule> {
         AddressFamily::Inet6 => (Family::V6, IpAddr::V6(Ipv6Addr::UNSPECIFIED)),
         _ => return None,
     };
-    let (mut ours, mut table) = (false, u32::from(header.table));
+    let (mut ours, mut table, mut goto) = (false, u32::from(header.table), 0);
     let (mut from, mut to, mut mark, mut mask) = (any, any, 0, 0);
     let mut rule = Rule::of(family, RuleAction::Blackhole);
+    rule.tos = header.tos;
+    rule.invert = header.flags.contains(RuleFlags::Invert);
     for attribute in &message.attributes {
         match attribute {
             RuleAttribute::Protocol(protocol) => ours = u8::from(*protocol) == PROTOCOL,
@@ -74,6 +106,24 @@ pub(super) fn rule(message: &RouteNetlinkMessage) -> Option<Rule> {
             RuleAttribute::FwMark(number) => mark = *number,
             RuleAttribute::FwMask(number) => mask = *number,
             RuleAttribute::Table(number) => table = *number,
+            RuleAttribute::Goto(priority) => goto = *priority,
+            RuleAttribute::IpProtocol(number) => {
+                rule.protocol = u8::try_from(i32::from(*number)).ok();
+            }
+            RuleAttribute::SourcePortRange(ports) => {
+                rule.from_ports = Some((ports.start, ports.end));
+            }
+            RuleAttribute::DestinationPortRange(ports) => {
+                rule.to_ports = Some((ports.start, ports.end));
+            }
+            RuleAttribute::UidRange(users) => rule.users = Some((users.start, users.end)),
+            // The kernel reports -1 where nothing is suppressed.
+            RuleAttribute::SuppressPrefixLen(length) => {
+                rule.suppress_prefix = Some(*length).filter(|length| *length != u32::MAX);
+            }
+            RuleAttribute::SuppressIfGroup(group) => {
+                rule.suppress_group = Some(*group).filter(|group| *group != u32::MAX);
+            }
             _ => {}
         }
     }
@@ -82,6 +132,8 @@ pub(super) fn rule(message: &RouteNetlinkMessage) -> Option<Rule> {
     rule.mark = (mask > 0).then_some((mark, mask));
     rule.action = match header.action {
         rule::RuleAction::ToTable => RuleAction::Table(table),
+        rule::RuleAction::Goto => RuleAction::Goto(goto),
+        rule::RuleAction::Nop => RuleAction::Nop,
         rule::RuleAction::Blackhole => RuleAction::Blackhole,
         rule::RuleAction::Unreachable => RuleAction::Unreachable,
         rule::RuleAction::Prohibit => RuleAction::Prohibit,
@@ -107,14 +159,11 @@ mod tests {
     #[test]
     fn a_rule_is_read_as_it_was_written_and_a_foreign_one_is_not_read() {
         let wished = Rule {
-            family: Family::V4,
             priority: 100,
             from: Some("192.0.2.0/24".parse().unwrap()),
-            to: None,
             iif: Some("lan0".parse().unwrap()),
-            oif: None,
             mark: Some((7, 0xff)),
-            action: RuleAction::Table(1000),
+            ..Rule::of(Family::V4, RuleAction::Table(1000))
         };
         let v6 = Rule {
             family: Family::V6,
@@ -124,7 +173,19 @@ mod tests {
             action: RuleAction::Prohibit,
             ..wished.clone()
         };
-        for wished in [wished.clone(), v6] {
+        let special = Rule {
+            priority: 102,
+            invert: true,
+            tos: 0x10,
+            protocol: Some(6),
+            from_ports: Some((1024, 65534)),
+            to_ports: Some((80, 80)),
+            users: Some((100, 200)),
+            suppress_prefix: Some(0),
+            suppress_group: Some(7),
+            ..Rule::of(Family::V4, RuleAction::Goto(200))
+        };
+        for wished in [wished.clone(), v6, special] {
             let message = RouteNetlinkMessage::NewRule(rule_of(&wished));
             let mut message = NetlinkMessage::from(message);
             message.finalize();

@@ -5,11 +5,15 @@
 //! [TYPE] [to] DESTINATION|default [via|gw ADDRESS] [dev|oif INTERFACE] [src ADDRESS] [table TABLE]
 //!        [metric|priority|preference N] [scope SCOPE] [onlink] [inet|inet6]
 //! [from PREFIX|all] [to PREFIX|all] [iif|dev INTERFACE] [oif INTERFACE] [fwmark MARK[/MASK]]
-//!        [preference|priority|pref|order N] table|lookup TABLE | blackhole | unreachable | prohibit [inet|inet6]
+//!        [not] [tos|dsfield TOS] [ipproto PROTOCOL] [sport PORT[-PORT]] [dport PORT[-PORT]] [uidrange USER-USER]
+//!        [suppress_prefixlength N] [suppress_ifgroup N] [preference|priority|pref|order N] [inet|inet6]
+//!        table|lookup TABLE | goto PRIORITY | nop | blackhole | unreachable | prohibit
 //! ```
 //!
 //! TYPE is unicast, blackhole, unreachable, prohibit or throw; TABLE a number, or main, default or local. What goes
 //! away in the kernel is put back, so that there is nothing to fail for (`no_track`, `track_group`).
+
+mod rules;
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -18,7 +22,8 @@ use super::global::{address, required};
 use super::read::{Reader, decimal};
 use super::tree::{Statement, Word};
 use crate::net::{Cidr, Family, IfName};
-use crate::routing::{MAIN, RouteKind, Rule, RuleAction};
+use crate::routing::{MAIN, RouteKind};
+pub(super) use rules::rules;
 
 /// A route by the names of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,9 +85,6 @@ impl core::fmt::Display for Route {
 /// RT_SCOPE_LINK (linux/rtnetlink.h).
 const LINK: u8 = 253;
 
-/// The first priority of a rule without one; each further one has the next lower, as in keepalived.
-const PRIORITY: u32 = 16_384;
-
 /// Words of `ip route` that are known and do nothing here yet.
 const ROUTE_OPTIONS: [&str; 20] = [
     "or",
@@ -105,24 +107,6 @@ const ROUTE_OPTIONS: [&str; 20] = [
     "features",
     "quickack",
     "congctl",
-];
-
-/// Words of `ip rule` that are known and do nothing here yet.
-const RULE_OPTIONS: [&str; 14] = [
-    "not",
-    "tos",
-    "dsfield",
-    "realms",
-    "goto",
-    "nop",
-    "suppress_prefixlength",
-    "suppress_ifgroup",
-    "l3mdev",
-    "uidrange",
-    "ipproto",
-    "sport",
-    "dport",
-    "tun_id",
 ];
 
 /// Reads a block of routes.
@@ -271,90 +255,8 @@ impl Draft {
     }
 }
 
-/// Reads a block of rules.
-pub(super) fn rules(reader: &mut Reader<'_, '_>, block: Statement<'_>, list: &mut Vec<Rule>) {
-    for line in lines(reader, block) {
-        list.extend(rule(reader, line));
-    }
-}
-
-fn rule(reader: &mut Reader<'_, '_>, line: Statement<'_>) -> Option<Rule> {
-    let mut words = line.words();
-    let (mut family, mut action, mut priority) = (None, None, None);
-    let mut rule = Rule::of(Family::V4, RuleAction::Table(MAIN));
-    while let Some(word) = words.next() {
-        let mut value = |reader: &mut Reader<'_, '_>| required(reader, word, words.next());
-        match word.bytes {
-            b"from" | b"src" => rule.from = value(reader).and_then(|w| prefix(reader, w))?,
-            b"to" | b"dst" => rule.to = value(reader).and_then(|w| prefix(reader, w))?,
-            b"iif" | b"dev" => rule.iif = Some(value(reader).and_then(|w| reader.parse_word(w))?),
-            b"oif" => rule.oif = Some(value(reader).and_then(|w| reader.parse_word(w))?),
-            b"fwmark" => rule.mark = Some(value(reader).and_then(|w| mark(reader, w))?),
-            b"preference" | b"priority" | b"pref" | b"order" => {
-                let value = value(reader)?;
-                priority = Some(reader.number_word(value, word.bytes, 1..=u32::MAX)?);
-            }
-            b"table" | b"lookup" => {
-                let value = value(reader)?;
-                action = Some(RuleAction::Table(table(reader, value)?));
-            }
-            b"blackhole" => action = Some(RuleAction::Blackhole),
-            b"unreachable" => action = Some(RuleAction::Unreachable),
-            b"prohibit" => action = Some(RuleAction::Prohibit),
-            b"inet" => family = Some(Family::V4),
-            b"inet6" => family = Some(Family::V6),
-            b"track_group" => drop(value(reader)?),
-            b"no_track" => {}
-            bytes if is_of(&RULE_OPTIONS, bytes) => {
-                reader.wrong(word, "this option of a rule is not yet supported");
-                return None;
-            }
-            _ => {
-                reader.wrong(word, "not an option of a rule");
-                return None;
-            }
-        }
-    }
-    let first = line.keyword();
-    let Some(action) = action else {
-        let what = "a rule needs `table`, or one of blackhole, unreachable, prohibit";
-        reader.wrong(first, what);
-        return None;
-    };
-    let prefixes = [rule.from, rule.to];
-    let mut families = prefixes.iter().flatten().map(|net| Family::of(net.address));
-    let family = family.or_else(|| families.next()).unwrap_or(Family::V4);
-    if families.any(|other| other != family) {
-        reader.wrong(first, "the addresses of a rule are of one family");
-        return None;
-    }
-    Some(Rule {
-        family,
-        priority: priority.unwrap_or_else(|| unordered(reader, first)),
-        action,
-        ..rule
-    })
-}
-
-/// The priority of a rule that says none.
-fn unordered(reader: &mut Reader<'_, '_>, first: Word<'_>) -> u32 {
-    let next = reader.next_priority(PRIORITY);
-    let message = format!("a rule without `preference` has {next} here");
-    reader.sink.warning(first.at, message);
-    next
-}
-
 fn is_of(options: &[&str], word: &[u8]) -> bool {
     options.iter().any(|option| option.as_bytes() == word)
-}
-
-/// A prefix; none for `all`.
-#[allow(clippy::option_option)] // outside: whether it could be read
-fn prefix(reader: &mut Reader<'_, '_>, word: Word<'_>) -> Option<Option<Cidr>> {
-    match word.bytes {
-        b"all" | b"default" => Some(None),
-        _ => network(reader, word).map(Some),
-    }
 }
 
 /// A network: no bits are set behind its prefix.
@@ -413,24 +315,4 @@ pub(super) fn scope(reader: &mut Reader<'_, '_>, word: Word<'_>) -> Option<u8> {
         );
     }
     number
-}
-
-/// `MARK[/MASK]`, in decimal or behind `0x`.
-fn mark(reader: &mut Reader<'_, '_>, word: Word<'_>) -> Option<(u32, u32)> {
-    let number = |text: &str| match text.strip_prefix("0x") {
-        Some(digits) => u32::from_str_radix(digits, 16).ok(),
-        None => text.parse().ok(),
-    };
-    let text = reader.utf8(word)?;
-    let both = match text.split_once('/') {
-        Some((mark, mask)) => number(mark).zip(number(mask)),
-        None => number(&text).map(|mark| (mark, u32::MAX)),
-    };
-    if both.is_none() {
-        reader.wrong(
-            word,
-            "a mark is a number, with `/MASK` where not all bits count",
-        );
-    }
-    both
 }
