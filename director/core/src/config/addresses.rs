@@ -49,7 +49,8 @@ pub(super) fn read(
 
 /// ```text
 /// ADDRESS[/PREFIX] [dev INTERFACE] [use_vmac] [brd ADDRESS|+|-] [peer ADDRESS] [scope SCOPE] [label NAME]
-///     [noprefixroute] [autojoin] [home] [mngtmpaddr] [-nodad] [preferred_lft SECONDS|forever] [no_track] [track_group NAME]
+///     [noprefixroute] [autojoin] [home] [mngtmpaddr] [-nodad] [preferred_lft SECONDS|forever]
+///     [no_track] [track_group NAME]
 /// ```
 fn entry(reader: &mut Reader<'_, '_>, line: Statement<'_>) -> Option<Entry> {
     let word = line.keyword();

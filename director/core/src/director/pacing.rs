@@ -1,7 +1,7 @@
 //! Announcements that leave one after the other, whichever router and interface they are of (`garp_group`).
 //!
-//! A router has its own schedule ([`crate::vrrp`]) and hands out an announcement when that is due; here it waits until the
-//! group's pause is over. Each address waits once, so that there are never more than addresses.
+//! A router has its own schedule ([`crate::vrrp`]) and hands out an announcement when that is due; here it waits until
+//! the group's pause is over. Each address waits once, so that there are never more than addresses.
 
 use core::net::IpAddr;
 use std::collections::{BTreeSet, VecDeque};

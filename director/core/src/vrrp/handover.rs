@@ -14,7 +14,8 @@ use crate::time::{Duration, Instant};
 use crate::wire::vrrp::Version;
 
 impl Router {
-    /// Whether it may announce its addresses: what a router that gives up still says would cover up its successor's word.
+    /// Whether it may announce its addresses: what a router that gives up still says would cover up its successor's
+    /// word.
     #[must_use]
     pub fn may_announce(&self) -> bool {
         matches!(&self.state, State::Active(active) if active.leaving.is_none())
