@@ -62,8 +62,8 @@ fn note(tally: &mut Tally, address: SocketAddr) {
     *last = now;
 }
 
-/// Who asks ends the conversation: a socket that is closed first has no owner while it takes leave, and the kernel resets
-/// such a one while there are too many of them (net.ipv4.tcp_max_orphans), as when the checks outrun this listener.
+/// Who asks ends the conversation: a socket that is closed first has no owner while it takes leave, and the kernel
+/// resets such a one while there are too many of them (net.ipv4.tcp_max_orphans), as when checks outrun this listener.
 fn tell(mut client: TcpStream, Tally { asked, connections }: Tally) {
     let figures = Figures {
         connections,
