@@ -42,6 +42,16 @@ impl Services {
         addresses
     }
 
+    /// Whether an address follows a quorum.
+    pub(super) fn is_on_quorum(&self, address: IpAddr) -> bool {
+        let servers = self
+            .on_quorum
+            .iter()
+            .filter_map(|index| self.servers.get(*index));
+        let mut all = servers.filter_map(|server| server.quorum_address.as_ref());
+        all.any(|known| known.cidr.address == address)
+    }
+
     /// Lets the checks of services with `ha_suspend` run while the node has one of the service's addresses, and only
     /// then.
     pub(super) fn follow_addresses(&mut self, now: Instant, addresses: &BTreeMap<AddressId, bool>) {

@@ -17,7 +17,12 @@ pub(super) fn source(
     router: &config::Router,
     tally: Tally,
 ) -> Result<Source, Fault> {
-    let Surroundings { config, actual, .. } = *around;
+    let Surroundings {
+        config,
+        actual,
+        services,
+        ..
+    } = *around;
     let link = plan::link(config, &actual.links, &router.interface).ok_or(Fault::NoInterface)?;
     if !router.ignore_link && !links.serves(link) {
         return Err(Fault::LinkDown);
@@ -43,8 +48,8 @@ pub(super) fn source(
             Ok(Source { address })
         };
     }
-    // An address of its own that is no virtual one; over IPv6 a link-local one (RFC 9568 section 5.1.2.1), unless the
-    // peers are not on the link.
+    // An address of its own that is no virtual one, and none that follows a quorum; over IPv6 a link-local one (RFC
+    // 9568 section 5.1.2.1), unless the peers are not on the link.
     let first_peer = unicast.and_then(|unicast| unicast.peers.first());
     let wants_local = first_peer.is_none_or(|peer| is_local(peer.address));
     let own = actual
@@ -55,7 +60,8 @@ pub(super) fn source(
     let address = own.find(|address| {
         let speaks = Family::of(*address) == router.family();
         let fits = address.is_ipv4() || is_local(*address) == wants_local;
-        speaks && fits && !is_virtual(config, *address)
+        let comes_and_goes = is_virtual(config, *address) || services.is_on_quorum(*address);
+        speaks && fits && !comes_and_goes
     });
     address
         .map(|address| Source { address })
