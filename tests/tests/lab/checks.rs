@@ -13,7 +13,7 @@ const CARRIED: &str = "conf.d/carried.conf";
 const CERTIFICATE: &str = include_str!("../../../director/tests/tls/server.pem");
 const KEY: &str = include_str!("../../../director/tests/tls/server.key");
 
-/// nginx beside its own port 80, which it keeps. Nobody is at 10.77.0.99.
+/// nginx beside its own port 80, which it keeps. What it sends to 10.77.0.99 goes to nobody ([`serve`]).
 const NGINX: &str = "
 user root;
 pid /run/nginx.pid;
@@ -203,6 +203,8 @@ fn serve(lab: &Lab) -> Result<(), LabError> {
         server.shell(&format!("cat > {path} <<'end'\n{text}\nend\n"))?;
     }
     server.shell("seq 10000 > /page")?;
+    // The request waits: without a neighbour's address, the kernel would tell nginx after a while that nobody is there.
+    server.shell("ip neigh replace 10.77.0.99 lladdr 52:54:00:4b:00:99 nud permanent dev eth0")?;
     server.stop_http()?;
     server.start_http()
 }
