@@ -5,15 +5,19 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::IpAddr;
+use std::num::NonZeroU8;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use director::kernel::PROTOCOL;
 use director::kernel::monitor::Monitor;
 use director::kernel::rtnl::Rtnl;
 use director::sock::announce::Announcer;
 use director::sock::vrrp::{Header, VrrpSockets};
+use director_core::diff;
 use director_core::kernel::{
-    AddressId, KernelEvent, Link, Op, OpError, Route, RouteKind, Rule, RuleAction, Snapshot,
+    Actual, AddressId, Desired, KernelEvent, Link, NextHop, Op, OpError, Route, RouteKind, Rule,
+    RuleAction, Snapshot,
 };
 use director_core::net::{AddressOptions, Family, Ifindex, Mac};
 use director_core::vrrp::Received;
@@ -98,23 +102,36 @@ fn links_addresses_and_routes_are_set_and_read_back() {
             table: 7,
             ..Route::to("2001:db8:2::/64".parse().unwrap())
         };
+        let hop = |via: &str| NextHop {
+            via: Some(via.parse().unwrap()),
+            ifindex: None,
+            weight: NonZeroU8::new(2).unwrap(),
+            onlink: false,
+        };
+        let mut shared = Route::to("198.51.103.0/24".parse().unwrap());
+        shared.metrics.set(2, 1400);
+        shared.metrics.lock(2);
+        shared.hops = ["192.0.2.8", "192.0.2.9"].map(hop).into();
+        let mut shared6 = Route::to("2001:db8:3::/64".parse().unwrap());
+        shared6.metrics.set(10, 7);
+        shared6.hops = ["2001:db8:4::8", "2001:db8:4::9"].map(hop).into();
         let all = [
-            default, direct, by_hop, direct6, elsewhere, dropped, dropped6,
+            shared, shared6, default, direct, by_hop, direct6, elsewhere, dropped, dropped6,
         ];
         ip("route add 203.0.113.0/24 dev left");
-        for route in all {
-            apply(&mut rtnl, Op::AddRoute(route)).unwrap();
-            assert_eq!(apply(&mut rtnl, Op::AddRoute(route)), Err(OpError::EXISTS));
+        ip("address add 2001:db8:4::1/64 dev left nodad");
+        for route in &all {
+            let add = Op::AddRoute(route.clone());
+            apply(&mut rtnl, add.clone()).unwrap();
+            assert_eq!(apply(&mut rtnl, add), Err(OpError::EXISTS));
         }
         let read: BTreeSet<Route> = routes(&mut rtnl).into_iter().collect();
-        assert_eq!(read, BTreeSet::from(all));
+        assert_eq!(read, BTreeSet::from(all.clone()));
 
         for route in all {
-            apply(&mut rtnl, Op::DelRoute(route)).unwrap();
-            assert_eq!(
-                apply(&mut rtnl, Op::DelRoute(route)),
-                Err(OpError::NO_SERVICE)
-            );
+            let del = Op::DelRoute(route);
+            apply(&mut rtnl, del.clone()).unwrap();
+            assert_eq!(apply(&mut rtnl, del), Err(OpError::NO_SERVICE));
         }
         for id in [own, vip, vip6] {
             apply(&mut rtnl, Op::DelAddress(id)).unwrap();
@@ -124,6 +141,79 @@ fn links_addresses_and_routes_are_set_and_read_back() {
             );
         }
         assert_eq!(routes(&mut rtnl), []);
+    });
+}
+
+#[test]
+fn a_route_of_several_next_hops_is_repaired_and_is_left_alone_as_it_was_wished() {
+    in_a_namespace(|| {
+        let mut rtnl = Rtnl::open().unwrap();
+        cable(&mut rtnl);
+        ip("address add 192.0.2.1/24 dev left");
+        ip("address add 2001:db8:4::1/64 dev left nodad");
+        let ifindex = Some(link(&mut rtnl, "left").ifindex);
+        let hop = |via: &str, weight| NextHop {
+            via: Some(via.parse().unwrap()),
+            ifindex,
+            weight: NonZeroU8::new(weight).unwrap(),
+            onlink: false,
+        };
+        let route = |to: &str, hops: [NextHop; 2], mtu| {
+            let mut route = Route {
+                hops: hops.into(),
+                metric: 1024,
+                ..Route::to(to.parse().unwrap())
+            };
+            route.metrics.set(2, mtu);
+            route.metrics.lock(2);
+            route
+        };
+        let (to, to6) = ("198.51.103.0/24", "2001:db8:3::/64");
+        let (a, b) = ("192.0.2.8", "192.0.2.9");
+        let (a6, b6) = ("2001:db8:4::8", "2001:db8:4::9");
+        let wished = route(to, [hop(a, 1), hop(b, 3)], 1400);
+        let wished6 = route(to6, [hop(a6, 1), hop(b6, 3)], 1400);
+        let mut desired = Desired {
+            routes: [wished.clone(), wished6.clone()].into(),
+            ..Desired::default()
+        };
+        let added = [&wished, &wished6].map(|route| Op::AddRoute(route.clone()));
+        assert_eq!(repair(&mut rtnl, &desired), added);
+        assert_eq!(repair(&mut rtnl, &desired), []);
+
+        // The mark stays, and with it the right to change them.
+        let ours = format!("proto {PROTOCOL} metric 1024");
+        let hops = |weight| format!("nexthop via {a} nexthop via {b} weight {weight}");
+        let (all, all6) = (hops(3), hops(3).replace("192.0.2.", "2001:db8:4::"));
+        for edit in [
+            format!("route change {to} {ours} mtu lock 1400 {}", hops(2)),
+            format!("route change {to} {ours} mtu lock 1400 {all} nexthop dev left"),
+            format!("route change {to} {ours} mtu lock 1400 via {a}"),
+            format!("route change {to} {ours} mtu 1400 {all}"),
+            format!("route change {to} {ours} mtu lock 1400 rto_min 300ms {all}"),
+            format!("-6 route change {to6} {ours} mtu lock 1300 {all6}"),
+            format!("-6 route change {to6} {ours} mtu lock 1400 via {a6}"),
+            format!("-6 route del {to6} metric 1024 via {b6}"),
+        ] {
+            ip(&edit);
+            let is_v6 = edit.starts_with("-6");
+            let changed = routes(&mut rtnl).remove(usize::from(is_v6));
+            let back = if is_v6 { &wished6 } else { &wished };
+            let ops = [Op::DelRoute(changed), Op::AddRoute(back.clone())];
+            assert_eq!(repair(&mut rtnl, &desired), ops, "{edit}");
+            assert_eq!(repair(&mut rtnl, &desired), [], "{edit}");
+        }
+        ip(&format!("route del {to} metric 1024"));
+        assert_eq!(repair(&mut rtnl, &desired), added[..1]);
+
+        // A director after this one finds nothing to do, and takes another wish for what it is.
+        let mut rtnl = Rtnl::open().unwrap();
+        assert_eq!(repair(&mut rtnl, &desired), []);
+        let other = route(to, [hop(a, 1), hop(b, 4)], 1400);
+        desired.routes = [other.clone(), wished6].into();
+        let ops = [Op::DelRoute(wished), Op::AddRoute(other)];
+        assert_eq!(repair(&mut rtnl, &desired), ops);
+        assert_eq!(repair(&mut rtnl, &desired), []);
     });
 }
 
@@ -523,6 +613,18 @@ fn ip(arguments: &str) -> String {
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Reads the kernel, does what leads from there to what is desired, and says what that was.
+fn repair(rtnl: &mut Rtnl, desired: &Desired) -> Vec<Op> {
+    let actual = Actual {
+        routes: routes(rtnl).into_iter().collect(),
+        ..Actual::default()
+    };
+    let ops = diff::network(desired, &actual);
+    let results = rtnl.apply(&ops);
+    assert!(results.iter().all(Result::is_ok), "{ops:?}: {results:?}");
+    ops
 }
 
 fn apply(rtnl: &mut Rtnl, op: Op) -> Result<(), OpError> {

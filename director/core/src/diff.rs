@@ -33,7 +33,7 @@ pub fn network(desired: &Desired, actual: &Actual) -> Vec<Op> {
     let (had, wanted) = (&actual.rules, &desired.rules);
     ops.extend(had.difference(wanted).cloned().map(Op::DelRule));
     let (had, wanted) = (&actual.routes, &desired.routes);
-    ops.extend(had.difference(wanted).copied().map(Op::DelRoute));
+    ops.extend(had.difference(wanted).cloned().map(Op::DelRoute));
     for (id, ours) in &actual.addresses {
         let unwanted = *ours || desired.withheld.contains(&id.cidr.address);
         let stays = desired.addresses.contains(id) && !is_other(desired, actual, id);
@@ -51,7 +51,7 @@ pub fn network(desired: &Desired, actual: &Actual) -> Vec<Op> {
         Some(options) => Op::AddAddressWith(*id, Arc::clone(options)),
     }));
     let (had, wanted) = (&actual.routes, &desired.routes);
-    ops.extend(wanted.difference(had).copied().map(Op::AddRoute));
+    ops.extend(wanted.difference(had).cloned().map(Op::AddRoute));
     let (had, wanted) = (&actual.rules, &desired.rules);
     ops.extend(wanted.difference(had).cloned().map(Op::AddRule));
     ops

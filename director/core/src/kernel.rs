@@ -10,7 +10,7 @@ use crate::ipvs::{
     ActualDest, Dest, DestId, Service, ServiceId, SyncDaemon, SyncRole, Table, Timeouts,
 };
 use crate::net::{AddressOptions, Cidr, IfName, Ifindex, Mac};
-pub use crate::routing::{MAIN, Route, RouteKind, Rule, RuleAction};
+pub use crate::routing::{MAIN, Metrics, NextHop, Route, RouteKind, Rule, RuleAction};
 
 /// A network interface as the kernel reported it.
 #[derive(Clone, Debug, PartialEq, Eq)]

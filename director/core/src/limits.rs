@@ -55,6 +55,9 @@ pub const HMAC_SENDERS_MAX: usize = UNICAST_PEERS_MAX;
 /// Unicast peers of one virtual router: each gets every advert, and a group of directors has two or three nodes.
 pub const UNICAST_PEERS_MAX: usize = 64;
 
+/// Next hops of one route: as many links as a node has towards one network, and some more.
+pub const NEXT_HOPS_MAX: usize = 8;
+
 /// Static routes of one node, or rules; more are the work of a routing protocol.
 pub const ROUTES_MAX: usize = 4096;
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::config::{self, Config, Interface, Router, VirtualAddress, VirtualServer};
 use crate::filter::Filter;
 use crate::ipvs::{Dest, DestId, Pool, ServiceId, SyncDaemon, SyncRole, SyncWire};
-use crate::kernel::{AddressId, Desired, Link, Route, Rule, Vmac};
+use crate::kernel::{AddressId, Desired, Link, NextHop, Route, Rule, Vmac};
 use crate::net::{Cidr, Family, IfName, Ifindex};
 
 /// What the plan is made from, beside the configuration.
@@ -226,10 +226,19 @@ fn routing(config: &Config, situation: &Situation<'_>, desired: &mut Desired) {
 }
 
 fn route(config: &Config, situation: &Situation<'_>, route: &config::Route) -> Option<Route> {
-    let ifindex = match &route.interface {
-        None => None,
-        Some(name) => Some(link(config, situation.links, name)?.ifindex),
+    let number = |name: &Option<IfName>| match name {
+        None => Some(None),
+        Some(name) => Some(Some(link(config, situation.links, name)?.ifindex)),
     };
+    let ifindex = number(&route.interface)?;
+    let hops = route.hops.iter().map(|hop| {
+        Some(NextHop {
+            via: hop.via,
+            ifindex: number(&hop.interface)?,
+            weight: hop.weight,
+            onlink: hop.onlink,
+        })
+    });
     Some(Route {
         destination: route.destination,
         kind: route.kind,
@@ -240,6 +249,8 @@ fn route(config: &Config, situation: &Situation<'_>, route: &config::Route) -> O
         table: route.table,
         scope: route.scope,
         onlink: route.onlink,
+        hops: hops.collect::<Option<_>>()?,
+        metrics: route.metrics.clone(),
     })
 }
 

@@ -2,11 +2,13 @@
 
 use core::fmt;
 use core::net::IpAddr;
+use core::num::NonZeroU8;
+use std::collections::BTreeMap;
 
 use crate::net::{Cidr, Family, IfName, Ifindex};
 
 /// A route: only those that carry the director's protocol number are ever reported or changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Route {
     /// Destination; 0.0.0.0/0 is the default route.
     pub destination: Cidr,
@@ -26,6 +28,81 @@ pub struct Route {
     pub scope: u8,
     /// The next hop is on the link, whatever the interface's own networks say (RTNH_F_ONLINK).
     pub onlink: bool,
+    /// Several next hops, which share the packets, instead of the one above.
+    pub hops: Vec<NextHop>,
+    /// What connections by it are told.
+    pub metrics: Metrics,
+}
+
+/// One of several next hops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NextHop {
+    /// Its address, none for a directly attached network.
+    pub via: Option<IpAddr>,
+    /// Outgoing interface, none when the address decides.
+    pub ifindex: Option<Ifindex>,
+    /// Its share, beside the others.
+    pub weight: NonZeroU8,
+    /// It is on the link, whatever the interface's own networks say.
+    pub onlink: bool,
+}
+
+/// Metrics of a route by their numbers (RTAX_.., linux/rtnetlink.h), without those that are the kernel's own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Metrics(BTreeMap<u8, u32>);
+
+impl Metrics {
+    /// The metrics that a configuration names, with their numbers and the highest that the kernel takes as it is
+    /// (ip_metrics_convert): what it cuts would never be what was asked for.
+    const WORDS: [(&str, u8, u32); 10] = [
+        ("mtu", 2, 65_520),
+        ("window", 3, u32::MAX),
+        ("ssthresh", 6, u32::MAX),
+        ("cwnd", 7, u32::MAX),
+        ("advmss", 8, 65_495),
+        ("reordering", 9, u32::MAX),
+        ("hoplimit", 10, 255),
+        ("initcwnd", 11, u32::MAX),
+        ("initrwnd", 14, u32::MAX),
+        ("quickack", 15, 1),
+    ];
+
+    /// RTAX_LOCK: a bit for each metric that the kernel must not adapt.
+    pub const LOCK: u8 = 1;
+
+    /// None.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self(BTreeMap::new())
+    }
+
+    /// The number of a metric by its word, and the highest that it can be.
+    #[must_use]
+    pub fn named(word: &[u8]) -> Option<(u8, u32)> {
+        let mut words = Self::WORDS.iter();
+        let found = words.find(|(known, ..)| known.as_bytes() == word);
+        found.map(|(_, number, high)| (*number, *high))
+    }
+
+    /// Sets one; 0 is the kernel's own.
+    pub fn set(&mut self, number: u8, value: u32) {
+        if value == 0 {
+            self.0.remove(&number);
+        } else {
+            self.0.insert(number, value);
+        }
+    }
+
+    /// Has the kernel leave one as it is.
+    pub fn lock(&mut self, number: u8) {
+        let locks = self.0.entry(Self::LOCK).or_default();
+        *locks |= 1_u32.checked_shl(number.into()).unwrap_or(0);
+    }
+
+    /// Those that are set, with their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = (u8, u32)> {
+        self.0.iter().map(|(number, value)| (*number, *value))
+    }
 }
 
 /// RT_TABLE_MAIN (linux/rtnetlink.h).
@@ -45,6 +122,8 @@ impl Route {
             table: MAIN,
             scope: 0,
             onlink: false,
+            hops: Vec::new(),
+            metrics: Metrics::none(),
         }
     }
 }
@@ -83,6 +162,9 @@ impl fmt::Display for Route {
         write!(f, "{}{}", self.kind.before(), self.destination)?;
         if let Some(via) = self.via {
             write!(f, " via {via}")?;
+        }
+        if !self.hops.is_empty() {
+            write!(f, " by {} next hops", self.hops.len())?;
         }
         if self.table != MAIN {
             write!(f, " table {}", self.table)?;

@@ -5,7 +5,9 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use director_core::config::{Config, Mode, Parsed, Router, Severity, Source, Version, parse};
+use director_core::config::{
+    Config, Mode, Parsed, Route, Router, Severity, Source, Version, parse,
+};
 use director_core::kernel::{Rule, RuleAction};
 use director_core::net::{AddressOptions, Family};
 use director_core::plan;
@@ -267,6 +269,75 @@ fn a_rule_says_which_packets_it_is_for() {
     assert_eq!(rules[0], expected);
     let actions: Vec<RuleAction> = rules.iter().map(|rule| rule.action).collect();
     assert_eq!(actions[1..], [RuleAction::Goto(14), RuleAction::Nop]);
+}
+
+#[test]
+fn a_route_has_several_next_hops_and_metrics() {
+    let routes = |lines: &str| {
+        let more = format!("static_routes {{\n{lines}\n}}\n");
+        config(&(text("", "", "10.0.0.1") + &more)).statics.routes
+    };
+    let hops = |route: &Route| -> Vec<String> {
+        let hops = route.hops.iter();
+        let words = hops.map(|hop| {
+            let via = hop.via.map(|via| via.to_string()).unwrap_or_default();
+            let interface = hop.interface.as_ref().map_or("", |name| name.as_str());
+            format!("{via} {interface} {} {}", hop.weight, hop.onlink)
+        });
+        words.collect()
+    };
+    let found = routes(
+        "10.1.0.0/16 via 10.0.0.8 or 10.0.0.9 dev eth1 onlink mtu lock 1400 quickack 1\n\
+         10.2.0.0/16 nexthop via 10.0.0.8 weight 3 onlink nexthop dev eth1\n10.3.0.0/16 nexthop via 10.0.0.8 dev eth1",
+    );
+    assert_eq!(
+        hops(&found[0]),
+        ["10.0.0.8 eth1 1 true", "10.0.0.9 eth1 1 true"]
+    );
+    let metrics: Vec<_> = found[0].metrics.iter().collect();
+    assert_eq!(metrics, [(1, 1 << 2), (2, 1400), (15, 1)]);
+    assert_eq!(hops(&found[1]), ["10.0.0.8  3 true", " eth1 1 false"]);
+    assert_eq!(
+        (hops(&found[2]).len(), found[2].via),
+        (0, Some([10, 0, 0, 8].into()))
+    );
+    for (line, error) in [
+        (
+            "10.1.0.0/16 via 10.0.0.8 nexthop via 10.0.0.9",
+            "and not both",
+        ),
+        (
+            "10.1.0.0/16 via 10.0.0.7 or 10.0.0.8 nexthop via 10.0.0.9",
+            "and not both",
+        ),
+        ("10.1.0.0/16 dev eth0 or 10.0.0.8", "beside that of `via`"),
+        (
+            &format!("10.1.0.0/16{}", " nexthop via 10.0.0.8".repeat(9)),
+            "at most 8 next hops",
+        ),
+        (
+            "10.1.0.0/16 nexthop via 10.0.0.8 nexthop weight 2",
+            "a next hop needs",
+        ),
+        (
+            "10.1.0.0/16 nexthop via 10.0.0.8 nexthop via fe80::1 dev eth0",
+            "of one family",
+        ),
+        (
+            "10.1.0.0/16 via 10.0.0.8 weight 2",
+            "only a `nexthop` has a weight",
+        ),
+        (
+            "blackhole 10.1.0.0/16 nexthop dev eth0 nexthop dev eth1",
+            "leads nowhere",
+        ),
+        ("10.1.0.0/16 via 10.0.0.8 mtu 65521", "from 0 to 65520"),
+    ] {
+        let more = format!("static_routes {{\n{line}\n}}\n");
+        let parsed = read(&(text("", "", "10.0.0.1") + &more));
+        let errors = said(&parsed, Severity::Error);
+        assert!(errors[0].contains(error), "{line}: {errors:?}");
+    }
 }
 
 #[test]

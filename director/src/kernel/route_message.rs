@@ -1,9 +1,11 @@
 //! rtnetlink's messages as values of the core, and back.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::num::NonZeroU8;
 
-use director_core::kernel::{AddressId, Link, Macvlan, Route, RouteKind};
+use director_core::kernel::{AddressId, Link, Macvlan, NextHop, Route, RouteKind};
 use director_core::net::{AddressOptions, Cidr, IfName, Ifindex, Mac};
+use netlink_packet_core::{DefaultNla, Nla};
 use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressMessage, AddressProtocol, AddressScope, CacheInfo,
 };
@@ -11,7 +13,8 @@ use netlink_packet_route::link::{
     InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, MacVlanMode,
 };
 use netlink_packet_route::route::{
-    RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteProtocol, RouteScope, RouteType,
+    RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteMetric, RouteNextHop,
+    RouteNextHopFlags, RouteProtocol, RouteScope, RouteType,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::{LinkMacVlan, LinkUnspec};
@@ -146,9 +149,62 @@ pub(super) fn route_of(route: &Route) -> RouteMessage {
     if route.metric > 0 {
         attributes.push(RouteAttribute::Priority(route.metric));
     }
+    let hops: Vec<RouteNextHop> = route.hops.iter().map(hop_of).collect();
+    if !hops.is_empty() {
+        attributes.push(RouteAttribute::MultiPath(hops));
+    }
+    let metrics: Vec<RouteMetric> = route.metrics.iter().map(metric_of).collect();
+    if !metrics.is_empty() {
+        attributes.push(RouteAttribute::Metrics(metrics));
+    }
     // The header has eight bits for it.
     attributes.push(RouteAttribute::Table(route.table));
     message
+}
+
+fn hop_of(hop: &NextHop) -> RouteNextHop {
+    let mut message = RouteNextHop::default();
+    // The kernel adds one.
+    message.hops = hop.weight.get() - 1;
+    message.interface_index = hop.ifindex.map_or(0, |link| link.0);
+    if hop.onlink {
+        message.flags |= RouteNextHopFlags::Onlink;
+    }
+    let via = hop
+        .via
+        .map(|via| RouteAttribute::Gateway(route_address(via)));
+    message.attributes.extend(via);
+    message
+}
+
+fn hop(message: &RouteNextHop) -> NextHop {
+    let via = message
+        .attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            RouteAttribute::Gateway(via) => ip_address(via),
+            _ => None,
+        });
+    NextHop {
+        via,
+        ifindex: Some(Ifindex(message.interface_index)).filter(|link| link.0 != 0),
+        weight: NonZeroU8::MIN.saturating_add(message.hops),
+        onlink: message.flags.contains(RouteNextHopFlags::Onlink),
+    }
+}
+
+fn metric_of((number, value): (u8, u32)) -> RouteMetric {
+    RouteMetric::Other(DefaultNla::new(number.into(), value.to_ne_bytes().into()))
+}
+
+/// None for what is no number: the name of a congestion control.
+fn metric(message: &RouteMetric) -> Option<(u8, u32)> {
+    let mut value = [0; 4];
+    if message.value_len() != value.len() {
+        return None;
+    }
+    message.emit_value(&mut value);
+    Some((message.kind().try_into().ok()?, u32::from_ne_bytes(value)))
 }
 
 /// A link, out of RTM_NEWLINK; none for what a bridge says of its ports.
@@ -331,6 +387,12 @@ pub(super) fn route(message: &RouteNetlinkMessage) -> Option<Route> {
             RouteAttribute::PrefSource(source) => route.source = ip_address(source),
             RouteAttribute::Priority(metric) => route.metric = *metric,
             RouteAttribute::Table(table) => route.table = *table,
+            RouteAttribute::MultiPath(hops) => route.hops = hops.iter().map(hop).collect(),
+            RouteAttribute::Metrics(metrics) => {
+                for (number, value) in metrics.iter().filter_map(metric) {
+                    route.metrics.set(number, value);
+                }
+            }
             _ => {}
         }
     }
@@ -339,13 +401,22 @@ pub(super) fn route(message: &RouteNetlinkMessage) -> Option<Route> {
 
 /// Whether the kernel reports `found` for the route that was asked for as `asked`.
 pub(super) fn is_answered_by(asked: &Route, found: &Route) -> bool {
+    // Of thousands of routes hardly any needs the rest.
+    if asked.destination != found.destination {
+        return false;
+    }
+    let mut hops = asked.hops.clone();
+    for (hop, found) in hops.iter_mut().zip(&found.hops) {
+        hop.ifindex = hop.ifindex.or(found.ifindex);
+    }
     let decided = Route {
+        hops,
         ifindex: asked.ifindex.or(found.ifindex),
         metric: match asked.metric {
             0 if asked.destination.address.is_ipv6() => IPV6_METRIC,
             metric => metric,
         },
-        ..*asked
+        ..asked.clone()
     };
     decided == *found
 }
@@ -419,7 +490,17 @@ mod tests {
             table: 7,
             ..Route::to("198.51.100.0/24".parse().unwrap())
         };
-        for wished in [default, direct, dropped] {
+        let mut several = Route::to("203.0.113.0/24".parse().unwrap());
+        several.metrics.lock(2);
+        several.metrics.set(2, 1400);
+        several.metrics.set(15, 1);
+        several.hops.extend([1, 2].map(|last| NextHop {
+            via: Some([192, 0, 2, last].into()),
+            ifindex: Some(Ifindex(3)),
+            weight: NonZeroU8::new(last).unwrap(),
+            onlink: last == 2,
+        }));
+        for wished in [default.clone(), direct, dropped, several] {
             let message = RouteNetlinkMessage::NewRoute(route_of(&wished));
             assert_eq!(route(&there_and_back(message)), Some(wished));
         }

@@ -101,7 +101,7 @@ impl Rtnl {
         self.follow_devices(ops, &results);
         for (op, result) in ops.iter().zip(&results) {
             match op {
-                Op::AddRoute(route) if result.is_ok() => drop(self.asked.insert(*route)),
+                Op::AddRoute(route) if result.is_ok() => drop(self.asked.insert(route.clone())),
                 Op::DelRoute(route) if result.is_ok() => drop(self.asked.remove(route)),
                 Op::AddAddressWith(id, options) if result.is_ok() => {
                     self.peers.extend(options.peer.map(|peer| (*id, peer)));
@@ -189,7 +189,7 @@ impl Rtnl {
     /// kernel's; it is then replaced once.
     fn as_asked(&self, found: Route) -> Route {
         let is_it = |asked: &&Route| message::is_answered_by(asked, &found);
-        self.asked.iter().find(is_it).copied().unwrap_or(found)
+        self.asked.iter().find(is_it).cloned().unwrap_or(found)
     }
 
     fn dump(&mut self, request: &RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>, OpError> {

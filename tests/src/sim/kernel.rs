@@ -171,7 +171,7 @@ impl Kernel {
                     .iter()
                     .map(|(id, ours)| (*id, *ours))
                     .collect(),
-                routes: self.state.routes.iter().copied().collect(),
+                routes: self.state.routes.iter().cloned().collect(),
                 rules: self.state.rules.iter().cloned().collect(),
             },
             Part::Filter => Snapshot::Filter(self.state.filter.clone()),
@@ -374,7 +374,7 @@ impl Kernel {
                 }
                 self.state
                     .routes
-                    .insert(*route)
+                    .insert(route.clone())
                     .then_some(())
                     .ok_or(OpError::EXISTS)
             }

@@ -18,7 +18,10 @@ pub(super) fn links(old: &Config, new: &Config) -> BTreeMap<Ifindex, Link> {
             .map(|interface| &interface.name);
         let routes = config.node.routes.iter().chain(&config.statics.routes);
         let routes = routes.chain(config.routers.iter().flat_map(|router| &router.routes));
-        let routes = routes.filter_map(|route| route.interface.as_ref());
+        let routes = routes.flat_map(|route| {
+            let hops = route.hops.iter().filter_map(|hop| hop.interface.as_ref());
+            route.interface.iter().chain(hops)
+        });
         let rules = config.routers.iter().flat_map(|router| &router.rules);
         let rules = config.statics.rules.iter().chain(rules);
         let rules = rules.flat_map(|rule| rule.iif.iter().chain(&rule.oif));

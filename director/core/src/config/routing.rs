@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! [TYPE] [to] DESTINATION|default [via|gw ADDRESS] [dev|oif INTERFACE] [src ADDRESS] [table TABLE]
-//!        [metric|priority|preference N] [scope SCOPE] [onlink] [inet|inet6]
+//!        [metric|priority|preference N] [scope SCOPE] [onlink] [inet|inet6] [or ADDRESS] [METRIC [lock] N]..
+//!        [nexthop [via ADDRESS] [dev INTERFACE] [weight N] [onlink]]..
 //! [from PREFIX|all] [to PREFIX|all] [iif|dev INTERFACE] [oif INTERFACE] [fwmark MARK[/MASK]]
 //!        [not] [tos|dsfield TOS] [ipproto PROTOCOL] [sport PORT[-PORT]] [dport PORT[-PORT]] [uidrange USER-USER]
 //!        [suppress_prefixlength N] [suppress_ifgroup N] [preference|priority|pref|order N] [inet|inet6]
@@ -16,13 +17,15 @@
 mod rules;
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::num::NonZeroU8;
 
 use super::addresses::lines;
-use super::global::{address, required};
+use super::global::{address, byte, required};
 use super::read::{Reader, decimal};
 use super::tree::{Statement, Word};
+use crate::limits;
 use crate::net::{Cidr, Family, IfName};
-use crate::routing::{MAIN, RouteKind};
+use crate::routing::{MAIN, Metrics, RouteKind};
 pub(super) use rules::rules;
 
 /// A route by the names of the configuration.
@@ -46,6 +49,34 @@ pub struct Route {
     pub scope: u8,
     /// The next hop is on the link, whatever the interface's own networks say.
     pub onlink: bool,
+    /// Several next hops instead of the one above, at most [`limits::NEXT_HOPS_MAX`].
+    pub hops: Vec<Hop>,
+    /// What connections by it are told.
+    pub metrics: Metrics,
+}
+
+/// One of several next hops.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hop {
+    /// Its address.
+    pub via: Option<IpAddr>,
+    /// Outgoing interface, by its configured name.
+    pub interface: Option<IfName>,
+    /// Its share, beside the others.
+    pub weight: NonZeroU8,
+    /// It is on the link, whatever the interface's own networks say.
+    pub onlink: bool,
+}
+
+impl Hop {
+    const fn to(via: Option<IpAddr>, interface: Option<IfName>) -> Self {
+        Self {
+            via,
+            interface,
+            weight: NonZeroU8::MIN,
+            onlink: false,
+        }
+    }
 }
 
 impl Route {
@@ -62,6 +93,8 @@ impl Route {
             table: MAIN,
             scope: 0,
             onlink: false,
+            hops: Vec::new(),
+            metrics: Metrics::none(),
         }
     }
 }
@@ -86,27 +119,8 @@ impl core::fmt::Display for Route {
 const LINK: u8 = 253;
 
 /// Words of `ip route` that are known and do nothing here yet.
-const ROUTE_OPTIONS: [&str; 20] = [
-    "or",
-    "nexthop",
-    "tos",
-    "dsfield",
-    "mtu",
-    "hoplimit",
-    "advmss",
-    "rtt",
-    "rttvar",
-    "reordering",
-    "window",
-    "cwnd",
-    "ssthresh",
-    "realms",
-    "rto_min",
-    "initcwnd",
-    "initrwnd",
-    "features",
-    "quickack",
-    "congctl",
+const ROUTE_OPTIONS: [&str; 8] = [
+    "tos", "dsfield", "rtt", "rttvar", "realms", "rto_min", "features", "congctl",
 ];
 
 /// Reads a block of routes.
@@ -153,7 +167,13 @@ fn route(reader: &mut Reader<'_, '_>, line: Statement<'_>) -> Option<Route> {
             b"to" => destination = Some(value(reader)?),
             b"track_group" => drop(value(reader)?),
             b"no_track" => {}
-            b"onlink" => draft.onlink = true,
+            b"onlink" => draft.onlink(),
+            b"weight" => {
+                let value = value(reader)?;
+                draft.weight(reader, word, value)?;
+            }
+            b"nexthop" => draft.hops.push(Hop::to(None, None)),
+            b"or" => draft.or = Some(value(reader).and_then(|word| address(reader, word))?),
             b"inet6" => draft.inet6 = true,
             b"inet" | b"unicast" => {}
             b"blackhole" => draft.kind = RouteKind::Blackhole,
@@ -163,6 +183,14 @@ fn route(reader: &mut Reader<'_, '_>, line: Statement<'_>) -> Option<Route> {
             bytes if is_of(&ROUTE_OPTIONS, bytes) => {
                 reader.wrong(word, "this option of a route is not yet supported");
                 return None;
+            }
+            bytes if Metrics::named(bytes).is_some() => {
+                let mut value = value(reader)?;
+                let locked = value.bytes == b"lock";
+                if locked {
+                    value = required(reader, word, words.next())?;
+                }
+                draft.told(reader, word, (locked, value))?;
             }
             _ if destination.is_none() => destination = Some(word),
             _ => {
@@ -190,12 +218,84 @@ pub(super) struct Draft {
     scope: Option<u8>,
     onlink: bool,
     inet6: bool,
+    /// A second next hop.
+    or: Option<IpAddr>,
+    hops: Vec<Hop>,
+    metrics: Metrics,
 }
 
 impl Draft {
     pub(super) fn via(&mut self, reader: &mut Reader<'_, '_>, word: Word<'_>) -> Option<()> {
-        self.via = Some(address(reader, word)?);
+        let via = Some(address(reader, word)?);
+        match self.hops.last_mut() {
+            Some(hop) => hop.via = via,
+            None => self.via = via,
+        }
         Some(())
+    }
+
+    fn onlink(&mut self) {
+        match self.hops.last_mut() {
+            Some(hop) => hop.onlink = true,
+            None => self.onlink = true,
+        }
+    }
+
+    /// The share of a next hop.
+    fn weight(
+        &mut self,
+        reader: &mut Reader<'_, '_>,
+        word: Word<'_>,
+        value: Word<'_>,
+    ) -> Option<()> {
+        let Some(hop) = self.hops.last_mut() else {
+            reader.wrong(word, "only a `nexthop` has a weight");
+            return None;
+        };
+        let weight = reader.number_word(value, word.bytes, 1..=255)?;
+        hop.weight = NonZeroU8::new(byte(weight))?;
+        Some(())
+    }
+
+    /// A metric of the kernel's, which it must not adapt where it is locked.
+    fn told(
+        &mut self,
+        reader: &mut Reader<'_, '_>,
+        word: Word<'_>,
+        (locked, value): (bool, Word<'_>),
+    ) -> Option<()> {
+        let (number, high) = Metrics::named(word.bytes)?;
+        let value = reader.number_word(value, word.bytes, 0..=high)?;
+        self.metrics.set(number, value);
+        if locked {
+            self.metrics.lock(number);
+        }
+        Some(())
+    }
+
+    /// The next hops, when there are several.
+    fn several(&mut self) -> Vec<Hop> {
+        let mut hops = core::mem::take(&mut self.hops);
+        if hops.is_empty() && self.via.is_some() && self.or.is_some() {
+            let both = [self.via.take(), self.or.take()];
+            let interface = self.interface.take();
+            hops.extend(both.map(|via| Hop::to(via, interface.clone())));
+        }
+        // Said of the route, it is said of each.
+        if !hops.is_empty() && core::mem::take(&mut self.onlink) {
+            hops.iter_mut().for_each(|hop| hop.onlink = true);
+        }
+        // One alone is the route's own.
+        if let [only] = hops.as_slice()
+            && self.via.is_none()
+            && self.interface.is_none()
+        {
+            self.via = only.via;
+            self.interface.clone_from(&only.interface);
+            self.onlink = only.onlink;
+            return Vec::new();
+        }
+        hops
     }
 
     pub(super) fn source(&mut self, reader: &mut Reader<'_, '_>, word: Word<'_>) -> Option<()> {
@@ -204,7 +304,11 @@ impl Draft {
     }
 
     pub(super) fn interface(&mut self, reader: &mut Reader<'_, '_>, word: Word<'_>) -> Option<()> {
-        self.interface = Some(reader.parse_word(word)?);
+        let interface = Some(reader.parse_word(word)?);
+        match self.hops.last_mut() {
+            Some(hop) => hop.interface = interface,
+            None => self.interface = interface,
+        }
         Some(())
     }
 
@@ -214,32 +318,33 @@ impl Draft {
     }
 
     /// The route, when its parts belong together.
-    pub(super) fn finish(self, reader: &mut Reader<'_, '_>, to: Word<'_>) -> Option<Route> {
+    pub(super) fn finish(mut self, reader: &mut Reader<'_, '_>, to: Word<'_>) -> Option<Route> {
+        let hops = self.several();
+        if let Some(wrong) = self.wrong(&hops) {
+            reader.wrong(to, wrong);
+            return None;
+        }
         let (via, source) = (self.via, self.source);
-        let said = via.or(source).map(Family::of);
+        let mut vias = hops.iter().filter_map(|hop| hop.via);
+        let said = via.or_else(|| vias.next()).or(source).map(Family::of);
         let destination = match said.or_else(|| self.inet6.then_some(Family::V6)) {
             family if to.bytes == b"default" => everything(family.unwrap_or(Family::V4)),
             _ => network(reader, to)?,
         };
-        let is_sent = self.kind == RouteKind::Unicast;
-        if is_sent && via.is_none() && self.interface.is_none() {
-            reader.wrong(to, "a route needs `via` or `dev`");
-            return None;
-        }
-        if !is_sent && (via.is_some() || self.interface.is_some()) {
-            reader.wrong(to, "a route that leads nowhere has neither `via` nor `dev`");
-            return None;
-        }
         let family = Family::of(destination.address);
+        let vias = hops.iter().filter_map(|hop| hop.via);
         if [via, source]
             .into_iter()
             .flatten()
+            .chain(vias)
             .any(|address| Family::of(address) != family)
         {
             reader.wrong(to, "the addresses of a route are of one family");
             return None;
         }
-        let near = is_sent && via.is_none();
+        let near = self.kind == RouteKind::Unicast
+            && via.is_none()
+            && hops.iter().all(|hop| hop.via.is_none());
         let scope = self.scope.unwrap_or(if near { LINK } else { 0 });
         Some(Route {
             destination,
@@ -251,7 +356,32 @@ impl Draft {
             table: self.table.unwrap_or(MAIN),
             scope: if family == Family::V4 { scope } else { 0 },
             onlink: self.onlink,
+            hops,
+            metrics: self.metrics,
         })
+    }
+
+    /// What is wrong with where it leads; `hops` are all next hops when there are several.
+    fn wrong(&self, hops: &[Hop]) -> Option<&'static str> {
+        let is_sent = self.kind == RouteKind::Unicast;
+        let is_one = self.via.is_some() || self.interface.is_some();
+        let leads_nowhere = |hop: &Hop| hop.via.is_none() && hop.interface.is_none();
+        if self.or.is_some() && hops.is_empty() {
+            Some("`or` names a second next hop beside that of `via`")
+        } else if (is_one || self.or.is_some()) && !hops.is_empty() {
+            Some("a route has `via` and `dev`, or `nexthop`, and not both")
+        } else if hops.iter().any(leads_nowhere) {
+            Some("a next hop needs `via` or `dev`")
+        } else if hops.len() > limits::NEXT_HOPS_MAX {
+            const { assert!(limits::NEXT_HOPS_MAX == 8) };
+            Some("a route has at most 8 next hops")
+        } else if is_sent && !is_one && hops.is_empty() {
+            Some("a route needs `via` or `dev`")
+        } else if !is_sent && (is_one || !hops.is_empty()) {
+            Some("a route that leads nowhere has neither `via` nor `dev`")
+        } else {
+            None
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! What operations are about.
 
 use crate::ipvs::{DestId, ServiceId, SyncRole};
-use crate::kernel::{AddressId, Op, OpError, Part, Route};
-use crate::net::{Family, Ifindex, Mac};
+use crate::kernel::{AddressId, Op, OpError, Part};
+use crate::net::{Cidr, Family, Ifindex, Mac};
 
 /// The thing an operation touches; a refusal delays the next operation on the same thing only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,7 +11,8 @@ pub(super) enum Object {
     /// By the link it is on and its hardware address.
     Vmac(Ifindex, Mac),
     Address(AddressId),
-    Route(Route),
+    /// By destination, table and metric.
+    Route(Cidr, u32, u32),
     /// By family and priority.
     Rule(Family, u32),
     Filter,
@@ -33,9 +34,11 @@ impl Object {
 
     pub(super) const fn part(&self) -> Part {
         match self {
-            Self::Link(_) | Self::Vmac(..) | Self::Address(_) | Self::Route(_) | Self::Rule(..) => {
-                Part::Network
-            }
+            Self::Link(_)
+            | Self::Vmac(..)
+            | Self::Address(_)
+            | Self::Route(..)
+            | Self::Rule(..) => Part::Network,
             Self::Filter => Part::Filter,
             Self::Service(_) | Self::Dest(..) | Self::Sync(_) | Self::Timeouts => Part::Ipvs,
         }
@@ -51,7 +54,9 @@ pub(super) const fn object(op: &Op) -> Object {
         | Op::LinkMtu(ifindex, _) => Object::Link(*ifindex),
         Op::AddVmac { base, mac, .. } => Object::Vmac(*base, *mac),
         Op::AddAddress(id) | Op::AddAddressWith(id, _) | Op::DelAddress(id) => Object::Address(*id),
-        Op::AddRoute(route) | Op::DelRoute(route) => Object::Route(*route),
+        Op::AddRoute(route) | Op::DelRoute(route) => {
+            Object::Route(route.destination, route.table, route.metric)
+        }
         Op::AddRule(rule) | Op::DelRule(rule) => Object::Rule(rule.family, rule.priority),
         Op::SetFilter(_) => Object::Filter,
         Op::SetTimeouts(_) => Object::Timeouts,
