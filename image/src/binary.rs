@@ -45,7 +45,7 @@ pub fn compile(
 pub fn keelson(workspace: &Workspace, report: Report) -> Result<Binary, Error> {
     let toolchain = Toolchain::find(workspace, report)?;
     let compiler = toolchain.version()?;
-    let mut cargo = toolchain.cargo(&flags(workspace));
+    let mut cargo = toolchain.cargo(&flags(workspace, &toolchain));
     let what = ["--package", "init", "--bin", "keelson"];
     step(
         report,
@@ -63,8 +63,9 @@ pub fn keelson(workspace: &Workspace, report: Report) -> Result<Binary, Error> {
 }
 
 /// Flags of rustc that keep this machine's folders out of the binary (panic messages name source files), and the tables
-/// for unwinding.
-fn flags(workspace: &Workspace) -> Vec<String> {
+/// for unwinding; and that make it smaller: what many functions have in common is put into functions of its own, and
+/// relocations take a bit each where the target's C library can read them so.
+fn flags(workspace: &Workspace, toolchain: &Toolchain) -> Vec<String> {
     let home = env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| env::home_dir().map(|home| home.join(".cargo")));
     let places = [(home, "/cargo"), (Some(workspace.root.clone()), "/keelson")];
@@ -75,9 +76,12 @@ fn flags(workspace: &Workspace) -> Vec<String> {
     let linker = [
         "-Clink-arg=-Wl,--no-eh-frame-hdr".to_owned(),
         format!("-Clink-arg=-T{}", script.display()),
+        "-Cllvm-args=-enable-machine-outliner=always".to_owned(),
     ];
+    let packed = "-Clink-arg=-Wl,-z,pack-relative-relocs".to_owned();
+    let packed = toolchain.reads_packed_relocations().then_some(packed);
     let flags = places.into_iter().filter_map(remap);
-    flags.chain(linker).collect()
+    flags.chain(linker).chain(packed).collect()
 }
 
 /// Says what is wrong with an ELF file that is not a stripped static-pie for x86-64.

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use image::{Compression, Manifest, Options, Set};
 
-/// Bounds of what is shipped, in bytes. TLS for checks is one megabyte of the binary.
-const MAX_BINARY: u64 = 5_000_000;
+/// Bounds of what is shipped, in bytes.
+const MAX_BINARY: u64 = 4_000_000;
 const MAX_METAL: u64 = 9_000_000;
 const MAX_VM: u64 = 3_500_000;
 
