@@ -79,6 +79,8 @@ pub enum Plan {
 pub enum Until {
     /// Nothing.
     Now,
+    /// A listener answers at this control port.
+    Answers(u16),
     /// The process has ended, and everything that it started with it; with success, where that can be known.
     Gone,
     /// A TCP service has a dest with this weight.

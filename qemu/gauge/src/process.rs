@@ -8,7 +8,7 @@ use director::kernel::ipvs::Ipvs;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::{Figures, Until, table};
+use crate::{Figures, Until, listen, table};
 
 /// Between two looks: a fiftieth of the shortest time that is compared, and cheap enough not to count.
 const LOOK_PERIOD: Duration = Duration::from_millis(5);
@@ -60,7 +60,7 @@ fn wait(
     limit_ms: u64,
 ) -> Result<Figures, String> {
     let mut ipvs = match until {
-        Until::Now | Until::Gone => None,
+        Until::Now | Until::Answers(_) | Until::Gone => None,
         _ => Some(Ipvs::open().map_err(|error| format!("IPVS {error}"))?),
     };
     let deadline = begin + Duration::from_millis(limit_ms);
@@ -74,6 +74,7 @@ fn wait(
         }
         let there = match (until, &mut ipvs) {
             (Until::Now, _) => true,
+            (Until::Answers(control), _) => listen::ask(*control).is_ok(),
             (Until::Gone, _) => ended.is_some() || (child.is_none() && !is_there(pid)),
             (_, Some(ipvs)) => table::holds(ipvs, until)?,
             (_, None) => false,

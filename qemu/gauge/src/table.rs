@@ -10,7 +10,7 @@ use crate::Until;
 /// Whether the table holds what is waited for; false when it is another thing than the table.
 pub(crate) fn holds(ipvs: &mut Ipvs, until: &Until) -> Result<bool, String> {
     match until {
-        Until::Now | Until::Gone => Ok(false),
+        Until::Now | Until::Answers(_) | Until::Gone => Ok(false),
         Until::Dest {
             service,
             dest,

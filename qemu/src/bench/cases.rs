@@ -312,8 +312,8 @@ fn listen(w1: Workbench<'_>, port: u16) -> Result<i32, LabError> {
         Plan::Start {
             program: vec!["/lab/gauge".to_owned(), plan],
             log: "/bench/listener".to_owned(),
-            until: Until::Now,
-            limit_ms: 0,
+            until: Until::Answers(CONTROL),
+            limit_ms: 10_000,
         },
     )?;
     Ok(figures.pid)
