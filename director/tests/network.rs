@@ -206,6 +206,20 @@ fn a_route_of_several_next_hops_is_repaired_and_is_left_alone_as_it_was_wished()
         ip(&format!("route del {to} metric 1024"));
         assert_eq!(repair(&mut rtnl, &desired), added[..1]);
 
+        // Somebody makes it his own: the one that was wished comes before it, and goes again alone.
+        ip(&format!("route change {to} metric 1024 {}", hops(9)));
+        assert_eq!(repair(&mut rtnl, &desired), added[..1]);
+        assert_eq!(repair(&mut rtnl, &desired), []);
+        let both = ip(&format!("route show {to}"));
+        let first = both.lines().next().unwrap();
+        assert!(first.contains(&format!("proto {PROTOCOL}")), "{both}");
+        assert_eq!(both.matches(to).count(), 2, "{both}");
+        apply(&mut rtnl, Op::DelRoute(wished.clone())).unwrap();
+        let left = ip(&format!("route show {to}"));
+        assert!(left.contains("weight 9"), "{left}");
+        ip(&format!("route del {to} metric 1024"));
+        assert_eq!(repair(&mut rtnl, &desired), added[..1]);
+
         // A director after this one finds nothing to do, and takes another wish for what it is.
         let mut rtnl = Rtnl::open().unwrap();
         assert_eq!(repair(&mut rtnl, &desired), []);

@@ -282,7 +282,18 @@ fn request(op: &Op, peers: &BTreeMap<AddressId, IpAddr>) -> Option<(RouteNetlink
             RouteNetlinkMessage::DelAddress(message::removed_address(id, peers.get(id).copied())),
             0,
         ),
-        Op::AddRoute(route) => (RouteNetlinkMessage::NewRoute(message::route_of(route)), ADD),
+        Op::AddRoute(route) => {
+            // Before one of somebody else's to the same destination, as keepalived does it: a route whose mark was
+            // edited away must not stand in the way of the one that is wished. IPv6 would take it for further next hops
+            // of the one that is there.
+            let flags = if route.destination.address.is_ipv4() {
+                NLM_F_CREATE
+            } else {
+                ADD
+            };
+            let message = message::route_of(route);
+            (RouteNetlinkMessage::NewRoute(message), flags)
+        }
         Op::DelRoute(route) => (RouteNetlinkMessage::DelRoute(message::route_of(route)), 0),
         Op::AddRule(rule) => (RouteNetlinkMessage::NewRule(rule_of(rule)), ADD),
         Op::DelRule(rule) => (RouteNetlinkMessage::DelRule(rule_of(rule)), 0),
