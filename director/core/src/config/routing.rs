@@ -118,9 +118,47 @@ impl core::fmt::Display for Route {
 /// RT_SCOPE_LINK (linux/rtnetlink.h).
 const LINK: u8 = 253;
 
-/// Words of `ip route` that are known and do nothing here yet.
-const ROUTE_OPTIONS: [&str; 8] = [
-    "tos", "dsfield", "rtt", "rttvar", "realms", "rto_min", "features", "congctl",
+/// Words that are known and refused, and why.
+type Refused = [(&'static [&'static str], &'static str)];
+
+const NO_REALMS: (&[&str], &str) = (&["realms"], "nothing here counts or sorts by realms");
+
+/// Those of `ip route`.
+const ROUTE_REFUSED: &Refused = &[
+    NO_REALMS,
+    (
+        &["tos", "dsfield"],
+        "a route is for all types of service; a rule with `tos` can have a table of its own",
+    ),
+    (
+        &["append", "add"],
+        "which of two routes to one destination holds follows from their metrics here",
+    ),
+    (
+        &["proto", "protocol"],
+        "routes have the director's own number there, by which it knows them",
+    ),
+    (
+        &["encap", "ttl-propagate"],
+        "no routes into tunnels are made here",
+    ),
+    (
+        &[
+            "rtt",
+            "rttvar",
+            "rto_min",
+            "features",
+            "congctl",
+            "fastopen_no_cookie",
+            "expires",
+            "pref",
+        ],
+        "this is left to the kernel",
+    ),
+    (
+        &["local", "broadcast", "multicast", "anycast", "nat"],
+        "a route is unicast, blackhole, unreachable, prohibit or throw",
+    ),
 ];
 
 /// Reads a block of routes.
@@ -175,15 +213,14 @@ fn route(reader: &mut Reader<'_, '_>, line: Statement<'_>) -> Option<Route> {
             b"nexthop" => draft.hops.push(Hop::to(None, None)),
             b"or" => draft.or = Some(value(reader).and_then(|word| address(reader, word))?),
             b"inet6" => draft.inet6 = true,
+            // The director's way.
+            b"prepend" => {}
             b"inet" | b"unicast" => {}
             b"blackhole" => draft.kind = RouteKind::Blackhole,
             b"unreachable" => draft.kind = RouteKind::Unreachable,
             b"prohibit" => draft.kind = RouteKind::Prohibit,
             b"throw" => draft.kind = RouteKind::Throw,
-            bytes if is_of(&ROUTE_OPTIONS, bytes) => {
-                reader.wrong(word, "this option of a route is not yet supported");
-                return None;
-            }
+            _ if is_refused(reader, word, ROUTE_REFUSED) => return None,
             bytes if Metrics::named(bytes).is_some() => {
                 let mut value = value(reader)?;
                 let locked = value.bytes == b"lock";
@@ -385,8 +422,14 @@ impl Draft {
     }
 }
 
-fn is_of(options: &[&str], word: &[u8]) -> bool {
-    options.iter().any(|option| option.as_bytes() == word)
+/// Whether a word is one of those that are refused; says why.
+fn is_refused(reader: &mut Reader<'_, '_>, word: Word<'_>, refused: &Refused) -> bool {
+    let has = |words: &[&str]| words.iter().any(|known| known.as_bytes() == word.bytes);
+    let Some((_, why)) = refused.iter().find(|(words, _)| has(words)) else {
+        return false;
+    };
+    reader.wrong(word, why);
+    true
 }
 
 /// A network: no bits are set behind its prefix.

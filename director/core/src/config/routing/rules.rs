@@ -3,7 +3,7 @@
 use core::fmt::Display;
 use core::ops::RangeInclusive;
 
-use super::{is_of, lines, network, required, table};
+use super::{NO_REALMS, Refused, is_refused, lines, network, required, table};
 use crate::config::read::{Reader, decimal};
 use crate::config::tree::{Statement, Word};
 use crate::net::{Cidr, Family};
@@ -12,8 +12,18 @@ use crate::routing::{MAIN, Rule, RuleAction};
 /// The first priority of a rule without one; each further one has the next lower, as in keepalived.
 const PRIORITY: u32 = 16_384;
 
-/// Words of `ip rule` that are known and do nothing here yet.
-const RULE_OPTIONS: [&str; 3] = ["realms", "l3mdev", "tun_id"];
+/// Words of `ip rule` that are known and refused, and why.
+const RULE_REFUSED: &Refused = &[
+    NO_REALMS,
+    (
+        &["l3mdev"],
+        "no interfaces with tables of their own are made here",
+    ),
+    (
+        &["tun_id"],
+        "no tunnels are told apart by their numbers here",
+    ),
+];
 
 /// Reads a block of rules.
 pub(in crate::config) fn rules(
@@ -116,10 +126,7 @@ fn selector<'t>(
             let value = value(reader)?;
             rule.suppress_group = Some(reader.number_word(value, word.bytes, 0..=u32::MAX - 1)?);
         }
-        bytes if is_of(&RULE_OPTIONS, bytes) => {
-            reader.wrong(word, "this option of a rule is not yet supported");
-            return None;
-        }
+        _ if is_refused(reader, word, RULE_REFUSED) => return None,
         _ => {
             reader.wrong(word, "not an option of a rule");
             return None;
