@@ -333,6 +333,13 @@ fn routes_and_rules_go_with_the_active() {
                     .contains("200:\tfrom 203.0.113.0/24 prohibit")
         });
     }
+    for (node, wished) in [(&pair.left, [3, 0, 2, 0]), (&pair.right, [1, 0, 1, 0])] {
+        wait_until("the status to count them", || {
+            let of = node.status().kernel;
+            let counts = [of.routes, of.routes_missing, of.rules, of.rules_missing];
+            counts == wished
+        });
+    }
     pair.left.ip("route del 198.51.100.0/24");
     pair.left.ip("rule del preference 100");
     wait_until("what was removed", || holds(&pair.left));

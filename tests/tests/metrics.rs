@@ -9,8 +9,8 @@ use std::process::{Command, Stdio};
 
 use director_core::metrics::Metrics;
 use director_core::status::{
-    CheckStatus, Count, DestStatus, InterfaceStatus, OutletStatus, RouterStatus, ServiceStatus,
-    Status, SyncStatus, TrackerStatus,
+    CheckStatus, Count, DestStatus, InterfaceStatus, KernelStatus, OutletStatus, RouterStatus,
+    ServiceStatus, Status, SyncStatus, TrackerStatus,
 };
 use image::{Workspace, debian, folder};
 
@@ -63,6 +63,13 @@ fn status() -> Status {
                 name: "wrong TTL".to_owned(),
                 count: 3,
             }],
+            routing: [
+                "route 0.0.0.0/0 via 192.0.2.1",
+                "rule 7 table 9",
+                "rule 8 nop",
+            ]
+            .map(str::to_owned)
+            .into(),
             trackers: vec![TrackerStatus {
                 name: "file switch".to_owned(),
                 adds: -20,
@@ -84,6 +91,12 @@ fn status() -> Status {
         checks: vec![check.clone(), check],
         interfaces: vec![InterfaceStatus::default()],
         sync: vec![SyncStatus::default()],
+        kernel: KernelStatus {
+            routes: 4,
+            routes_missing: 1,
+            rules: 2,
+            ..KernelStatus::default()
+        },
         outlets: vec![OutletStatus {
             kind: "syslog".to_owned(),
             to: "10.0.0.9:514".to_owned(),
@@ -127,6 +140,12 @@ fn every_thing_has_its_samples_and_no_two_are_the_same() {
         "keelson_dest_up{service=\"TCP [2001:db8::100]:80\",dest=\"10.0.0.1:80\",forwarding=\"DR\",role=\"real\"} 0",
         "keelson_check_runs_total{service=\"TCP 10.0.0.100:80\",target=\"10.0.0.1:80\",kind=\"HTTP\",ordinal=\"1\"} 7",
         "keelson_build_info{version=\"0.1.0\"} 1",
+        r#"keelson_router_routes{router="a \"quoted\\ name\n",interface="",vrid="0",family=""} 1"#,
+        r#"keelson_router_rules{router="a \"quoted\\ name\n",interface="",vrid="0",family=""} 2"#,
+        "keelson_kernel_routes 4",
+        "keelson_kernel_routes_missing 1",
+        "keelson_kernel_rules 2",
+        "keelson_kernel_rules_missing 0",
         "keelson_check_value{service=\"TCP 10.0.0.100:80\",target=\"10.0.0.1:80\",kind=\"HTTP\",ordinal=\"0\"} -3",
         "keelson_outlet_lines_lost_total{kind=\"syslog\",to=\"10.0.0.9:514\"} 12",
     ] {

@@ -315,6 +315,14 @@ pub struct KernelStatus {
     pub last_failure: String,
     /// How often a read of the kernel's tables found a foreign edit.
     pub repairs: u64,
+    /// The director's own routes that the kernel has: static ones, and those of virtual routers that are Active here.
+    pub routes: u32,
+    /// Routes that it should have and does not have.
+    pub routes_missing: u32,
+    /// The director's own rules that the kernel has.
+    pub rules: u32,
+    /// Rules that it should have and does not have.
+    pub rules_missing: u32,
 }
 
 /// Connection tracking. The kernel's own figures are filled in by the shell, and are of all connections.

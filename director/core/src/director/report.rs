@@ -430,12 +430,18 @@ fn interfaces(director: &Director) -> Vec<InterfaceStatus> {
 
 fn kernel(director: &Director) -> KernelStatus {
     let (applied, failed, repairs) = director.reconciler.counts();
+    let (had, wanted) = (director.reconciler.actual(), director.reconciler.desired());
+    let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
     KernelStatus {
-        pending: u32::try_from(director.reconciler.pending()).unwrap_or(u32::MAX),
+        pending: count(director.reconciler.pending()),
         applied,
         failed,
         last_failure: director.last_failure.clone(),
         repairs,
+        routes: count(had.routes.len()),
+        routes_missing: count(wanted.routes.difference(&had.routes).count()),
+        rules: count(had.rules.len()),
+        rules_missing: count(wanted.rules.difference(&had.rules).count()),
     }
 }
 

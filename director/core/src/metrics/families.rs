@@ -102,6 +102,26 @@ pub(super) const NODE: &[Family<Status>] = &[
             out.number(node.kernel.repairs);
         },
     ),
+    gauge(
+        "keelson_kernel_routes",
+        "Routes of the director that the kernel has.",
+        |node, out| out.number(node.kernel.routes),
+    ),
+    gauge(
+        "keelson_kernel_routes_missing",
+        "Routes of the director that the kernel lacks.",
+        |node, out| out.number(node.kernel.routes_missing),
+    ),
+    gauge(
+        "keelson_kernel_rules",
+        "Rules of the director that the kernel has.",
+        |node, out| out.number(node.kernel.rules),
+    ),
+    gauge(
+        "keelson_kernel_rules_missing",
+        "Rules of the director that the kernel lacks.",
+        |node, out| out.number(node.kernel.rules_missing),
+    ),
     counter(
         "keelson_process_cpu_seconds_total",
         "Processor time of the director.",
@@ -231,6 +251,16 @@ pub(super) const ROUTER: &[Family<RouterStatus>] = &[
             }
         },
     ),
+    gauge(
+        "keelson_router_routes",
+        "Routes that are there while the virtual router is Active.",
+        |router, out| routing(router, out, "route "),
+    ),
+    gauge(
+        "keelson_router_rules",
+        "Rules that are there while the virtual router is Active.",
+        |router, out| routing(router, out, "rule "),
+    ),
     counter(
         "keelson_router_takeovers_total",
         "How often the virtual router became Active.",
@@ -239,6 +269,12 @@ pub(super) const ROUTER: &[Family<RouterStatus>] = &[
         },
     ),
 ];
+
+/// How many of a router's routes and rules are of one kind.
+fn routing(router: &RouterStatus, out: &mut Samples<'_>, kind: &str) {
+    let found = router.routing.iter().filter(|of| of.starts_with(kind));
+    out.number(u64::try_from(found.count()).unwrap_or(u64::MAX));
+}
 
 pub(super) const SERVICE: &[Family<ServiceStatus>] = &[
     gauge(
