@@ -80,8 +80,8 @@ impl Toolchain {
         cargo
     }
 
-    /// Whether a program that it makes relocates itself by the short form (DT_RELR): musl does since 1.2.4, and Debian 12
-    /// has 1.2.3.
+    /// Whether a program that it makes relocates itself by the short form (DT_RELR): musl does since 1.2.4, and Debian
+    /// 12 has 1.2.3.
     pub(crate) const fn reads_packed_relocations(&self) -> bool {
         matches!(self, Self::Rustup)
     }
