@@ -133,6 +133,9 @@ impl<K: Ord + Hash + Clone> Checks<K> {
             line.due.retain(lives);
         }
         self.ready.retain(lives);
+        // Not a place more: a slab that grows by itself would keep room for as many again.
+        let more = fresh.len().saturating_sub(self.free.len());
+        self.slots.reserve_exact(more);
         for (key, ask, health) in fresh {
             if self.find(&key).is_none() {
                 self.join(now, key, ask, health);
