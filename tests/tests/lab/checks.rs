@@ -204,7 +204,7 @@ fn serve(lab: &Lab) -> Result<(), LabError> {
     }
     server.shell("seq 10000 > /page")?;
     // The request waits: without a neighbour's address, the kernel would tell nginx after a while that nobody is there.
-    server.shell("ip neigh replace 10.77.0.99 lladdr 52:54:00:4b:00:99 nud permanent dev eth0")?;
+    server.shell("arp -i eth0 -s 10.77.0.99 52:54:00:4b:00:99")?;
     server.stop_http()?;
     server.start_http()
 }
