@@ -53,8 +53,11 @@ fn links_addresses_and_routes_are_set_and_read_back() {
         };
         ip("address add 192.0.2.7/24 dev left");
         for id in [own, vip, vip6] {
-            apply(&mut rtnl, Op::AddAddress(id)).unwrap();
-            assert_eq!(apply(&mut rtnl, Op::AddAddress(id)), Err(OpError::EXISTS));
+            apply(&mut rtnl, Op::AddAddress(id, None)).unwrap();
+            assert_eq!(
+                apply(&mut rtnl, Op::AddAddress(id, None)),
+                Err(OpError::EXISTS)
+            );
         }
         let addresses = addresses(&mut rtnl);
         for id in [own, vip, vip6] {
@@ -306,7 +309,7 @@ fn addresses_are_put_there_as_they_are_asked_for_and_go_again() {
         for (cidr, options, expected) in all.clone() {
             let cidr = cidr.parse().unwrap();
             let id = AddressId { ifindex, cidr };
-            apply(&mut rtnl, Op::AddAddressWith(id, options.into())).unwrap();
+            apply(&mut rtnl, Op::AddAddress(id, Some(options.into()))).unwrap();
             assert!(addresses(&mut rtnl).contains(&(id, true)), "{id:?}");
             assert!(shown().contains(expected), "{expected} in {}", shown());
         }
@@ -399,7 +402,7 @@ fn a_missing_link_is_an_errno_and_not_the_end() {
             Err(OpError(libc::ENODEV))
         );
         assert_eq!(
-            apply(&mut rtnl, Op::AddAddress(nowhere)),
+            apply(&mut rtnl, Op::AddAddress(nowhere, None)),
             Err(OpError(libc::ENODEV))
         );
         let lo = link(&mut rtnl, "lo").ifindex;
@@ -408,7 +411,7 @@ fn a_missing_link_is_an_errno_and_not_the_end() {
             cidr: cidr.parse().unwrap(),
         };
         let (first, second) = (on("192.0.2.1/32"), on("192.0.2.2/32"));
-        let batch = [nowhere, first, first, second].map(Op::AddAddress);
+        let batch = [nowhere, first, first, second].map(|id| Op::AddAddress(id, None));
         assert_eq!(
             rtnl.apply(&batch),
             [
@@ -435,7 +438,7 @@ fn the_monitor_hears_of_links_and_addresses() {
             ifindex: left.ifindex,
             cidr: "192.0.2.1/32".parse().unwrap(),
         };
-        apply(&mut rtnl, Op::AddAddress(id)).unwrap();
+        apply(&mut rtnl, Op::AddAddress(id, None)).unwrap();
         apply(&mut rtnl, Op::DelAddress(id)).unwrap();
         ip("link del left");
         let mut events = Vec::new();
@@ -544,7 +547,7 @@ fn an_ipv6_address_serves_at_once_and_the_kernels_own_waits_for_the_detection_of
                 ifindex: left,
                 cidr: cidr.parse().unwrap(),
             };
-            apply(&mut rtnl, Op::AddAddress(id)).unwrap();
+            apply(&mut rtnl, Op::AddAddress(id, None)).unwrap();
             assert!(addresses(&mut rtnl).contains(&(id, true)));
         }
         let shown = ip("-6 -o address show dev left");

@@ -206,7 +206,7 @@ fn network_change(op: &Op, links: &BTreeMap<Ifindex, Link>, virtuals: &BTreeSet<
         }
     };
     let (what, cost) = match op {
-        Op::AddAddress(id) | Op::AddAddressWith(id, _) => {
+        Op::AddAddress(id, _) => {
             let (kind, cidr, name) = (kind(id.cidr.address), id.cidr, name(&id.ifindex));
             (format!("{kind} {cidr} comes to {name}"), None)
         }

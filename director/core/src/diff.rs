@@ -46,10 +46,7 @@ pub fn network(desired: &Desired, actual: &Actual) -> Vec<Op> {
         .addresses
         .iter()
         .filter(|id| !actual.addresses.contains_key(id) || is_other(desired, actual, id));
-    ops.extend(missing.map(|id| match desired.options.get(id) {
-        None => Op::AddAddress(*id),
-        Some(options) => Op::AddAddressWith(*id, Arc::clone(options)),
-    }));
+    ops.extend(missing.map(|id| Op::AddAddress(*id, desired.options.get(id).cloned())));
     let (had, wanted) = (&actual.routes, &desired.routes);
     ops.extend(wanted.difference(had).cloned().map(Op::AddRoute));
     let (had, wanted) = (&actual.rules, &desired.rules);
@@ -408,7 +405,7 @@ mod tests {
             Op::DelRoute(route([10, 0, 0, 1])),
             Op::DelAddress(id("10.0.0.9/24")),
             Op::DelAddress(id("10.0.0.100/24")),
-            Op::AddAddress(id("10.0.0.11/24")),
+            Op::AddAddress(id("10.0.0.11/24"), None),
             Op::AddRoute(route([10, 0, 0, 2])),
             Op::AddRule(rule(2)),
         ];
@@ -436,7 +433,7 @@ mod tests {
         had.options.insert(id, None);
         assert_eq!(network(&wanted, &had), []);
         wanted.options.insert(id, options(253));
-        let again = Op::AddAddressWith(id, options(253));
+        let again = Op::AddAddress(id, Some(options(253)));
         assert_eq!(network(&wanted, &had), [Op::DelAddress(id), again.clone()]);
         had.options.insert(id, Some(options(253)));
         assert_eq!(network(&wanted, &had), []);
@@ -446,7 +443,7 @@ mod tests {
         wanted.options.clear();
         assert_eq!(
             network(&wanted, &had),
-            [Op::DelAddress(id), Op::AddAddress(id)]
+            [Op::DelAddress(id), Op::AddAddress(id, None)]
         );
     }
 
@@ -497,7 +494,7 @@ mod tests {
         // One that a director left unmarked, as it died, is the device all the same.
         let idle = had(Some(link(false, false)), None);
         assert_eq!(network(&want(false, None), &idle), []);
-        let taken_over = [Op::LinkUp(device), Op::AddAddress(id)];
+        let taken_over = [Op::LinkUp(device), Op::AddAddress(id, None)];
         assert_eq!(network(&want(true, Some(id)), &idle), taken_over);
         let serving = had(Some(link(true, true)), Some(id));
         let handed_over = [Op::DelAddress(id), Op::LinkDown(device)];

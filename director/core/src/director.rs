@@ -423,9 +423,7 @@ impl Director {
 
     fn handle_applied(&mut self, id: OpId, result: Result<(), OpError>) {
         let address = match self.reconciler.in_flight(id) {
-            Some(
-                Op::AddAddress(address) | Op::AddAddressWith(address, _) | Op::DelAddress(address),
-            ) => Some(*address),
+            Some(Op::AddAddress(address, _) | Op::DelAddress(address)) => Some(*address),
             _ => None,
         };
         if let Some(finding) = self.reconciler.handle_applied(self.now, id, result) {

@@ -149,10 +149,8 @@ pub enum Op {
     DelVmac(Ifindex),
     /// Set an interface's MTU in bytes.
     LinkMtu(Ifindex, u32),
-    /// Add an address, marked as the director's.
-    AddAddress(AddressId),
-    /// Add an address in another way than the usual one.
-    AddAddressWith(AddressId, Arc<AddressOptions>),
+    /// Add an address, marked as the director's, in the usual way or in another one.
+    AddAddress(AddressId, Option<Arc<AddressOptions>>),
     /// Remove an address.
     DelAddress(AddressId),
     /// Add a route, marked as the director's.
@@ -195,8 +193,7 @@ impl Op {
             | Self::AddVmac { .. }
             | Self::DelVmac(_)
             | Self::LinkMtu(..)
-            | Self::AddAddress(_)
-            | Self::AddAddressWith(..)
+            | Self::AddAddress(..)
             | Self::DelAddress(_)
             | Self::AddRoute(_)
             | Self::DelRoute(_)
@@ -218,7 +215,7 @@ impl fmt::Display for Op {
             }
             Self::DelVmac(link) => write!(f, "delete device {}", link.0),
             Self::LinkMtu(link, mtu) => write!(f, "set link {} mtu {mtu}", link.0),
-            Self::AddAddress(id) | Self::AddAddressWith(id, _) => {
+            Self::AddAddress(id, _) => {
                 write!(f, "add address {} on link {}", id.cidr, id.ifindex.0)
             }
             Self::DelAddress(id) => {

@@ -728,7 +728,7 @@ mod tests {
             "the table is being read"
         );
         let (_, op) = reconciler.poll_op(audit, Part::Network).unwrap();
-        assert_eq!(op, Op::AddAddress(id));
+        assert_eq!(op, Op::AddAddress(id, None));
     }
 
     #[test]

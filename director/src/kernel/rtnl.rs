@@ -103,7 +103,7 @@ impl Rtnl {
             match op {
                 Op::AddRoute(route) if result.is_ok() => drop(self.asked.insert(route.clone())),
                 Op::DelRoute(route) if result.is_ok() => drop(self.asked.remove(route)),
-                Op::AddAddressWith(id, options) if result.is_ok() => {
+                Op::AddAddress(id, Some(options)) if result.is_ok() => {
                     self.peers.extend(options.peer.map(|peer| (*id, peer)));
                 }
                 Op::DelAddress(id) => drop(self.peers.remove(id)),
@@ -270,14 +270,11 @@ fn request(op: &Op, peers: &BTreeMap<AddressId, IpAddr>) -> Option<(RouteNetlink
             let message = link(index).mtu(*mtu).build();
             (RouteNetlinkMessage::SetLink(message), 0)
         }
-        Op::AddAddress(id) => (
-            RouteNetlinkMessage::NewAddress(message::address_of(id, &AddressOptions::default())),
-            ADD,
-        ),
-        Op::AddAddressWith(id, options) => (
-            RouteNetlinkMessage::NewAddress(message::address_of(id, options)),
-            ADD,
-        ),
+        Op::AddAddress(id, options) => {
+            let usual = AddressOptions::default();
+            let message = message::address_of(id, options.as_deref().unwrap_or(&usual));
+            (RouteNetlinkMessage::NewAddress(message), ADD)
+        }
         Op::DelAddress(id) => (
             RouteNetlinkMessage::DelAddress(message::removed_address(id, peers.get(id).copied())),
             0,

@@ -283,9 +283,7 @@ impl Kernel {
             Op::LinkUp(ifindex) if *ifindex != self.ifindex => vmac::operate(self, op),
             Op::LinkDown(_) | Op::AddVmac { .. } | Op::DelVmac(_) => vmac::operate(self, op),
             Op::LinkUp(_) | Op::LinkMtu(..) => self.operate_link(op),
-            Op::AddAddress(_) | Op::AddAddressWith(..) | Op::DelAddress(_) => {
-                self.operate_address(op)
-            }
+            Op::AddAddress(..) | Op::DelAddress(_) => self.operate_address(op),
             Op::AddRoute(_) | Op::DelRoute(_) => self.operate_route(op),
             Op::AddRule(_) | Op::DelRule(_) => routing::operate(&mut self.state, op),
             Op::SetFilter(filter) => {
@@ -342,7 +340,7 @@ impl Kernel {
 
     fn operate_address(&mut self, op: &Op) -> Result<(), OpError> {
         match op {
-            Op::AddAddress(id) | Op::AddAddressWith(id, _) => {
+            Op::AddAddress(id, _) => {
                 if !self.state.links.contains_key(&id.ifindex) {
                     return Err(NO_DEVICE);
                 }

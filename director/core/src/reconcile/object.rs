@@ -53,7 +53,7 @@ pub(super) const fn object(op: &Op) -> Object {
         | Op::DelVmac(ifindex)
         | Op::LinkMtu(ifindex, _) => Object::Link(*ifindex),
         Op::AddVmac { base, mac, .. } => Object::Vmac(*base, *mac),
-        Op::AddAddress(id) | Op::AddAddressWith(id, _) | Op::DelAddress(id) => Object::Address(*id),
+        Op::AddAddress(id, _) | Op::DelAddress(id) => Object::Address(*id),
         Op::AddRoute(route) | Op::DelRoute(route) => {
             Object::Route(route.destination, route.table, route.metric)
         }

@@ -1,11 +1,9 @@
 //! What an acknowledged operation did.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use crate::ipvs::{ActualDest, Counters, Pool, Timeouts};
-use crate::kernel::{Actual, AddressId, Op};
-use crate::net::AddressOptions;
+use crate::kernel::{Actual, Op};
 
 /// Notes what an acknowledged operation did.
 pub(super) fn record(actual: &mut Actual, op: Op) {
@@ -23,8 +21,10 @@ pub(super) fn record(actual: &mut Actual, op: Op) {
             actual.addresses.retain(|id, _| id.ifindex != ifindex);
             actual.options.retain(|id, _| id.ifindex != ifindex);
         }
-        Op::AddAddress(id) => add_address(actual, id, None),
-        Op::AddAddressWith(id, options) => add_address(actual, id, Some(options)),
+        Op::AddAddress(id, options) => {
+            actual.addresses.insert(id, true);
+            actual.options.insert(id, options);
+        }
         Op::DelAddress(id) => {
             actual.addresses.remove(&id);
             actual.options.remove(&id);
@@ -65,11 +65,6 @@ pub(super) fn record(actual: &mut Actual, op: Op) {
             }
         }
     }
-}
-
-fn add_address(actual: &mut Actual, id: AddressId, options: Option<Arc<AddressOptions>>) {
-    actual.addresses.insert(id, true);
-    actual.options.insert(id, options);
 }
 
 /// What a timeout was before is kept until it is that again.

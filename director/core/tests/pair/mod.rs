@@ -193,7 +193,7 @@ impl World {
             }
             Output::Apply(op, what) => {
                 match what {
-                    Op::AddAddress(id) | Op::AddAddressWith(id, _) => {
+                    Op::AddAddress(id, _) => {
                         of.addresses.insert(id, true);
                     }
                     Op::DelAddress(id) => drop(of.addresses.remove(&id)),
