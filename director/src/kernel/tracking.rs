@@ -2,15 +2,12 @@
 //! service asks for them.
 
 use std::fs;
-use std::io;
-use std::path::Path;
 
 use director_core::ipvs::Timeouts;
 use director_core::kernel::OpError;
 use director_core::status::TrackingStatus;
 
-/// Where the settings are.
-const ROOT: &str = "/proc/sys/net";
+use super::sysctl::{number, set, wish};
 
 /// IPVS marks its packets as untracked unless this is set, and then no rule of translation sees them. A connection
 /// keeps what held when it began.
@@ -97,26 +94,11 @@ fn sum(counters: &str, name: &str) -> u64 {
     lines.filter_map(number).fold(0, u64::saturating_add)
 }
 
-fn number(key: &str) -> Option<u64> {
-    let text = fs::read_to_string(Path::new(ROOT).join(key)).ok()?;
-    text.trim().parse().ok()
-}
-
 /// Sets a number, unless it is higher already.
 fn raise(key: &str, number: u64) {
-    if self::number(key).is_none_or(|value| value < number) {
+    if self::number(key).is_none_or(|value: u64| value < number) {
         wish(key, &number.to_string());
     }
-}
-
-fn wish(key: &str, value: &str) {
-    if let Err(error) = set(key, value) {
-        log::warn!("setting net/{key} = {value}: {error}");
-    }
-}
-
-fn set(key: &str, value: &str) -> io::Result<()> {
-    fs::write(Path::new(ROOT).join(key), value)
 }
 
 /// MemTotal of /proc/meminfo, in bytes.

@@ -2,11 +2,8 @@
 //! director knows it, and settings of the device and of the interface that it is on.
 
 use core::fmt;
-use std::fs;
-use std::path::{Path, PathBuf};
 
-/// Where the settings are.
-const ROOT: &str = "/proc/sys/net";
+use super::sysctl::{number, wish};
 
 /// The first word of the alias of a device (IFLA_IFALIAS) that a director made.
 const MARK: &str = "keelson-vmac";
@@ -59,12 +56,12 @@ impl Before {
     pub(super) fn raise(interface: &str) -> Self {
         let mut before = Self::default();
         for ((name, least), slot) in BASE.into_iter().zip(&mut before.0) {
-            let path = of("ipv4", interface, name);
-            let is = number(&path).unwrap_or_default();
+            let key = of("ipv4", interface, name);
+            let is: u32 = number(&key).unwrap_or_default();
             // What holds is the greater one.
             let all = number(&of("ipv4", "all", name)).unwrap_or_default();
             if is.max(all) < least {
-                set(&path, &least.to_string());
+                wish(&key, &least.to_string());
                 *slot = Some(is);
             }
         }
@@ -75,7 +72,7 @@ impl Before {
     pub(super) fn restore(self, interface: &str) {
         for ((name, _), before) in BASE.into_iter().zip(self.0) {
             if let Some(before) = before {
-                set(&of("ipv4", interface, name), &before.to_string());
+                wish(&of("ipv4", interface, name), &before.to_string());
             }
         }
     }
@@ -97,32 +94,21 @@ impl fmt::Display for Before {
 /// Makes the settings of a device that is still down.
 pub(super) fn settle(device: &str) {
     for (family, name, value) in SETTINGS {
-        let path = of(family, device, name);
+        let key = of(family, device, name);
         // A kernel may have no IPv6.
-        if family == "ipv4" || path.exists() {
-            set(&path, value);
+        if family == "ipv4" || number::<u32>(&key).is_some() {
+            wish(&key, value);
         }
     }
     // What comes in by the device leaves by the interface, so a filter for the way back would drop it. The greater of
     // this and that of all holds; 2 lets pass what has any way back.
-    let all = number(&of("ipv4", "all", "rp_filter")).unwrap_or_default();
+    let all: u32 = number(&of("ipv4", "all", "rp_filter")).unwrap_or_default();
     let filter = if all == 0 { "0" } else { "2" };
-    set(&of("ipv4", device, "rp_filter"), filter);
+    wish(&of("ipv4", device, "rp_filter"), filter);
 }
 
-fn of(family: &str, interface: &str, name: &str) -> PathBuf {
-    let conf = Path::new(ROOT).join(family).join("conf");
-    conf.join(interface).join(name)
-}
-
-fn number(path: &Path) -> Option<u32> {
-    fs::read_to_string(path).ok()?.trim().parse().ok()
-}
-
-fn set(path: &Path, value: &str) {
-    if let Err(error) = fs::write(path, value) {
-        log::warn!("setting {} = {value}: {error}", path.display());
-    }
+fn of(family: &str, interface: &str, name: &str) -> String {
+    format!("{family}/conf/{interface}/{name}")
 }
 
 #[cfg(test)]
