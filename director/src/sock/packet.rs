@@ -103,6 +103,8 @@ impl Frames {
                     destination,
                     ttl: header.ttl,
                     protocol: PROTOCOL_VRRP,
+                    // Nobody numbers the packets of this socket.
+                    dont_fragment: true,
                 };
                 self.frame.extend(IPV4.to_be_bytes());
                 self.frame.extend(header.emit(vrrp::TOS, length));

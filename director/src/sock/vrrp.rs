@@ -1,6 +1,6 @@
 //! Raw sockets for VRRP, IP protocol 112: one for each interface and family, which both receives and sends.
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use core::num::NonZeroU32;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -176,11 +176,19 @@ impl VrrpSocket {
         if let SocketAddr::V6(to) = &mut to {
             to.set_scope_id(ifindex.0);
         }
+        let length = u16::try_from(payload.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
         let header_v4;
         let header_v6;
         let header: &[u8] = match (source, destination) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
-                header_v4 = ip_header(source, destination, ttl);
+                let header = ipv4::Repr {
+                    source,
+                    destination,
+                    ttl,
+                    protocol: PROTOCOL_VRRP,
+                    dont_fragment: false,
+                };
+                header_v4 = header.emit(vrrp::TOS, length);
                 &header_v4
             }
             (IpAddr::V6(source), IpAddr::V6(destination)) => {
@@ -191,7 +199,7 @@ impl VrrpSocket {
                     next_header: PROTOCOL_VRRP,
                     hop_limit: ttl,
                 };
-                header_v6 = header.emit(u16::try_from(payload.len()).unwrap_or(u16::MAX));
+                header_v6 = header.emit(length);
                 &header_v6
             }
             _ => return Err(io::ErrorKind::InvalidInput.into()),
@@ -278,48 +286,4 @@ fn receive_v6<'b>(socket: &Socket, buffer: &'b mut [u8]) -> io::Result<Received<
         ttl,
         payload: buffer.get(..length).unwrap_or_default(),
     })
-}
-
-/// An IPv4 header; the kernel fills in length, identification and checksum (raw(7)).
-fn ip_header(source: Ipv4Addr, destination: Ipv4Addr, ttl: u8) -> [u8; ipv4::HEADER_BYTES] {
-    let [s0, s1, s2, s3] = source.octets();
-    let [d0, d1, d2, d3] = destination.octets();
-    [
-        0x45,
-        vrrp::TOS,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        ttl,
-        PROTOCOL_VRRP,
-        0,
-        0,
-        s0,
-        s1,
-        s2,
-        s3,
-        d0,
-        d1,
-        d2,
-        d3,
-    ]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_header_names_version_length_ttl_and_protocol() {
-        let (source, group) = (Ipv4Addr::new(192, 0, 2, 1), vrrp::GROUP);
-        assert_eq!(
-            ip_header(source, group, 255),
-            [
-                0x45, 0xc0, 0, 0, 0, 0, 0, 0, 255, 112, 0, 0, 192, 0, 2, 1, 224, 0, 0, 18
-            ]
-        );
-    }
 }

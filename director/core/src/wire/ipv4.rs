@@ -28,7 +28,7 @@ use super::checksum::Sum;
 /// IP protocol number of VRRP.
 pub const PROTOCOL_VRRP: u8 = 112;
 
-/// Flag DF, in the seventh byte; such a packet needs no identification (RFC 6864 section 4.1).
+/// Flag DF, in the seventh byte.
 const DONT_FRAGMENT: u8 = 0x40;
 
 /// Bytes of a header without options.
@@ -45,6 +45,8 @@ pub struct Repr {
     pub ttl: u8,
     /// Protocol of the payload.
     pub protocol: u8,
+    /// It must not be cut into fragments on its way, and needs no identification then (RFC 6864 section 4.1).
+    pub dont_fragment: bool,
 }
 
 /// Why bytes are not an IPv4 packet.
@@ -69,8 +71,8 @@ impl fmt::Display for Error {
 }
 
 impl Repr {
-    /// The header before a payload of so many bytes, which must not be cut into fragments on its way. A raw socket's
-    /// writer needs none of this; a packet socket's does.
+    /// The header before a payload of so many bytes. A raw socket fills in length and checksum anew, and an
+    /// identification where there is none (raw(7)); a packet socket does not.
     #[must_use]
     pub fn emit(&self, tos: u8, payload_bytes: u16) -> [u8; HEADER_BYTES] {
         let total = payload_bytes.saturating_add(HEADER_BYTES as u16);
@@ -84,7 +86,7 @@ impl Repr {
             total_lo,
             0,
             0,
-            DONT_FRAGMENT,
+            if self.dont_fragment { DONT_FRAGMENT } else { 0 },
             0,
             self.ttl,
             self.protocol,
@@ -116,7 +118,7 @@ impl Repr {
             total_lo,
             _,
             _,
-            _,
+            flags,
             _,
             ttl,
             protocol,
@@ -139,6 +141,7 @@ impl Repr {
             destination: Ipv4Addr::new(d0, d1, d2, d3),
             ttl,
             protocol,
+            dont_fragment: flags & DONT_FRAGMENT != 0,
         };
         Ok((repr, payload))
     }
@@ -163,12 +166,21 @@ mod tests {
             destination: Ipv4Addr::new(224, 0, 0, 18),
             ttl: 255,
             protocol: PROTOCOL_VRRP,
+            dont_fragment: false,
         };
-        let header = repr.emit(0xc0, 4);
-        assert_eq!(header[..4], [0x45, 0xc0, 0, 24]);
-        assert_eq!(Sum::new().plus(&header).folded(), 0xffff);
-        let packet = [&header[..], &[1, 2, 3, 4]].concat();
-        assert_eq!(Repr::parse(&packet), Ok((repr, &[1, 2, 3, 4][..])));
+        let whole = Repr {
+            dont_fragment: true,
+            ..repr
+        };
+        for (repr, flags) in [(repr, 0), (whole, 0x40)] {
+            let header = repr.emit(0xc0, 4);
+            let fixed = [0x45, 0xc0, 0, 24, 0, 0, flags, 0, 255, 112];
+            assert_eq!(header[..10], fixed);
+            assert_eq!(header[12..], [192, 0, 2, 1, 224, 0, 0, 18]);
+            assert_eq!(Sum::new().plus(&header).folded(), 0xffff);
+            let packet = [&header[..], &[1, 2, 3, 4]].concat();
+            assert_eq!(Repr::parse(&packet), Ok((repr, &[1, 2, 3, 4][..])));
+        }
     }
 
     #[test]
@@ -181,6 +193,7 @@ mod tests {
                 destination: Ipv4Addr::new(224, 0, 0, 18),
                 ttl: 255,
                 protocol: PROTOCOL_VRRP,
+                dont_fragment: false,
             }
         );
         assert_eq!(payload, [1, 2, 3, 4]);
