@@ -8,7 +8,6 @@ use super::outline::Block;
 use super::pair::Pair;
 use super::words::{self, Section, Value};
 use crate::config::keywords;
-use crate::ipvs::Scheduler;
 use crate::pattern::{Options, Pattern};
 
 /// Words that no other format has on its outermost level.
@@ -171,12 +170,7 @@ fn service_lines(
     block: &mut Block,
     notes: &mut Notes,
 ) -> Timing {
-    let scheduler = section.text("scheduler").unwrap_or("wrr");
-    let known = Scheduler::KNOWN.contains(&scheduler);
-    if let (false, Some(value)) = (known, section.value("scheduler")) {
-        notes.assumed(value.line, format!("the scheduler wrr, for `{scheduler}`"));
-    }
-    block.line(format!("lb_algo {}", if known { scheduler } else { "wrr" }));
+    block.line(section.scheduler("wrr", notes));
     block.line(format!("lb_kind {method}"));
     block.lines(
         section
@@ -184,15 +178,7 @@ fn service_lines(
             .is_some_and(Value::is_on)
             .then(|| "ops".to_owned()),
     );
-    let persistent = section
-        .value("persistent")
-        .and_then(|value| value.number(1..=2_678_400, notes));
-    block.lines(persistent.map(|seconds| format!("persistence_timeout {seconds}")));
-    let mask = section
-        .value("netmask")
-        .and_then(|mask| mask.netmask(notes));
-    let mask = mask.filter(|prefix| persistent.is_some() && (1..32).contains(prefix));
-    block.lines(mask.map(|prefix| format!("persistence_granularity {prefix}")));
+    block.lines(section.persistence("netmask", notes));
     let quiescent = either(section, root, "quiescent").is_some_and(Value::is_on);
     block.lines(quiescent.then(|| "inhibit_on_failure".to_owned()));
     let mut seconds = |key: &str, default| {

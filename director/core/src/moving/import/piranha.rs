@@ -9,7 +9,6 @@ use super::outline::Block;
 use super::pair::Pair;
 use super::words::{self, Section, Value};
 use crate::config::keywords;
-use crate::ipvs::Scheduler;
 use crate::net::IfName;
 
 /// Words that no other format has on its outermost level.
@@ -237,20 +236,9 @@ fn service_lines(
 ) -> Timing {
     let protocol = if is_udp(section) { "UDP" } else { "TCP" };
     block.lines(has_protocol.then(|| format!("protocol {protocol}")));
-    let scheduler = section.text("scheduler").unwrap_or("wlc");
-    let known = Scheduler::KNOWN.contains(&scheduler);
-    if let (false, Some(value)) = (known, section.value("scheduler")) {
-        notes.assumed(value.line, format!("the scheduler wlc, for `{scheduler}`"));
-    }
-    block.line(format!("lb_algo {}", if known { scheduler } else { "wlc" }));
+    block.line(section.scheduler("wlc", notes));
     block.line(format!("lb_kind {}", whole.method));
-    let persistent = section
-        .value("persistent")
-        .and_then(|value| value.number(1..=2_678_400, notes));
-    block.lines(persistent.map(|seconds| format!("persistence_timeout {seconds}")));
-    let mask = section.value("pmask").and_then(|mask| mask.netmask(notes));
-    let mask = mask.filter(|prefix| persistent.is_some() && (1..32).contains(prefix));
-    block.lines(mask.map(|prefix| format!("persistence_granularity {prefix}")));
+    block.lines(section.persistence("pmask", notes));
     let timeout = section
         .value("timeout")
         .and_then(|value| value.number(1..=86_400, notes));

@@ -5,6 +5,7 @@ use core::ops::RangeInclusive;
 use core::str::FromStr;
 
 use super::notes::Notes;
+use crate::ipvs::Scheduler;
 
 /// One `KEY = VALUE`.
 #[derive(Clone, Debug)]
@@ -95,6 +96,29 @@ impl Section {
     pub(super) fn text(&self, key: &str) -> Option<&str> {
         let text = self.value(key)?.text.as_str();
         Some(text).filter(|text| !text.is_empty())
+    }
+
+    /// The line of a service's scheduler: the usual one, unless another known one is said.
+    pub(super) fn scheduler(&self, usual: &str, notes: &mut Notes) -> String {
+        let said = self.text("scheduler").unwrap_or(usual);
+        if Scheduler::KNOWN.contains(&said) {
+            return format!("lb_algo {said}");
+        }
+        if let Some(value) = self.value("scheduler") {
+            notes.assumed(value.line, format!("the scheduler {usual}, for `{said}`"));
+        }
+        format!("lb_algo {usual}")
+    }
+
+    /// The lines of how long a service holds on to a client, and by which netmask.
+    pub(super) fn persistence(&self, netmask: &str, notes: &mut Notes) -> Vec<String> {
+        let seconds = self.value("persistent");
+        let seconds = seconds.and_then(|value| value.number(1..=2_678_400, notes));
+        let prefix = self.value(netmask).and_then(|mask| mask.netmask(notes));
+        let prefix = prefix.filter(|prefix| seconds.is_some() && (1..32).contains(prefix));
+        let seconds = seconds.map(|seconds| format!("persistence_timeout {seconds}"));
+        let prefix = prefix.map(|prefix| format!("persistence_granularity {prefix}"));
+        seconds.into_iter().chain(prefix).collect()
     }
 }
 
