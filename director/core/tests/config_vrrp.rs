@@ -294,6 +294,7 @@ fn a_route_has_several_next_hops_and_metrics() {
         hops(&found[0]),
         ["10.0.0.8 eth1 1 true", "10.0.0.9 eth1 1 true"]
     );
+    assert_eq!(found[0].to_string(), "10.1.0.0/16 by 2 next hops");
     let metrics: Vec<_> = found[0].metrics.iter().collect();
     assert_eq!(metrics, [(1, 1 << 2), (2, 1400), (15, 1)]);
     assert_eq!(hops(&found[1]), ["10.0.0.8  3 true", " eth1 1 false"]);

@@ -108,6 +108,9 @@ impl core::fmt::Display for Route {
         if let Some(interface) = &self.interface {
             write!(f, " dev {interface}")?;
         }
+        if !self.hops.is_empty() {
+            write!(f, " by {} next hops", self.hops.len())?;
+        }
         if self.table != MAIN {
             write!(f, " table {}", self.table)?;
         }
