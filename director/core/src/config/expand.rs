@@ -57,11 +57,24 @@ pub(super) fn expand<'a>(
 
 /// Whether a file is its own text.
 fn is_plain(bytes: &[u8]) -> bool {
-    let asks = |line: &[u8]| {
-        let line = line.trim_ascii_start();
-        line.starts_with(b"include") || line.starts_with(b"@") || line.starts_with(b"~")
-    };
-    !bytes.contains(&b'$') && !bytes.split(|byte| *byte == b'\n').any(asks)
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let mut begins = true;
+    for (at, byte) in bytes.iter().enumerate() {
+        match byte {
+            b'\n' => begins = true,
+            b'$' => return false,
+            _ if !begins || byte.is_ascii_whitespace() => {}
+            b'@' | b'~' => return false,
+            b'i' if bytes
+                .get(at..)
+                .is_some_and(|rest| rest.starts_with(b"include")) =>
+            {
+                return false;
+            }
+            _ => begins = false,
+        }
+    }
+    true
 }
 
 /// A file that is being read.

@@ -343,7 +343,7 @@ fn extra(reader: &mut Reader<'_, '_>, statement: Statement<'_>) -> Option<(Durat
     for word in statement.arguments() {
         match word.bytes {
             b"all" => all = true,
-            _ => every = Some(reader.timer_word(word, &name.quoted(), Duration::ZERO..=DAY)?),
+            _ => every = Some(reader.timer_word(word, name.bytes, Duration::ZERO..=DAY)?),
         }
     }
     if every.is_none() {

@@ -59,6 +59,18 @@ struct Lexer<'l, 'a> {
 
 const NO_BREAK_SPACE: [u8; 2] = [0xc2, 0xa0];
 
+/// Bytes that are no mere letters of a word: most are, and are passed over by this table.
+static SPECIAL: [bool; 256] = {
+    let mut special = [false; 256];
+    let bytes = b" \t\r\n\x0b\x0c\"{}#!\0\\$\xc2";
+    let mut at = 0;
+    while at < bytes.len() {
+        special[bytes[at] as usize] = true;
+        at += 1;
+    }
+    special
+};
+
 impl<'l> Lexer<'l, '_> {
     /// One line, and those that it continues.
     fn line(&mut self) {
@@ -71,7 +83,9 @@ impl<'l> Lexer<'l, '_> {
                     }
                     break;
                 }
-                b' ' | b'\t' | b'\r' | 0x0b | 0x0c => self.position += 1,
+                b' ' | b'\t' | b'\r' | 0x0b | 0x0c => {
+                    self.pass(|byte| matches!(byte, b' ' | b'\t' | b'\r' | 0x0b | 0x0c));
+                }
                 b'#' | b'!' => self.comment(),
                 b'"' => self.quoted(),
                 b'{' => self.brace(Kind::Open),
@@ -159,7 +173,9 @@ impl<'l> Lexer<'l, '_> {
     fn word(&mut self) {
         let start = self.position;
         let mut escaped = false;
-        while let Some(byte) = self.peek() {
+        loop {
+            self.pass(|byte| !SPECIAL.get(usize::from(byte)).is_some_and(|is| *is));
+            let Some(byte) = self.peek() else { break };
             match byte {
                 b' ' | b'\t' | b'\r' | b'\n' | 0x0b | 0x0c | b'"' | b'{' | b'}' | b'#' | b'!'
                 | 0 => break,
@@ -206,6 +222,13 @@ impl<'l> Lexer<'l, '_> {
         let rest = self.bytes.get(self.position..).unwrap_or_default();
         let line = rest.split(|byte| *byte == b'\n').next().unwrap_or_default();
         line.strip_suffix(b"\r").unwrap_or(line)
+    }
+
+    /// Passes over all bytes that are such.
+    fn pass(&mut self, is: impl Fn(u8) -> bool) {
+        let rest = self.bytes.get(self.position..).unwrap_or_default();
+        let passed = rest.iter().position(|byte| !is(*byte));
+        self.position += passed.unwrap_or(rest.len());
     }
 
     fn peek(&self) -> Option<u8> {

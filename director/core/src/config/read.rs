@@ -141,28 +141,28 @@ impl<'r, 'a> Reader<'r, 'a> {
 
     /// Whether a keyword acts; says what becomes of it when it does not.
     fn verdict(&mut self, index: usize, keyword: &Keyword, statement: Statement<'_>) -> bool {
-        let at = statement.keyword().at;
+        let at = || statement.keyword().at;
         let word = keyword.word;
         match keyword.mark {
             Mark::Acts => return true,
             Mark::NotYet => {
                 self.sink
-                    .error(at, format!("`{word}` is not yet supported"));
+                    .error(at(), format!("`{word}` is not yet supported"));
             }
             Mark::Refused(reason) => {
                 self.sink
-                    .error(at, format!("`{word}` is refused: {reason}"));
+                    .error(at(), format!("`{word}` is refused: {reason}"));
             }
             Mark::Accepted(instead) => {
                 if self.first_time(index) {
                     self.sink
-                        .warning(at, format!("`{word}` has no effect: {instead}"));
+                        .warning(at(), format!("`{word}` has no effect: {instead}"));
                 }
             }
             Mark::Dead(instead) => {
                 if self.first_time(index) {
                     self.sink
-                        .warning(at, format!("keepalived ignores `{word}`: {instead}"));
+                        .warning(at(), format!("keepalived ignores `{word}`: {instead}"));
                 }
             }
         }
@@ -212,16 +212,16 @@ impl<'r, 'a> Reader<'r, 'a> {
     }
 
     fn braces(&mut self, keyword: &Keyword, statement: Statement<'_>) -> bool {
-        let at = statement.keyword().at;
+        let at = || statement.keyword().at;
         let word = keyword.word;
         match (keyword.braces, statement.has_block()) {
             (Braces::Yes, false) => {
                 self.sink
-                    .error(at, format!("`{word}` needs a block: `{word} .. {{`"));
+                    .error(at(), format!("`{word}` needs a block: `{word} .. {{`"));
                 false
             }
             (Braces::No, true) => {
-                let report = self.sink.error(at, format!("`{word}` has no block"));
+                let report = self.sink.error(at(), format!("`{word}` has no block"));
                 let block = keyword.block;
                 if statement
                     .arguments()

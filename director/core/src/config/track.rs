@@ -221,8 +221,8 @@ pub(super) fn link_delays(
         let up = words.next().unwrap_or(down);
         reader.no_more(words);
         let range = Duration::ZERO..=LINK_DELAY_MAX;
-        let down = reader.timer_word(down, &first.quoted(), range.clone());
-        let up = reader.timer_word(up, &first.quoted(), range);
+        let down = reader.timer_word(down, first.bytes, range.clone());
+        let up = reader.timer_word(up, first.bytes, range);
         if let (Some(down), Some(up)) = (down, up) {
             let delay = LinkDelay {
                 interface,

@@ -88,13 +88,19 @@ impl<'a> Tree<'a> {
     }
 
     fn word(&self, token: usize) -> Word<'a> {
+        let found = self.tokens.get(token);
+        Word {
+            bytes: self.bytes(token),
+            at: self.text.place(found.map_or(0, |token| to_usize(token.at))),
+            escaped: found.is_some_and(|token| token.escaped),
+        }
+    }
+
+    /// A word's bytes alone: its place takes longer to find.
+    fn bytes(&self, token: usize) -> &'a [u8] {
         let token = self.tokens.get(token);
         let (at, len) = token.map_or((0, 0), |token| (to_usize(token.at), to_usize(token.len)));
-        Word {
-            bytes: self.text.bytes().get(at..at + len).unwrap_or_default(),
-            at: self.text.place(at),
-            escaped: token.is_some_and(|token| token.escaped),
-        }
+        self.text.bytes().get(at..at + len).unwrap_or_default()
     }
 
     fn title(&self, node: usize) -> String {
@@ -165,11 +171,9 @@ impl Builder<'_, '_, '_> {
     }
 
     fn push(&mut self, token: usize, words: u32) -> usize {
-        let word = self.tree.word(token);
-        let keyword = self
-            .top()
-            .block
-            .and_then(|block| keywords::find(block, word.bytes));
+        let word = self.tree.bytes(token);
+        let block = self.top().block;
+        let keyword = block.and_then(|block| keywords::find(block, word));
         let keyword = keyword.filter(|_| words > 0).map_or(0, |index| index + 1);
         let index = self.tree.nodes.len();
         self.tree.nodes.push(Node {

@@ -197,20 +197,20 @@ impl Reader<'_, '_> {
         range: RangeInclusive<Duration>,
     ) -> Option<Duration> {
         let word = self.value(statement)?;
-        self.timer_word(word, &statement.keyword().quoted(), range)
+        self.timer_word(word, statement.keyword().bytes, range)
     }
 
     /// A word that is such a time; `name` is what it is the time of.
     pub(in crate::config) fn timer_word(
         &mut self,
         word: Word<'_>,
-        name: &str,
+        name: &[u8],
         range: RangeInclusive<Duration>,
     ) -> Option<Duration> {
         let Some((value, exact)) = seconds(word.bytes) else {
             self.wrong(
                 word,
-                format!("{name} is a time in seconds, such as 5 or 0.5"),
+                format!("{} is a time in seconds, such as 5 or 0.5", quote(name)),
             );
             return None;
         };
@@ -218,7 +218,7 @@ impl Reader<'_, '_> {
             let (low, high) = (range.start().as_secs_f64(), range.end().as_secs_f64());
             self.wrong(
                 word,
-                format!("{name} is a time from {low} to {high} seconds"),
+                format!("{} is a time from {low} to {high} seconds", quote(name)),
             );
             return None;
         }
