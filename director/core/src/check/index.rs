@@ -1,8 +1,9 @@
 //! Which places of the slab have something, by a hash of it: nine bytes for each, where a tree of the things themselves
 //! would hold them twice.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hash};
 
+use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
 /// Places by hash.
@@ -17,9 +18,7 @@ struct Cell {
 
 /// The hash of something, the same in each run: the keys are the operator's, and nobody's to choose against us.
 pub(super) fn hash(of: &impl Hash) -> u32 {
-    let mut hasher = DefaultHasher::new();
-    of.hash(&mut hasher);
-    hasher.finish() as u32 // the lower half is as good as the whole
+    FixedState::default().hash_one(of) as u32 // the lower half is as good as the whole
 }
 
 impl Index {
