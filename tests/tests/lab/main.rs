@@ -18,3 +18,4 @@ mod pools;
 mod split;
 mod survival;
 mod table;
+mod vmac;
