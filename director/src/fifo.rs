@@ -225,6 +225,7 @@ mod tests {
             },
             kind: "TCP",
             target: ([10, 0, 0, 21], 80).into(),
+            path: None,
             old,
             new,
             cause: None,

@@ -19,6 +19,11 @@ impl Shell {
                 bind,
                 tls,
             } => {
+                let from_own = bind.as_ref().and_then(|bind| bind.from_own.as_ref());
+                if from_own.is_some_and(|interface| !self.probes.believe(interface)) {
+                    let io = check::Io::Barred(check::Barrier::Martian);
+                    return self.core.handle(self.now, Input::Probe { id, io });
+                }
                 let (registry, token) = (self.poll.registry(), Key::Probe(id).token());
                 let to = (target, transport);
                 let begun = self

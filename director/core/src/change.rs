@@ -14,7 +14,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use self::links::links;
-use crate::config::{Config, Router, VirtualAddress, VirtualServer};
+use crate::config::{Check, Config, Router, VirtualAddress, VirtualServer};
 use crate::ipvs::{ActualDest, Counters, Pool, Table};
 use crate::kernel::{Actual, Desired, Link, Op};
 use crate::net::Ifindex;
@@ -392,7 +392,7 @@ fn rules(old: &Config, new: &Config, changes: &mut Vec<Change>) {
 /// A check goes on with its history when its real server keeps it as it is; see [`crate::check::Checks::replace`].
 fn checks(old: &Config, new: &Config, changes: &mut Vec<Change>) {
     let before = by_id(old);
-    let (mut begin, mut end) = (0, 0);
+    let (mut begin, mut end, mut led) = (0, 0, 0);
     for server in &new.services {
         let had = before.get(&server.id);
         if had.is_some_and(|had| *had == server) {
@@ -409,6 +409,12 @@ fn checks(old: &Config, new: &Config, changes: &mut Vec<Change>) {
             let same = same.count();
             begin += real.checks.len() - same;
             end += had.len() - same;
+            let ways = had.iter().map(|had| &had.how.path).map(Some);
+            let ways = real.checks.iter().zip(ways.chain(core::iter::repeat(None)));
+            let is_led = |(check, had): &(&Check, Option<&Option<_>>)| {
+                check.how.path.is_some() && *had != Some(&check.how.path)
+            };
+            led += ways.filter(is_led).count();
         }
         end += old.values().map(|real| real.checks.len()).sum::<usize>();
     }
@@ -421,6 +427,10 @@ fn checks(old: &Config, new: &Config, changes: &mut Vec<Change>) {
     end += gone.map(|real| real.checks.len()).sum::<usize>();
     if begin + end > 0 {
         let what = format!("{begin} checks begin, {end} end; all others go on with their history");
+        changes.push(Change { what, cost: None });
+    }
+    if led > 0 {
+        let what = format!("{led} checks go by way of the virtual address from now on");
         changes.push(Change { what, cost: None });
     }
 }
@@ -536,6 +546,14 @@ mod tests {
                 "TCP_CHECK {\n",
                 "TCP_CHECK {\nconnect_timeout 1\n",
                 &["1 checks begin, 1 end; all others go on with their history"],
+            ),
+            (
+                "TCP_CHECK {\n",
+                "TCP_CHECK {\ndata_path\n",
+                &[
+                    "1 checks begin, 1 end; all others go on with their history",
+                    "1 checks go by way of the virtual address from now on",
+                ],
             ),
             (
                 "lb_algo rr",

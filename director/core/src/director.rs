@@ -1,6 +1,7 @@
 //! The whole director as one value: it routes inputs to the machines and their wishes to the outputs.
 
 mod check_report;
+mod data_path;
 mod drains;
 mod findings;
 mod groups;
@@ -304,7 +305,7 @@ impl Director {
             return read;
         }
         let watched = self.watches.poll_action(now);
-        watched.or_else(|| self.services.checks.poll_action(now))
+        watched.or_else(|| self.poll_service_check())
     }
 
     /// The kernel knows an interface by another name than the configuration may have for it.
@@ -443,6 +444,7 @@ impl Director {
 
     fn follow_addresses(&mut self) {
         let addresses = &self.reconciler.actual().addresses;
+        self.services.paths.forget_sites();
         self.services.follow_addresses(self.now, addresses);
     }
 

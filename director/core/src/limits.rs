@@ -206,6 +206,10 @@ pub const REGEX_BYTES_MAX: usize = 64 << 10;
 /// Body of an HTTP response. It is not kept; but a page to check is no download.
 pub const HTTP_BODY_MAX: u64 = 16 << 20;
 
+/// Firewall marks of the services that lead checks by way of a virtual address to one real server each (`data_path`):
+/// more than there are checks. Nobody else may use them while there is such a check.
+pub const PATH_MARKS: core::ops::RangeInclusive<u32> = 0x4b00_0000..=0x4bff_ffff;
+
 const _: () = assert!(CHECKS_MAX < u32::MAX as usize);
 const _: () = assert!(CONFIG_BYTES_MAX < i32::MAX as usize);
 const _: () = assert!(CONFIG_NAME_MAX <= u8::MAX as usize);

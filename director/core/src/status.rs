@@ -270,6 +270,8 @@ pub struct CheckStatus {
     pub value: Option<i64>,
     /// How many checks of other services ask the same in all, and are served by the same run.
     pub shared: u32,
+    /// The virtual address and port by which it goes (`data_path`); empty for straight to the target.
+    pub path: String,
 }
 
 /// One interface.

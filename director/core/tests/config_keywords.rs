@@ -367,6 +367,7 @@ path /
         | "flag-3"
         | "ops"
         | "alpha"
+        | "data_path"
         | "omega"
         | "ha_suspend"
         | "log_all_failures"

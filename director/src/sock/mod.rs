@@ -1,6 +1,7 @@
 //! The director's sockets to the network.
 
 pub mod announce;
+mod belief;
 mod packet;
 pub mod probe;
 pub mod vrrp;

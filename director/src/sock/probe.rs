@@ -1,20 +1,24 @@
 //! The sockets of the checks, by the core's number of the attempt.
 //!
 //! The number carries a generation, so it is the mio token too: an event of a socket that was closed in the same turn
-//! finds nothing. A socket is closed plainly: a server then sees a FIN, or a RST when it sent what nobody read, and
-//! closing never waits, because nobody asks the kernel to linger.
+//! finds nothing. A socket is closed plainly, unless its connection is to be reset: a server then sees a FIN, or a RST
+//! when it sent what nobody read. Closing never waits, because nobody asks the kernel to linger for a while.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::os::fd::AsRawFd;
+use std::time::Duration;
 
 use core::net::{IpAddr, SocketAddr};
 
 use director_core::check::{Bind, Id, Transport};
+use director_core::net::IfName;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
+
+use super::belief::Beliefs;
 
 /// What came of a socket; the bytes are in the caller's buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +43,7 @@ pub struct Probes {
     made: Vec<Id>,
     /// Those whose user was told, and which are not watched yet.
     unwatched: Vec<Id>,
+    beliefs: Beliefs,
 }
 
 #[derive(Debug)]
@@ -53,6 +58,12 @@ struct Probe {
 }
 
 impl Probes {
+    /// Has answers believed that come from an address of this node's own by this interface (the kernel's name), from
+    /// now on; false when the kernel does not take that.
+    pub fn believe(&mut self, interface: &IfName) -> bool {
+        self.beliefs.hold(interface)
+    }
+
     /// Opens a socket and begins to connect. One that is connected at once is known to [`Probes::next_made`].
     ///
     /// # Errors
@@ -213,6 +224,9 @@ fn bind_to(socket: &Socket, target: SocketAddr, bind: &Bind) -> io::Result<()> {
     }
     if bind.mark != 0 {
         socket.set_mark(bind.mark)?;
+    }
+    if bind.reset {
+        socket.set_linger(Some(Duration::ZERO))?;
     }
     if bind.address.is_none() && bind.port == 0 {
         return Ok(());
@@ -427,6 +441,7 @@ mod tests {
             port: 0,
             interface: Some("lo".parse().unwrap()),
             mark: 7,
+            ..Bind::default()
         };
         probes
             .connect(poll.registry(), Token(0), ID, to, Some(&bind))

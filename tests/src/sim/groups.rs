@@ -119,6 +119,7 @@ pub fn switch(random: &mut Random) -> (Watch, Tracker) {
     let how = CheckSettings {
         kind: CheckKind::File(Box::new(file)),
         bind: None,
+        path: None,
         interval: limits::FILE_INTERVAL,
         timeout: limits::FILE_TIMEOUT,
         rise: 1,

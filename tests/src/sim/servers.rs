@@ -84,6 +84,7 @@ pub(super) fn real(number: u8, http: bool) -> RealServer {
         kind,
         interval: Duration::from_secs(2),
         bind: None,
+        path: None,
         timeout: Duration::from_millis(500),
         rise: 1,
         retry: 1,

@@ -131,6 +131,10 @@ impl Attempt {
                 self.step = Step::Dial;
                 Some(Err(failed(errno)))
             }
+            Io::Barred(barrier) => {
+                self.step = Step::Dial;
+                Some(Err(Failure::Barred(barrier)))
+            }
             Io::Insecure(error) => {
                 self.step = Step::Dial;
                 Some(Err(Failure::Tls(error)))

@@ -271,6 +271,11 @@ impl<K: Ord + Hash + Clone> Checks<K> {
         Some((check.ask(), check.status()))
     }
 
+    /// What the check of a connection asks.
+    pub(crate) fn asked_by(&self, id: Id) -> Option<&Ask> {
+        self.check(id.index).map(Check::ask)
+    }
+
     /// Its health, and the number of its last success if it tells one.
     pub(crate) fn verdict(&self, key: &K) -> Option<(&Ask, Health, Option<i64>)> {
         let check = self.get(key)?;
@@ -400,8 +405,9 @@ impl<K: Ord + Hash + Clone> Checks<K> {
         if old == ask {
             return true;
         }
-        let same = (&old.how.kind, old.target, &old.how.bind)
-            == (&ask.how.kind, ask.target, &ask.how.bind);
+        let what = |ask: &Ask| (ask.target, ask.how.path.clone());
+        let same = what(old) == what(ask)
+            && (&old.how.kind, &old.how.bind) == (&ask.how.kind, &ask.how.bind);
         if !same || !self.served(index).is_some_and(Keys::is_one) {
             return false;
         }

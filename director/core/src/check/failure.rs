@@ -15,6 +15,8 @@ pub enum Failure {
     Network(i32),
     /// This node could not even try: errno. It does not count against the server.
     Local(i32),
+    /// The way by the virtual address is not open on this node. It does not count against the server.
+    Barred(Barrier),
     /// The connection could not be secured.
     Tls(TlsError),
     /// Not an answer that can be read.
@@ -46,6 +48,29 @@ pub enum Failure {
     Killed(u8),
     /// The program did not end in time.
     RunTimeout,
+}
+
+/// Why the way by a virtual address is not open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Barrier {
+    /// The service of the kernel that leads to this server alone is not there.
+    NoService,
+    /// The node has no address of its own that it could ask from.
+    NoSource,
+    /// The kernel drops the answers, which come from an address of this node's (accept_local).
+    Martian,
+}
+
+impl fmt::Display for Barrier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoService => "the kernel has no service for this check yet",
+            Self::NoSource => "the node has no address of its own to ask from",
+            Self::Martian => {
+                "accept_local can't be set, without which the kernel drops the answers"
+            }
+        })
+    }
 }
 
 /// Why a connection could not be secured.
@@ -100,6 +125,7 @@ impl fmt::Display for Failure {
             }
             Self::Network(errno) => f.write_str(&errno_text(*errno)),
             Self::Local(errno) => write!(f, "not tried: {}", errno_text(*errno)),
+            Self::Barred(barrier) => write!(f, "not tried: {barrier}"),
             Self::Tls(TlsError::Files) => {
                 write!(f, "not tried: {}", TlsError::Files)
             }

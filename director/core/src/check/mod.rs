@@ -40,10 +40,11 @@ use core::fmt;
 use core::net::SocketAddr;
 
 pub use checks::Checks;
-pub use failure::{Failure, TlsError};
+pub use failure::{Barrier, Failure, TlsError};
 pub use schedule::Status;
 pub use settings::{
-    Ask, Bind, Kind, Owner, Program, Regex, Reply, Settings, Tls, Transport, Udp, Url, Watch,
+    Ask, Bind, DataPath, Kind, Owner, Program, Regex, Reply, Settings, Tls, Transport, Udp, Url,
+    Watch,
 };
 
 #[cfg(doc)]
@@ -100,7 +101,8 @@ impl fmt::Display for Health {
     }
 }
 
-/// What came of a socket or a program. `Failed`, `Insecure`, `Closed` and `Exited` say that the shell has dropped it.
+/// What came of a socket or a program. `Failed`, `Barred`, `Insecure`, `Closed` and `Exited` say that the shell has
+/// dropped it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Io<'a> {
     /// The connection is established, and secured where that is asked for.
@@ -109,6 +111,8 @@ pub enum Io<'a> {
     Reached,
     /// It could not be made, or broke: a positive errno (errno.h).
     Failed(i32),
+    /// It was not even tried: the way is not open.
+    Barred(Barrier),
     /// It could not be secured, or broke.
     Insecure(TlsError),
     /// Bytes of the server, in any pieces; or the first ones that a program has written, before it `Exited`.
@@ -166,6 +170,8 @@ pub struct Event<K> {
     pub kind: &'static str,
     /// Where it asks.
     pub target: SocketAddr,
+    /// By way of which virtual address, where that is so always.
+    pub path: Option<SocketAddr>,
     /// Health before.
     pub old: Health,
     /// Health now.
@@ -182,10 +188,13 @@ pub struct Event<K> {
 
 impl<K> Event<K> {
     fn of(key: K, ask: &Ask, change: schedule::Change) -> Self {
+        let path = ask.how.path.as_ref();
+        let path = path.filter(|path| !path.only_where_held);
         Self {
             key,
             kind: ask.how.kind.name(),
             target: ask.target,
+            path: path.map(|path| path.address),
             old: change.old,
             new: change.new,
             cause: change.cause,
@@ -213,6 +222,9 @@ impl<K> fmt::Display for Event<K> {
         match target.port() {
             0 => write!(f, "{}", target.ip())?,
             _ => write!(f, "{target}")?,
+        }
+        if let Some(path) = self.path {
+            write!(f, " by way of {path}")?;
         }
         if old == new && self.cause.is_some() {
             write!(f, ": still {new}: ")?;

@@ -284,7 +284,12 @@ impl Check {
                 self.succeed();
                 self.next_planned(now)
             }
-            Err(Failure::Local(_) | Failure::Number | Failure::Tls(TlsError::Files)) => {
+            Err(
+                Failure::Local(_)
+                | Failure::Barred(_)
+                | Failure::Number
+                | Failure::Tls(TlsError::Files),
+            ) => {
                 self.phase = Phase::Waiting(now + pause.max(limits::CHECK_LOCAL_PAUSE));
                 return None;
             }

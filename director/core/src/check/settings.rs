@@ -5,6 +5,7 @@ use std::hash::{Hash, Hasher};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
+use crate::ipvs::Forwarding;
 #[cfg(doc)]
 use crate::limits;
 use crate::net::{Family, IfName};
@@ -42,6 +43,8 @@ pub struct Settings {
     pub kind: Kind,
     /// Where from; none for what the routing says.
     pub bind: Option<Box<Bind>>,
+    /// By way of the service's virtual address (`data_path`); none for straight to the target.
+    pub path: Option<Box<DataPath>>,
     /// From the planned start of one run to the next.
     pub interval: Duration,
     /// Longest time of one attempt, for each URL.
@@ -130,6 +133,18 @@ pub enum Transport {
     Icmp,
 }
 
+/// The way that clients of a service come to a server: to its virtual address, and on by IPVS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DataPath {
+    /// The virtual address, and the port there.
+    pub address: SocketAddr,
+    /// How packets reach the server.
+    pub forwarding: Forwarding,
+    /// FULLNAT: the local addresses, to which the server answers, are where the virtual address is. Elsewhere the
+    /// check goes straight to the target.
+    pub only_where_held: bool,
+}
+
 /// Where a check comes from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bind {
@@ -141,6 +156,12 @@ pub struct Bind {
     pub interface: Option<IfName>,
     /// Firewall mark (`fwmark`); 0 for none.
     pub mark: u32,
+    /// The connection is reset at its end: IPVS takes a later one from the same port to where that is to go, and
+    /// forgets this one soon.
+    pub reset: bool,
+    /// The server answers from a virtual address, which may be this node's too, by this interface (the kernel's name):
+    /// that must be believed (accept_local).
+    pub from_own: Option<IfName>,
 }
 
 /// What a UDP check sends, and what must come back.

@@ -1112,6 +1112,7 @@ fn tcp() -> Settings {
         kind: Kind::Tcp,
         interval: Duration::from_secs(10),
         bind: None,
+        path: None,
         timeout: Duration::from_secs(2),
         rise: 1,
         retry: 1,

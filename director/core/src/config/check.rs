@@ -4,16 +4,19 @@ mod exec;
 mod file;
 mod http;
 mod network;
+mod path;
 mod regex;
 
 use core::net::{IpAddr, SocketAddr};
 
+use super::diagnostic::Place;
 use super::global::{DAY, TIME_MAX, address};
 use super::keywords::Block;
 use super::read::Reader;
 use super::tree::Statement;
 use super::{Check, CheckKind, CheckSettings};
 use crate::check::Bind;
+use crate::ipvs::{DestId, Forwarding, ServiceId};
 use crate::time::Duration;
 
 /// The timing keywords, which a service, a real server and a check all have.
@@ -93,6 +96,13 @@ pub(super) struct Context<'v> {
     pub(super) port: Option<u16>,
     pub(super) timers: Timers,
     pub(super) virtualhost: Option<&'v str>,
+    /// The services, and the real server's place in their pools.
+    pub(super) ids: &'v [ServiceId],
+    pub(super) dest: Option<DestId>,
+    pub(super) forwarding: Forwarding,
+    pub(super) fullnat: bool,
+    /// The service's `data_path`.
+    pub(super) path: Option<Wish>,
 }
 
 /// One check as far as it could be read.
@@ -112,6 +122,8 @@ pub(super) struct Common {
     alpha: bool,
     log_all: bool,
     bind: Bind,
+    /// By which way, and where that is said.
+    path: Option<(Wish, Place)>,
     /// Longest time of one attempt, of a kind that has its own word for it.
     timeout: Option<Duration>,
 }
@@ -137,6 +149,9 @@ impl Common {
             "bind_port" => {
                 let port = reader.number(statement, 1..=65_535).unwrap_or(0);
                 self.bind.port = u16::try_from(port).unwrap_or(0);
+            }
+            "data_path" => {
+                self.path = wish(reader, statement).map(|wish| (wish, statement.keyword().at));
             }
             "bind_if" => self.bind.interface = reader.parse(statement),
             "fwmark" => self.bind.mark = reader.number(statement, 1..=u32::MAX).unwrap_or(0),
@@ -166,6 +181,7 @@ pub(super) fn read(
         alpha: false,
         log_all: reader.log_all,
         bind: Bind::default(),
+        path: None,
         timeout: None,
     };
     let kind = match block.keyword().bytes {
@@ -184,15 +200,23 @@ pub(super) fn read(
             Some(CheckKind::Tcp)
         }
     };
-    let target = target(reader, block, &common, kind.as_ref());
+    let path = kind
+        .as_ref()
+        .and_then(|kind| path::settle(reader, block, &common, context, kind));
+    let (target, path) = match path {
+        Some((target, path)) => (Some(target), Some(path)),
+        None => (target(reader, block, &common, kind.as_ref()), None),
+    };
     let check = kind.zip(target).map(|(kind, target)| {
         let timers = common.timers.or(context.timers);
+        let asked = path.as_ref().map_or(target, |path| path.address);
         let bind = match kind {
             CheckKind::Exec(_) => None,
-            _ => bind(reader, block, &common, target),
+            _ => bind(reader, block, &common, asked),
         };
         let how = CheckSettings {
             bind,
+            path,
             log_all: common.log_all,
             ..schedule(kind, timers, common.timeout)
         };
@@ -275,6 +299,7 @@ fn schedule(kind: CheckKind, timers: Timers, timeout: Option<Duration>) -> Check
     CheckSettings {
         kind,
         bind: None,
+        path: None,
         log_all: false,
         interval,
         timeout: timeout.unwrap_or(wait),
@@ -287,3 +312,4 @@ fn schedule(kind: CheckKind, timers: Timers, timeout: Option<Duration>) -> Check
 
 pub(super) use http::virtualhost;
 use http::visible;
+pub(super) use path::{Wish, reserve, wish};

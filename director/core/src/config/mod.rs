@@ -52,6 +52,7 @@
 //!   failures in a row that take it out (`fall N` is `retry N-1`).
 //! - Programs are run without a shell and never as root; they are files beside keepalived.conf, or paths.
 //! - `drain_timeout S` of a service: a real server that a reload takes out keeps its connections so long, at weight 0.
+//! - `data_path [on|off|ADDRESS]` of a check or a service: it goes by the virtual address.
 //! - `slow_start S` of a service or a real server: when it comes back its weight grows over so many seconds.
 //! - `ha_suspend` does nothing where a virtual router tracks the pool: both nodes must know it.
 //! - `global_defs` holds for all instances, also for those above it.

@@ -22,7 +22,7 @@ use super::tree::{Statement, Tree};
 use super::watches::Watches;
 use super::{
     Config, GarpGroup, LinkDelay, Node, Router, SyncDaemon, SyncGroup, VirtualAddress,
-    VirtualServer, garp_group, group, node, tls,
+    VirtualServer, check, garp_group, group, node, tls,
 };
 use crate::limits;
 use crate::net::{IfName, Name};
@@ -224,6 +224,7 @@ impl Assembly {
         for statement in servers {
             self.server(reader, statement);
         }
+        check::reserve(reader, &self.services, &self.ids);
         let local_addresses = self.fullnat(reader, node);
         let statics = self
             .statics

@@ -31,6 +31,7 @@ pub(super) struct Pool<'v> {
     pub(super) timers: Timers,
     pub(super) virtualhost: Option<&'v str>,
     pub(super) slow_start: Duration,
+    pub(super) path: Option<check::Wish>,
 }
 
 impl Pool<'_> {
@@ -114,16 +115,9 @@ impl Pool<'_> {
         let id =
             place.and_then(|(address, port)| self.dest(reader, block, forwarding, address, port));
         self.notices(reader, &notices, id);
-        let context = check::Context {
-            address: place.map(|(address, _)| address),
-            port: id
-                .map(|id| id.port)
-                .filter(|port| *port != 0)
-                .or_else(|| place.and_then(|(_, port)| port))
-                .or_else(|| self.port().filter(|port| *port != 0)),
-            timers: timers.or(self.timers),
-            virtualhost: virtualhost.as_deref().or(self.virtualhost),
-        };
+        let virtualhost = virtualhost.as_deref().or(self.virtualhost);
+        let way = (id, forwarding);
+        let context = self.context(place, way, timers.or(self.timers), virtualhost);
         let checks: Vec<_> = checks
             .iter()
             .map(|check| check::read(reader, *check, &context))
@@ -144,6 +138,31 @@ impl Pool<'_> {
             slow_start,
             checks,
         })
+    }
+
+    /// What the checks of a real server take over from it.
+    fn context<'c>(
+        &'c self,
+        place: Option<(IpAddr, Option<u16>)>,
+        (dest, forwarding): (Option<DestId>, Forwarding),
+        timers: Timers,
+        virtualhost: Option<&'c str>,
+    ) -> check::Context<'c> {
+        check::Context {
+            address: place.map(|(address, _)| address),
+            port: dest
+                .map(|id| id.port)
+                .filter(|port| *port != 0)
+                .or_else(|| place.and_then(|(_, port)| port))
+                .or_else(|| self.port().filter(|port| *port != 0)),
+            timers,
+            virtualhost,
+            ids: self.ids,
+            dest,
+            forwarding,
+            fullnat: self.fullnat.at.is_some(),
+            path: self.path,
+        }
     }
 
     /// Reads `sorry_server ADDR [PORT]`.

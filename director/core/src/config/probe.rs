@@ -60,6 +60,7 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>) -> Option<
     let how = CheckSettings {
         kind,
         bind: None,
+        path: None,
         interval,
         timeout: draft.timeout.unwrap_or_else(|| interval.min(TIMEOUT)),
         rise: draft.rise.unwrap_or(1),

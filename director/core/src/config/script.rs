@@ -58,6 +58,7 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>) -> Option<
     let how = CheckSettings {
         kind: CheckKind::Exec(Box::new(program)),
         bind: None,
+        path: None,
         interval,
         timeout: given(timeout).unwrap_or(interval),
         rise,

@@ -78,6 +78,7 @@ struct Draft<'t> {
     drain_timeout: Duration,
     depool_limit: Option<DepoolLimit>,
     slow_start: Duration,
+    path: Option<check::Wish>,
     family: Option<Family>,
     real_servers: Vec<Statement<'t>>,
 }
@@ -107,6 +108,7 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>, groups: &G
         timers: draft.timers,
         virtualhost: draft.virtualhost.as_deref(),
         slow_start: draft.slow_start,
+        path: draft.path,
     };
     let real_servers = pool.real_servers(reader, &draft.real_servers);
     let sorry = draft.sorry.and_then(|statement| {
@@ -266,6 +268,7 @@ impl<'t> Draft<'t> {
             "depool_limit" => self.depool_limit = pool::depool_limit(reader, statement),
             "drain_timeout" => self.drain_timeout = span(reader, statement),
             "slow_start" => self.slow_start = span(reader, statement),
+            "data_path" => self.path = check::wish(reader, statement),
             "ip_family" => {
                 let word = reader.value(statement);
                 self.family = word.and_then(|word| family(reader, word));

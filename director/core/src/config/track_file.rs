@@ -74,6 +74,7 @@ pub(super) fn look(target: SocketAddr, path: String, (weight, reverse): (i32, bo
     let how = CheckSettings {
         kind: CheckKind::File(Box::new(file)),
         bind: None,
+        path: None,
         interval,
         timeout: limits::FILE_TIMEOUT,
         rise: 1,

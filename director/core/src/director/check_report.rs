@@ -21,6 +21,8 @@ pub(super) fn checks<'a>(
         let mut status = check_status(server.id.to_string(), ask, &status, checks.said(&key));
         let others = checks.sharers(&key).saturating_sub(1);
         status.shared = u32::try_from(others).unwrap_or(u32::MAX);
+        let way = director.way(ask);
+        status.path = way.map_or_else(String::new, |way| way.to_string());
         Some(status)
     })
 }
@@ -74,5 +76,6 @@ fn check_status(
         detection_ms: millis(settings.detection()),
         value: status.value,
         shared: 0,
+        path: String::new(),
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::data_path::DataPaths;
 use super::presence::suspend;
 use crate::check::{self, Checks, Health};
 use crate::config::{Config, RealServer, VirtualServer};
@@ -26,6 +27,7 @@ pub(super) struct Services {
     /// Services whose pool may be other than it was.
     turned: BTreeSet<ServiceId>,
     pub(super) checks: Checks<CheckKey>,
+    pub(super) paths: DataPaths,
     /// Words of a director before this one for services that there are not: the next configuration may have them, when
     /// that of the start was refused.
     pub(super) waiting: Vec<Saved>,
@@ -77,6 +79,7 @@ impl Services {
             suspending: Vec::new(),
             turned: BTreeSet::new(),
             checks: Checks::new(seed),
+            paths: DataPaths::default(),
             waiting: Vec::new(),
             wake_at: None,
             generation: 0,
@@ -149,6 +152,8 @@ impl Services {
         self.restore(now, &waiting);
         self.waiting.clear();
         self.index(now, config);
+        self.turned
+            .extend(self.paths.configure(config, &self.servers));
         self.generation += 1;
         self.wake_at = Some(now);
         events
@@ -251,6 +256,7 @@ impl Services {
             reals.flat_map(of_real).collect()
         };
         let known: Vec<_> = self.iter().flat_map(of_server).collect();
+        self.turned.extend(self.paths.adopt(table));
         for (key, health) in known {
             if self.checks.assume(now, &key, health) {
                 self.follow(now, &key);
@@ -326,7 +332,7 @@ impl Services {
         let found = place.and_then(|place| self.servers.get(place).zip(self.states.get(place)));
         let found = found.filter(|(server, state)| !state.is_over(server));
         let pool = found.map(|(server, state)| plan::pool(server, &id, &state.dests(server)));
-        Some((id, pool))
+        Some((id, pool.or_else(|| self.paths.pool(&id))))
     }
 
     /// Up when none of its checks says otherwise; and the weight that its checks make of the configured one.

@@ -306,8 +306,12 @@ fn next_run(next_run_us: u64, now_us: u64) -> String {
 /// How often a check runs, and when its server is out or back.
 fn timing(check: &CheckStatus) -> String {
     let time = |millis: u32| brief(u64::from(millis) * 1000);
+    let way = match check.path.as_str() {
+        "" => String::new(),
+        path => format!("by way of {path}; "),
+    };
     format!(
-        "every {}, timeout {}; out after {} ({} at most), back after {}",
+        "{way}every {}, timeout {}; out after {} ({} at most), back after {}",
         time(check.interval_ms),
         time(check.timeout_ms),
         check.fall,

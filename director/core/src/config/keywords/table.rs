@@ -26,6 +26,7 @@ const FIREWALL: &str = "the node's own table of nftables is used where one is ne
 const SCRIPTS: &str = "programs always run without privileges, and without a shell";
 const LINK: &str = "the kernel's link state is used";
 const PROGRAM: &str = "the node has no shell and no programs to run";
+const STRAIGHT: &str = "only TCP_CHECK, HTTP_GET, SSL_GET and SMTP_CHECK have connections to lead";
 const FIFO_READER: &str =
     "no program is started to read it; `syslog` in router.conf sends changes away";
 const ONLY_TLS: &str = "it only matters with TLS";
@@ -345,7 +346,7 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
     (
         VirtualServer,
         Acts,
-        "persistence_engine drain_timeout slow_start depool_limit",
+        "persistence_engine drain_timeout slow_start depool_limit data_path",
     ),
     (RealServer, Acts, "slow_start"),
     (
@@ -381,6 +382,7 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
     (RealServer, Accepted(SNMP), "snmp_name"),
     (TcpCheck, Acts, CONNECT),
     (TcpCheck, Acts, BIND),
+    (TcpCheck, Acts, "data_path"),
     (TcpCheck, Acts, "log_all_failures"),
     (
         TcpCheck,
@@ -394,6 +396,7 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
         warmup delay_loop alpha url{}* http_protocol virtualhost fast_recovery",
     ),
     (HttpGet, Acts, BIND),
+    (HttpGet, Acts, "data_path"),
     (HttpGet, Acts, "log_all_failures"),
     (
         HttpGet,
@@ -408,6 +411,7 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
     ),
     (SslGet, Acts, CONNECT),
     (SslGet, Acts, BIND),
+    (SslGet, Acts, "data_path"),
     (
         SslGet,
         Acts,
@@ -429,6 +433,7 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
     (Url, Acts, "tls_compliant"),
     (SmtpCheck, Acts, CONNECT),
     (SmtpCheck, Acts, BIND),
+    (SmtpCheck, Acts, "data_path"),
     (SmtpCheck, Acts, "helo_name"),
     (
         SmtpCheck,
@@ -440,10 +445,12 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
     (SmtpCheck, Acts, "log_all_failures"),
     (DnsCheck, Acts, CONNECT),
     (DnsCheck, Acts, BIND),
+    (DnsCheck, Refused(STRAIGHT), "data_path"),
     (DnsCheck, Acts, "type name"),
     (DnsCheck, Acts, "log_all_failures"),
     (UdpCheck, Acts, CONNECT),
     (UdpCheck, Acts, BIND),
+    (UdpCheck, Refused(STRAIGHT), "data_path"),
     (
         UdpCheck,
         Acts,
@@ -452,6 +459,7 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
     (UdpCheck, Acts, "log_all_failures"),
     (PingCheck, Acts, CONNECT),
     (PingCheck, Acts, BIND),
+    (PingCheck, Refused(STRAIGHT), "data_path"),
     (PingCheck, Acts, "log_all_failures"),
     (
         MiscCheck,
@@ -459,6 +467,8 @@ pub(super) const TEXT: &[(Block, Mark, &str)] = &[
         "misc_path misc_timeout misc_dynamic user rise fall retry delay_before_retry warmup delay_loop alpha",
     ),
     (MiscCheck, Acts, "log_all_failures"),
+    (MiscCheck, Refused(STRAIGHT), "data_path"),
+    (FileCheck, Refused(STRAIGHT), "data_path"),
     (RouterConf, Acts, "system{} interface{}* route{?}*"),
     (RouterConf, NotYet, "control{}"),
     (RouterConf, Acts, "metrics{} config"),
