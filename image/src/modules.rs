@@ -173,8 +173,8 @@ impl Modules {
 }
 
 /// The index that the node reads: for each module of `closure` its path below `/lib/modules` and what must be loaded
-/// before it, its device aliases, and at the end the modules to load at every boot. The format is described where it is
-/// read, in package `init`.
+/// before it, its aliases of devices and interfaces, and at the end the modules to load at every boot. The format is
+/// described where it is read, in package `init`.
 pub fn index(
     modules: &Modules,
     closure: &[&Module],
@@ -199,7 +199,7 @@ pub fn index(
             needs.join(",")
         };
         line(format_args!("m {} {} {needs}", module.name, module.path));
-        for alias in module.aliases.iter().filter(|alias| is_device_alias(alias)) {
+        for alias in module.aliases.iter().filter(|alias| is_asked_for(alias)) {
             line(format_args!("a {alias}"));
         }
         written.insert(&module.name);
@@ -217,9 +217,11 @@ pub fn index(
     Ok(text)
 }
 
-/// A device's alias has a bus name and a colon; others (`net-pf-10`) serve the kernel's own requests.
-fn is_device_alias(alias: &str) -> bool {
-    alias.contains(':') && !alias.contains(char::is_whitespace)
+/// A device's alias has a bus name and a colon. Of the others, which serve the kernel's own requests (`net-pf-10`),
+/// those of interfaces matter that a configuration asks for: no other name leads from `rtnl-link-vlan` to 8021q.
+fn is_asked_for(alias: &str) -> bool {
+    let of_device = alias.contains(':') && !alias.contains(char::is_whitespace);
+    of_device || alias.starts_with("rtnl-link-")
 }
 
 fn scan_folder(root: &Path, folder: &Path, modules: &mut Vec<Module>) -> Result<(), Error> {
@@ -307,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn the_index_has_device_aliases_only() {
+    fn the_index_has_the_aliases_of_devices_and_of_interfaces_only() {
         let modules = sample();
         let text = index(&modules, &modules.closure(&["virtio_net"]).unwrap(), &[]).unwrap();
         assert!(
@@ -316,6 +318,8 @@ mod tests {
             ),
             "{text}"
         );
+        let text = index(&modules, &modules.closure(&["8021q"]).unwrap(), &[]).unwrap();
+        assert_eq!(text, "m 8021q kernel/8021q.ko -\na rtnl-link-vlan\n");
     }
 
     #[test]
@@ -380,6 +384,7 @@ mod tests {
             ),
             module("crc32c_generic", &[], &[], &["crc32c"]),
             module("libcrc32c", &[], &["crc32c"], &[]),
+            module("8021q", &[], &[], &["rtnl-link-vlan", "net-x"]),
             module("broken", &["absent"], &[], &[]),
             module("hen", &[], &["egg"], &[]),
             module("egg", &[], &["hen"], &[]),
