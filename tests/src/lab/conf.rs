@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use qemu::topology::{self, Role, Topology};
+
 /// The protocol that a virtual router speaks, and what its configuration says for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
@@ -224,4 +226,20 @@ pub fn service(kind: &str, servers: &[&str]) -> String {
 {servers}}}
 "
     )
+}
+
+/// The pair with a part of its keepalived.conf replaced.
+///
+/// # Panics
+/// When there is no such part.
+pub fn pair_with(part: &str, other: &str) -> Topology {
+    let pair = topology::pair();
+    let mut texts = pair.nodes.iter().filter_map(|node| match &node.role {
+        Role::Director { keepalived, .. } => Some(keepalived),
+        _ => None,
+    });
+    let text = texts.next().expect("a director");
+    assert!(text.contains(part), "no {part} in {text}");
+    let text = text.replace(part, other);
+    pair.with_keepalived(&text)
 }

@@ -5,6 +5,7 @@
 
 mod checks;
 mod closed;
+mod data_path;
 mod frr;
 mod fullnat;
 mod interop;

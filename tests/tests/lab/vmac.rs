@@ -3,8 +3,8 @@
 use qemu::frame::Mac;
 use qemu::lab::{Lab, LabError};
 use qemu::measure::{self, service};
-use qemu::topology::{self, VIRTUAL_ADDRESS};
-use tests::lab::{WAIT, boot, complaint, tell, wait_until_all_serve};
+use qemu::topology::VIRTUAL_ADDRESS;
+use tests::lab::{WAIT, boot, complaint, conf, tell, wait_until_all_serve};
 
 const PAIR: [&str; 2] = ["d1", "d2"];
 /// Of virtual router 51 (RFC 9568, section 7.3).
@@ -12,16 +12,9 @@ const VIRTUAL: Mac = Mac([0, 0, 0x5e, 0, 1, 51]);
 
 #[test]
 fn a_virtual_hardware_address_moves_with_its_router_and_clients_go_on_with_it() {
-    let pair = topology::pair();
-    let text = pair.nodes.iter().find_map(|node| match &node.role {
-        topology::Role::Director { keepalived, .. } => Some(keepalived),
-        _ => None,
-    });
-    let text = text.expect("a director");
     let here = "    virtual_router_id 51";
-    assert!(text.contains(here), "{text}");
-    let text = text.replace(here, &format!("    use_vmac\n{here}"));
-    tell("vmac", topology::pair().with_keepalived(&text), |lab| {
+    let pair = conf::pair_with(here, &format!("    use_vmac\n{here}"));
+    tell("vmac", pair, |lab| {
         boot(lab)?;
         let (active, backup) = measure::settled(lab, PAIR)?;
         wait_until_all_serve(lab.director(active)?)?;
