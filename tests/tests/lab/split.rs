@@ -23,6 +23,9 @@ fn a_split_pair_has_two_active_nodes_and_one_when_it_heals_which_every_client_kn
     });
 }
 
+/// From a takeover to the last of its announcements: `vrrp_garp_master_delay`, five of them, and a margin.
+const ANNOUNCES_US: u64 = 6_000_000;
+
 /// The client asks whoever announced itself last.
 fn both_are_active_once_they_do_not_hear_each_other(
     lab: &Lab,
@@ -31,6 +34,12 @@ fn both_are_active_once_they_do_not_hear_each_other(
 ) -> Result<(), LabError> {
     everything_is_answered(lab)?;
     client_knows(lab, Some(lab.vm(active)?.node().ports[0].mac))?;
+    // It repeats its announcements once, and would fetch the client back.
+    lab.director(active)?
+        .wait_until("the last of its announcements", WAIT, |status| {
+            let since_us = status.routers[0].since_us;
+            status.now_us >= since_us + ANNOUNCES_US
+        })?;
     let usurped = lab.switch().announcements_of(backup, VIRTUAL_ADDRESS);
     lab.switch().separate(active, backup);
     let announced = usurped.next(WAIT).expect("the Backup takes over");
