@@ -5,8 +5,8 @@
 //!
 //! ```text
 //! m NAME PATH DEP,DEP     a module and what must be in the kernel before it; `-` for nothing
-//! a PATTERN               an alias of the module above, of a device or of a kind of interface (`rtnl-link-vlan`), as in
-//!                         its .modinfo; `*`, `?` and `[..]` are wild
+//! a PATTERN               an alias of the module above, of a device or of a kind of interface (`rtnl-link-vlan`), as
+//!                         in its .modinfo; `*`, `?` and `[..]` are wild
 //! l NAME                  load always, for no device asks for it (IPVS schedulers, protocols)
 //! ```
 //!
