@@ -87,10 +87,13 @@ pub(super) fn failing() -> String {
         format!("delay_loop {FAILING_DELAY_LOOP_S}\n lvs_sched rr\n lvs_method DR\n protocol TCP");
     let mut text = format!("virtual_server {} {PORT} {{\n {head}\n", service(0).ip());
     for index in 0..FAILING {
-        let check = "TCP_CHECK {\n connect_timeout 1\n retry 0\n }";
+        // By DR a packet keeps its port: only the check has another one.
+        let check = format!(
+            "TCP_CHECK {{\n connect_port {FAILING_PORT}\n connect_timeout 1\n retry 0\n }}"
+        );
         let _ = writeln!(
             text,
-            " real_server {} {FAILING_PORT} {{\n weight 1\n {check}\n }}",
+            " real_server {} {PORT} {{\n weight 1\n {check}\n }}",
             server(index)
         );
     }
