@@ -88,12 +88,9 @@ impl DataPaths {
             let ServiceId::Fwmark { family, mark } = *id else {
                 continue;
             };
-            let mut dests = pool.dests.iter();
-            if let (true, Some((dest, to)), None) = (
-                limits::PATH_MARKS.contains(&mark),
-                dests.next(),
-                dests.next(),
-            ) && let Some(known) = wanted.get_mut(&(family, *dest, to.dest.forwarding))
+            if limits::PATH_MARKS.contains(&mark)
+                && let Some((dest, to)) = only(pool)
+                && let Some(known) = wanted.get_mut(&(family, *dest, to.dest.forwarding))
             {
                 *known = Some(mark);
             }
@@ -163,12 +160,18 @@ impl DataPaths {
     fn mark(&self, target: &Target, table: &Table<ActualDest>) -> Option<u32> {
         let mark = *self.marks.get(target)?;
         let had = table.0.get(&service_id(target, mark))?;
-        let mut dests = had.dests.iter();
-        let (dest, to) = dests.next()?;
+        let (dest, to) = only(had)?;
         let (_, wanted, forwarding) = *target;
         let leads = *dest == wanted && to.dest.forwarding == forwarding && to.dest.weight > 0;
-        (leads && dests.next().is_none()).then_some(mark)
+        leads.then_some(mark)
     }
+}
+
+/// Where a service leads, if that is to one dest alone.
+fn only<D>(pool: &Pool<D>) -> Option<(&DestId, &D)> {
+    let mut dests = pool.dests.iter();
+    let first = dests.next()?;
+    dests.next().is_none().then_some(first)
 }
 
 const fn service_id((family, ..): &Target, mark: u32) -> ServiceId {

@@ -21,7 +21,7 @@ use crate::config::diagnostic::Place;
 use crate::config::global::address;
 use crate::config::read::Reader;
 use crate::config::tree::Statement;
-use crate::config::{CheckKind, VirtualServer};
+use crate::config::{CheckKind, CheckSettings, VirtualServer};
 use crate::ipvs::{DestId, Forwarding, ServiceId};
 use crate::limits;
 use crate::net::Family;
@@ -164,24 +164,16 @@ pub(in crate::config) fn reserve(
     services: &[Arc<VirtualServer>],
     places: &BTreeMap<ServiceId, Place>,
 ) {
-    let checks = |server: &VirtualServer| {
-        let reals = server.real_servers.iter();
-        let checks = reals.flat_map(|real| &real.checks);
-        checks
-            .map(|check| Arc::clone(&check.how))
-            .collect::<Vec<_>>()
-    };
-    let goes = |server: &Arc<VirtualServer>| checks(server).iter().any(|how| how.path.is_some());
-    if !services.iter().any(goes) {
+    let mut all = services.iter().flat_map(|server| settings(server));
+    if !all.any(|how| how.path.is_some()) {
         return;
     }
     let is_ours = |mark: u32| limits::PATH_MARKS.contains(&mark);
     for server in services {
         let by_mark = |id: ServiceId| matches!(id, ServiceId::Fwmark { mark, .. } if is_ours(mark));
-        let from_mark = |how: &Arc<crate::check::Settings>| {
-            how.bind.as_ref().is_some_and(|bind| is_ours(bind.mark))
-        };
-        if server.ids().any(by_mark) || checks(server).iter().any(from_mark) {
+        let from_mark =
+            |how: &CheckSettings| how.bind.as_ref().is_some_and(|bind| is_ours(bind.mark));
+        if server.ids().any(by_mark) || settings(server).any(from_mark) {
             let (first, last) = (limits::PATH_MARKS.start(), limits::PATH_MARKS.end());
             let message = format!(
                 "firewall marks from {first} to {last} are the director's own while a check has \
@@ -192,4 +184,10 @@ pub(in crate::config) fn reserve(
             }
         }
     }
+}
+
+/// What the checks of a service do.
+fn settings(server: &VirtualServer) -> impl Iterator<Item = &CheckSettings> {
+    let checks = server.real_servers.iter().flat_map(|real| &real.checks);
+    checks.map(|check| &*check.how)
 }
