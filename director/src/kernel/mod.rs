@@ -15,7 +15,7 @@ mod route_message;
 mod route_socket;
 pub mod rtnl;
 mod rule_message;
-mod sysctl;
+pub(crate) mod sysctl;
 pub(crate) mod tracking;
 mod vmac;
 

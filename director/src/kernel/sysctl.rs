@@ -7,7 +7,7 @@ use std::path::Path;
 const ROOT: &str = "/proc/sys/net";
 
 /// A setting that is a number; none where the kernel does not have it.
-pub(super) fn number<N: core::str::FromStr>(key: &str) -> Option<N> {
+pub(crate) fn number<N: core::str::FromStr>(key: &str) -> Option<N> {
     let text = fs::read_to_string(Path::new(ROOT).join(key)).ok()?;
     text.trim().parse().ok()
 }
@@ -16,7 +16,7 @@ pub(super) fn number<N: core::str::FromStr>(key: &str) -> Option<N> {
 ///
 /// # Errors
 /// When the kernel does not have it, or does not take the value.
-pub(super) fn set(key: &str, value: &str) -> io::Result<()> {
+pub(crate) fn set(key: &str, value: &str) -> io::Result<()> {
     fs::write(Path::new(ROOT).join(key), value)
 }
 

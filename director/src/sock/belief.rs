@@ -2,10 +2,10 @@
 //! TUN), which the Active node has too, and the kernel drops such a packet unless `accept_local` is set.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::path::PathBuf;
 
 use director_core::net::IfName;
+
+use crate::kernel::sysctl;
 
 /// Interfaces on which the director has set it; they are set back at its orderly end. After a crash they stay as they
 /// are: whoever finds it set can't tell who has set it.
@@ -16,14 +16,11 @@ impl Beliefs {
     /// Has such answers believed on an interface; false when that can't be.
     pub(super) fn hold(&mut self, interface: &IfName) -> bool {
         // Either of the two is enough for the kernel.
-        let is_on = |name: &str| {
-            let text = fs::read_to_string(setting(name)).unwrap_or_default();
-            !matches!(text.trim(), "" | "0")
-        };
+        let is_on = |name: &str| sysctl::number::<i64>(&setting(name)).is_some_and(|on| on != 0);
         if is_on("all") || is_on(interface.as_str()) {
             return true;
         }
-        let done = fs::write(setting(interface.as_str()), "1\n").is_ok();
+        let done = sysctl::set(&setting(interface.as_str()), "1").is_ok();
         if done {
             log::info!("{interface}: accept_local is set for checks by way of a virtual address");
             self.0.insert(interface.clone());
@@ -36,13 +33,11 @@ impl Drop for Beliefs {
     fn drop(&mut self) {
         for interface in &self.0 {
             // One that is gone has nothing to be set back.
-            let _ = fs::write(setting(interface.as_str()), "0\n");
+            let _ = sysctl::set(&setting(interface.as_str()), "0");
         }
     }
 }
 
-fn setting(interface: &str) -> PathBuf {
-    ["/proc/sys/net/ipv4/conf", interface, "accept_local"]
-        .iter()
-        .collect()
+fn setting(interface: &str) -> String {
+    format!("ipv4/conf/{interface}/accept_local")
 }
