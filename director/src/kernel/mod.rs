@@ -6,6 +6,7 @@
 
 mod exchange;
 pub mod ipvs;
+mod link_message;
 mod message;
 pub mod monitor;
 pub mod netfilter;
@@ -14,6 +15,7 @@ mod reader;
 mod route_message;
 mod route_socket;
 pub mod rtnl;
+mod rtnl_message;
 mod rule_message;
 pub(crate) mod sysctl;
 pub(crate) mod tracking;

@@ -10,30 +10,26 @@ use std::os::fd::RawFd;
 use director_core::kernel::KernelEvent;
 use futures_util::{FutureExt, Stream, StreamExt};
 use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
-use netlink_packet_route::RouteNetlinkMessage;
-use netlink_proto::Connection;
-use netlink_sys::SocketAddr;
-use rtnetlink::{Handle, MulticastGroup};
+use netlink_sys::{AsyncSocket, SocketAddr};
+use rtnetlink::constants::{RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR, RTMGRP_LINK};
 
-use super::route_message as message;
-use super::route_socket::RouteSocket;
+use super::link_message::{link, link_gone};
+use super::route_message::address;
+use super::route_socket::{RouteConnection, RouteHandle, connect};
+use super::rtnl_message::RtnlMessage;
 
 /// Links, and addresses of both families. Routes are looked at by the periodic read alone: a router may have a
 /// million of them, and none but our own matters.
-const GROUPS: [MulticastGroup; 3] = [
-    MulticastGroup::Link,
-    MulticastGroup::Ipv4Ifaddr,
-    MulticastGroup::Ipv6Ifaddr,
-];
+const GROUPS: u32 = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR;
 
-type Messages = Box<dyn Stream<Item = (NetlinkMessage<RouteNetlinkMessage>, SocketAddr)> + Unpin>;
+type Messages = Box<dyn Stream<Item = (NetlinkMessage<RtnlMessage>, SocketAddr)> + Unpin>;
 
 /// The listener.
 pub struct Monitor {
-    connection: Connection<RouteNetlinkMessage, RouteSocket>,
+    connection: RouteConnection,
     messages: Messages,
     /// Without a handle the connection would end.
-    _handle: Handle,
+    _handle: RouteHandle,
 }
 
 impl Monitor {
@@ -42,8 +38,9 @@ impl Monitor {
     /// # Errors
     /// When there is no netlink, or no file descriptor left.
     pub fn open() -> io::Result<Self> {
-        let (connection, handle, messages) =
-            rtnetlink::new_multicast_connection_with_socket::<RouteSocket>(&GROUPS)?;
+        let (mut connection, handle, messages) = connect()?;
+        let socket = connection.socket_mut().socket_mut();
+        socket.bind(&SocketAddr::new(0, GROUPS))?;
         Ok(Self {
             connection,
             messages: Box::new(messages),
@@ -81,16 +78,15 @@ impl Monitor {
     }
 }
 
-fn event(message: &RouteNetlinkMessage) -> Option<KernelEvent> {
-    match message {
-        RouteNetlinkMessage::NewLink(_) => message::link(message).map(KernelEvent::Link),
-        RouteNetlinkMessage::DelLink(_) => message::link_gone(message).map(KernelEvent::LinkGone),
-        RouteNetlinkMessage::NewAddress(_) => {
-            message::address(message).map(|(id, ours)| KernelEvent::Address(id, ours))
+fn event(message: &RtnlMessage) -> Option<KernelEvent> {
+    Some(match message.kind {
+        libc::RTM_NEWLINK => KernelEvent::Link(link(message)?.link),
+        libc::RTM_DELLINK => KernelEvent::LinkGone(link_gone(message)?),
+        libc::RTM_NEWADDR => {
+            let found = address(message)?;
+            KernelEvent::Address(found.id, found.ours)
         }
-        RouteNetlinkMessage::DelAddress(_) => {
-            message::address(message).map(|(id, _)| KernelEvent::AddressGone(id))
-        }
-        _ => None,
-    }
+        libc::RTM_DELADDR => KernelEvent::AddressGone(address(message)?.id),
+        _ => return None,
+    })
 }

@@ -1,46 +1,37 @@
-//! rtnetlink's messages as values of the core, and back.
+//! Addresses and routes as rtnetlink's messages, and back.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::num::NonZeroU8;
 
-use director_core::kernel::{AddressId, Link, Macvlan, NextHop, Route, RouteKind};
-use director_core::net::{AddressOptions, Cidr, IfName, Ifindex, Mac};
+use director_core::kernel::{AddressId, NextHop, Route, RouteKind};
+use director_core::net::{AddressOptions, Cidr, Ifindex};
 use netlink_packet_core::{DefaultNla, Nla};
+use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{
     AddressAttribute, AddressFlags, AddressMessage, AddressProtocol, AddressScope, CacheInfo,
-};
-use netlink_packet_route::link::{
-    InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, MacVlanMode,
 };
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteMetric, RouteNextHop,
     RouteNextHopFlags, RouteProtocol, RouteScope, RouteType,
 };
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
-use rtnetlink::{LinkMacVlan, LinkUnspec};
 
 use super::PROTOCOL;
-use super::vmac::Before;
+use super::rtnl_message::RtnlMessage;
 
 /// The metric that the kernel gives an IPv6 route without one (IP6_RT_PRIO_USER, net/ip6_route.h).
 const IPV6_METRIC: u32 = 1024;
 
-/// Asks for all links.
-pub(super) fn all_links() -> RouteNetlinkMessage {
-    RouteNetlinkMessage::GetLink(LinkMessage::default())
-}
-
 /// Asks for all addresses.
-pub(super) fn all_addresses() -> RouteNetlinkMessage {
-    RouteNetlinkMessage::GetAddress(AddressMessage::default())
+pub(super) fn all_addresses() -> RtnlMessage {
+    RtnlMessage::new(libc::RTM_GETADDR, &AddressMessage::default())
 }
 
 /// Asks for our routes of the family of an address.
-pub(super) fn our_routes(family: IpAddr) -> RouteNetlinkMessage {
+pub(super) fn our_routes(family: IpAddr) -> RtnlMessage {
     let mut message = RouteMessage::default();
     message.header.address_family = family_of(family);
     message.header.protocol = RouteProtocol::Other(PROTOCOL);
-    RouteNetlinkMessage::GetRoute(message)
+    RtnlMessage::new(libc::RTM_GETROUTE, &message)
 }
 
 /// The message that adds an address. The kernel makes it a secondary one by itself when the interface has a network of
@@ -207,103 +198,23 @@ fn metric(message: &RouteMetric) -> Option<(u8, u32)> {
     Some((message.kind().try_into().ok()?, u32::from_ne_bytes(value)))
 }
 
-/// A link, out of RTM_NEWLINK; none for what a bridge says of its ports.
-pub(super) fn link(message: &RouteNetlinkMessage) -> Option<Link> {
-    let RouteNetlinkMessage::NewLink(message) = message else {
+/// An address as the kernel reports it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct FoundAddress {
+    pub(super) id: AddressId,
+    /// Whether it carries our mark.
+    pub(super) ours: bool,
+    /// The other end of a point-to-point link.
+    pub(super) peer: Option<IpAddr>,
+}
+
+/// An address, out of RTM_NEWADDR or RTM_DELADDR. One that the kernel itself made and still looks for on other nodes is
+/// not there yet: nothing can be sent from it.
+pub(super) fn address(message: &RtnlMessage) -> Option<FoundAddress> {
+    if ![libc::RTM_NEWADDR, libc::RTM_DELADDR].contains(&message.kind) {
         return None;
-    };
-    if message.header.interface_family != AddressFamily::Unspec {
-        return None;
     }
-    let flags = message.header.flags;
-    let (mut name, mut mac, mut mtu) = (None, Mac::default(), 0);
-    let (mut base, mut is_macvlan) = (None, false);
-    for attribute in &message.attributes {
-        match attribute {
-            LinkAttribute::IfName(text) => name = text.parse().ok(),
-            LinkAttribute::Address(bytes) => {
-                mac = <[u8; 6]>::try_from(bytes.as_slice()).map_or(mac, Mac);
-            }
-            LinkAttribute::Mtu(bytes) => mtu = *bytes,
-            LinkAttribute::Link(index) => base = Some(Ifindex(*index)),
-            LinkAttribute::LinkInfo(infos) => {
-                is_macvlan = infos.contains(&LinkInfo::Kind(InfoKind::MacVlan));
-            }
-            _ => {}
-        }
-    }
-    Some(Link {
-        ifindex: Ifindex(message.header.index),
-        name: name?,
-        mac,
-        mtu,
-        up: flags.contains(LinkFlags::Up),
-        // Not IFF_RUNNING as well: the kernel may take a second to set it (net/core/link_watch.c), in which a link that
-        // had its carrier when it was set up passes packets already. A carrier that comes later precedes its queue by
-        // less than a millisecond, and nothing is sent that early but an owner's first advert.
-        carrier: flags.contains(LinkFlags::LowerUp),
-        loopback: flags.contains(LinkFlags::Loopback),
-        macvlan: base.filter(|_| is_macvlan).map(|base| Macvlan {
-            base,
-            ours: before(&message.attributes).is_some(),
-        }),
-    })
-}
-
-/// The base of a device of a virtual hardware address, and what was set there before, if a director made it.
-pub(super) fn marked(message: &RouteNetlinkMessage) -> Option<(Ifindex, Before)> {
-    let base = link(message)?.macvlan?.base;
-    match message {
-        RouteNetlinkMessage::NewLink(message) => Some((base, before(&message.attributes)?)),
-        _ => None,
-    }
-}
-
-fn before(attributes: &[LinkAttribute]) -> Option<Before> {
-    attributes.iter().find_map(|attribute| match attribute {
-        LinkAttribute::IfAlias(alias) => Before::of_alias(alias),
-        _ => None,
-    })
-}
-
-/// The message that makes the device of a virtual hardware address.
-///
-/// In VEPA mode: whatever the mode, no device hears what the node itself sends, but in private mode a frame from the
-/// hardware address of a device that is up would reach that device alone, and a node that is Active would be deaf to
-/// the adverts of a rival, which come from there.
-pub(super) fn vmac_of(name: &IfName, base: Ifindex, mac: Mac) -> LinkMessage {
-    LinkMacVlan::new(name.as_str(), base.0, MacVlanMode::Vepa)
-        .address(mac.0.to_vec())
-        .build()
-}
-
-/// The message that gives a device its alias.
-pub(super) fn alias_of(name: &IfName, alias: String) -> LinkMessage {
-    LinkUnspec::new_with_name(name.as_str())
-        .append_extra_attribute(LinkAttribute::IfAlias(alias))
-        .build()
-}
-
-/// The number of a link that is gone, out of RTM_DELLINK; none for a port that left its bridge.
-pub(super) fn link_gone(message: &RouteNetlinkMessage) -> Option<Ifindex> {
-    match message {
-        RouteNetlinkMessage::DelLink(message)
-            if message.header.interface_family == AddressFamily::Unspec =>
-        {
-            Some(Ifindex(message.header.index))
-        }
-        _ => None,
-    }
-}
-
-/// An address, and whether it carries our mark, out of RTM_NEWADDR or RTM_DELADDR. One that the kernel itself made and
-/// still looks for on other nodes is not there yet: nothing can be sent from it.
-pub(super) fn address(message: &RouteNetlinkMessage) -> Option<(AddressId, bool)> {
-    let (RouteNetlinkMessage::NewAddress(message) | RouteNetlinkMessage::DelAddress(message)) =
-        message
-    else {
-        return None;
-    };
+    let message: AddressMessage = message.content()?;
     let (mut local, mut address, mut ours, mut tentative) = (None, None, false, false);
     for attribute in &message.attributes {
         match attribute {
@@ -318,40 +229,26 @@ pub(super) fn address(message: &RouteNetlinkMessage) -> Option<(AddressId, bool)
     if tentative && !ours {
         return None;
     }
-    let cidr = Cidr {
-        address: local.or(address)?,
-        prefix: message.header.prefix_len,
-    };
-    Some((
-        AddressId {
+    let own = local.or(address)?;
+    Some(FoundAddress {
+        id: AddressId {
             ifindex: Ifindex(message.header.index),
-            cidr,
+            cidr: Cidr {
+                address: own,
+                prefix: message.header.prefix_len,
+            },
         },
         ours,
-    ))
-}
-
-/// The other end of one of our addresses on a point-to-point link, out of RTM_NEWADDR.
-pub(super) fn peer(message: &RouteNetlinkMessage) -> Option<(AddressId, IpAddr)> {
-    let (id, _) = address(message).filter(|(_, ours)| *ours)?;
-    let RouteNetlinkMessage::NewAddress(message) = message else {
-        return None;
-    };
-    let peer = message
-        .attributes
-        .iter()
-        .find_map(|attribute| match attribute {
-            AddressAttribute::Address(peer) if *peer != id.cidr.address => Some(*peer),
-            _ => None,
-        });
-    peer.map(|peer| (id, peer))
+        peer: address.filter(|peer| *peer != own),
+    })
 }
 
 /// One of our routes, out of RTM_NEWROUTE; none for anybody else's.
-pub(super) fn route(message: &RouteNetlinkMessage) -> Option<Route> {
-    let RouteNetlinkMessage::NewRoute(message) = message else {
+pub(super) fn route(message: &RtnlMessage) -> Option<Route> {
+    if message.kind != libc::RTM_NEWROUTE {
         return None;
-    };
+    }
+    let message: RouteMessage = message.content()?;
     let header = &message.header;
     if header.protocol != RouteProtocol::Other(PROTOCOL) {
         return None;
@@ -446,7 +343,6 @@ fn ip_address(address: &RouteAddress) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
     use proptest::prelude::*;
 
     use super::*;
@@ -463,9 +359,15 @@ mod tests {
                 ifindex: Ifindex(3),
                 cidr: cidr.parse().unwrap(),
             };
-            let message =
-                RouteNetlinkMessage::NewAddress(address_of(&id, &AddressOptions::default()));
-            assert_eq!(address(&there_and_back(message)), Some((id, true)));
+            for peer in [None, Some(other(id.cidr.address))] {
+                let options = AddressOptions {
+                    peer,
+                    ..AddressOptions::default()
+                };
+                let message = RtnlMessage::new(libc::RTM_NEWADDR, &address_of(&id, &options));
+                let ours = true;
+                assert_eq!(address(&message), Some(FoundAddress { id, ours, peer }));
+            }
         }
     }
 
@@ -501,39 +403,27 @@ mod tests {
             onlink: last == 2,
         }));
         for wished in [default.clone(), direct, dropped, several] {
-            let message = RouteNetlinkMessage::NewRoute(route_of(&wished));
-            assert_eq!(route(&there_and_back(message)), Some(wished));
+            let message = RtnlMessage::new(libc::RTM_NEWROUTE, &route_of(&wished));
+            assert_eq!(route(&message), Some(wished));
         }
         let mut foreign = route_of(&default);
         foreign.header.protocol = RouteProtocol::Static;
-        assert_eq!(route(&RouteNetlinkMessage::NewRoute(foreign)), None);
+        let message = RtnlMessage::new(libc::RTM_NEWROUTE, &foreign);
+        assert_eq!(route(&message), None);
+    }
+
+    fn other(address: IpAddr) -> IpAddr {
+        match address {
+            IpAddr::V4(_) => [198, 51, 100, 1].into(),
+            IpAddr::V6(_) => [0x2001, 0xdb8, 1, 0, 0, 0, 0, 1].into(),
+        }
     }
 
     proptest! {
         #[test]
-        fn hostile_messages_never_panic(
-            kind in prop::sample::select(vec![16u16, 17, 20, 21, 24]),
-            bytes in prop::collection::vec(any::<u8>(), 0..200),
-        ) {
-            let length = u32::try_from(bytes.len() + 16).unwrap();
-            let mut message = [&length.to_ne_bytes()[..], &kind.to_ne_bytes()[..], &[0; 10][..]].concat();
-            message.extend(bytes);
-            if let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&message)
-                && let NetlinkPayload::InnerMessage(message) = message.payload
-            {
-                let _ = (link(&message), link_gone(&message), address(&message), route(&message));
-            }
-        }
-    }
-
-    fn there_and_back(message: RouteNetlinkMessage) -> RouteNetlinkMessage {
-        let mut message = NetlinkMessage::from(message);
-        message.finalize();
-        let mut bytes = vec![0; message.buffer_len()];
-        message.serialize(&mut bytes);
-        match NetlinkMessage::deserialize(&bytes).unwrap().payload {
-            NetlinkPayload::InnerMessage(message) => message,
-            payload => panic!("{payload:?}"),
+        fn hostile_messages_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = address(&RtnlMessage { kind: libc::RTM_NEWADDR, content: bytes.clone() });
+            let _ = route(&RtnlMessage { kind: libc::RTM_NEWROUTE, content: bytes.clone() });
         }
     }
 }

@@ -6,7 +6,27 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::task::{Context, Poll};
 
 use bytes::BufMut;
+use futures_util::Stream;
+use netlink_packet_core::NetlinkMessage;
+use netlink_proto::{Connection, ConnectionHandle};
+use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{AsyncSocket, Socket, SocketAddr};
+
+use super::rtnl_message::RtnlMessage;
+
+/// A connection for our messages.
+pub(super) type RouteConnection = Connection<RtnlMessage, RouteSocket>;
+/// By which it takes requests; without one it ends.
+pub(super) type RouteHandle = ConnectionHandle<RtnlMessage>;
+
+/// Opens one, as rtnetlink does for its own type of messages. The stream is of what comes unasked.
+pub(super) fn connect() -> io::Result<(
+    RouteConnection,
+    RouteHandle,
+    impl Stream<Item = (NetlinkMessage<RtnlMessage>, SocketAddr)> + Unpin,
+)> {
+    netlink_proto::new_connection_with_socket(NETLINK_ROUTE)
+}
 
 /// A nonblocking netlink socket in the shape that rtnetlink wants.
 pub(super) struct RouteSocket(Socket);

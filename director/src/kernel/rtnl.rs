@@ -22,15 +22,15 @@ use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_EXCL, NLM_F_REQUEST,
     NetlinkMessage, NetlinkPayload,
 };
-use netlink_packet_route::RouteNetlinkMessage;
-use netlink_proto::Connection;
-use netlink_sys::AsyncSocket;
+use netlink_sys::{AsyncSocket, SocketAddr};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use rtnetlink::{Handle, LinkUnspec};
+use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 
 use super::exchange::Exchange;
+use super::link_message::{FoundLink, alias_of, all_links, link, vmac_of};
 use super::route_message as message;
-use super::route_socket::RouteSocket;
+use super::route_socket::{RouteConnection, RouteHandle, connect};
+use super::rtnl_message::RtnlMessage;
 use super::rule_message::{all_rules, rule, rule_of};
 use super::vmac::{self, Before};
 
@@ -45,8 +45,8 @@ pub struct Rtnl {
     /// For operations, which go many at once.
     exchange: Exchange,
     /// For readings.
-    connection: Connection<RouteNetlinkMessage, RouteSocket>,
-    handle: Handle,
+    connection: RouteConnection,
+    handle: RouteHandle,
     /// Routes as they were asked for. The kernel reports them with what it decided itself, an interface or a metric.
     asked: BTreeSet<Route>,
     /// The other ends of addresses on point-to-point links, which the kernel wants to hear when they are removed.
@@ -62,7 +62,7 @@ impl Rtnl {
     /// When there is no netlink, or no file descriptor left.
     pub fn open() -> io::Result<Self> {
         // What comes unasked goes to the monitor's own connection; here the receiver is of no use.
-        let (mut connection, handle, _) = rtnetlink::new_connection_with_socket::<RouteSocket>()?;
+        let (mut connection, handle, _) = connect()?;
         // Lets the kernel filter dumps by our route protocol; without it the filter below does the same.
         let _ = connection
             .socket_mut()
@@ -87,15 +87,7 @@ impl Rtnl {
                 continue;
             };
             let ack = if index + 1 == ops.len() { NLM_F_ACK } else { 0 };
-            let mut message = NetlinkMessage::from(request);
-            message.header.flags = NLM_F_REQUEST | flags | ack;
-            message.header.sequence_number = self.exchange.next_sequence();
-            message.finalize();
-            let start = requests.len();
-            requests.resize(start + message.buffer_len(), 0);
-            if let Some(place) = requests.get_mut(start..) {
-                message.serialize(place);
-            }
+            self.add(&mut requests, request, flags | ack);
         }
         let results = self.exchange.do_all(&requests, ops.len());
         self.follow_devices(ops, &results);
@@ -113,6 +105,19 @@ impl Rtnl {
         results
     }
 
+    /// Adds a message to those that are to be sent.
+    fn add(&mut self, requests: &mut Vec<u8>, message: RtnlMessage, flags: u16) {
+        let mut message = NetlinkMessage::from(message);
+        message.header.flags = NLM_F_REQUEST | flags;
+        message.header.sequence_number = self.exchange.next_sequence();
+        message.finalize();
+        let start = requests.len();
+        requests.resize(start + message.buffer_len(), 0);
+        if let Some(place) = requests.get_mut(start..) {
+            message.serialize(place);
+        }
+    }
+
     /// Marks and settles the devices of virtual hardware addresses that were made, and restores the interfaces that
     /// have lost their last one.
     fn follow_devices(&mut self, ops: &[Op], results: &[Result<(), OpError>]) {
@@ -124,10 +129,10 @@ impl Rtnl {
                 _ => {}
             }
         }
-        if lost && let Ok(links) = self.dump(&message::all_links()) {
+        if lost && let Ok(links) = self.dump(&all_links(), link) {
             let left: BTreeSet<Ifindex> = links
                 .iter()
-                .filter_map(message::marked)
+                .filter_map(FoundLink::marked)
                 .map(|(base, _)| base)
                 .collect();
             let free = self.bases.extract_if(.., |base, _| !left.contains(base));
@@ -143,16 +148,11 @@ impl Rtnl {
         vmac::settle(name.as_str());
         let raise = || name_of(base).map_or_else(Before::default, |name| Before::raise(&name));
         let before = *self.bases.entry(base).or_insert_with(raise);
-        let mut mark = NetlinkMessage::from(RouteNetlinkMessage::SetLink(message::alias_of(
-            name,
-            before.to_string(),
-        )));
-        mark.header.flags = NLM_F_REQUEST | NLM_F_ACK;
-        mark.header.sequence_number = self.exchange.next_sequence();
-        mark.finalize();
-        let mut bytes = vec![0; mark.buffer_len()];
-        mark.serialize(&mut bytes);
-        if let Some(Err(error)) = self.exchange.do_all(&bytes, 1).first() {
+        let alias = alias_of(name, before.to_string());
+        let mut mark = Vec::new();
+        let message = RtnlMessage::new(libc::RTM_SETLINK, &alias);
+        self.add(&mut mark, message, NLM_F_ACK);
+        if let Some(Err(error)) = self.exchange.do_all(&mark, 1).first() {
             log::warn!("device {name} can't be marked: {error}");
         }
     }
@@ -162,24 +162,29 @@ impl Rtnl {
     /// # Errors
     /// The kernel's errno; EAGAIN when a table changed under every attempt to read it.
     pub fn snapshot(&mut self) -> Result<Snapshot, OpError> {
-        let links = self.dump(&message::all_links())?;
+        let links = self.dump(&all_links(), link)?;
         // A director before this one may have made devices.
-        for (base, before) in links.iter().filter_map(message::marked) {
+        for (base, before) in links.iter().filter_map(FoundLink::marked) {
             self.bases.entry(base).or_insert(before);
         }
-        let addresses = self.dump(&message::all_addresses())?;
-        self.peers = addresses.iter().filter_map(message::peer).collect();
-        let mut routes = self.dump(&message::our_routes(IpAddr::from([0; 4])))?;
-        routes.extend(self.dump(&message::our_routes(IpAddr::from([0; 16])))?);
-        let mut rules = self.dump(&all_rules(Family::V4))?;
-        rules.extend(self.dump(&all_rules(Family::V6))?);
+        let addresses = self.dump(&message::all_addresses(), message::address)?;
+        let ours = addresses.iter().filter(|found| found.ours);
+        self.peers = ours
+            .filter_map(|found| Some((found.id, found.peer?)))
+            .collect();
+        let mut routes = self.dump(&message::our_routes(IpAddr::from([0; 4])), message::route)?;
+        routes.extend(self.dump(&message::our_routes(IpAddr::from([0; 16])), message::route)?);
+        let mut rules = self.dump(&all_rules(Family::V4), rule)?;
+        rules.extend(self.dump(&all_rules(Family::V6), rule)?);
         Ok(Snapshot::Network {
-            rules: rules.iter().filter_map(rule).collect(),
-            links: links.iter().filter_map(message::link).collect(),
-            addresses: addresses.iter().filter_map(message::address).collect(),
+            rules: rules.into_iter().collect(),
+            links: links.into_iter().map(|found| found.link).collect(),
+            addresses: addresses
+                .into_iter()
+                .map(|found| (found.id, found.ours))
+                .collect(),
             routes: routes
-                .iter()
-                .filter_map(message::route)
+                .into_iter()
                 .map(|route| self.as_asked(route))
                 .collect(),
         })
@@ -192,13 +197,18 @@ impl Rtnl {
         self.asked.iter().find(is_it).cloned().unwrap_or(found)
     }
 
-    fn dump(&mut self, request: &RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>, OpError> {
+    /// What `read` makes of the answers to a request.
+    fn dump<T>(
+        &mut self,
+        request: &RtnlMessage,
+        read: fn(&RtnlMessage) -> Option<T>,
+    ) -> Result<Vec<T>, OpError> {
         let mut last = OpError(libc::EAGAIN);
         for _ in 0..DUMP_ATTEMPTS {
             let exchange = exchange(self.handle.clone(), request.clone(), NLM_F_DUMP);
             match self.run(exchange)? {
                 Err(OpError(libc::EINTR)) => last = OpError(libc::EAGAIN),
-                result => return result,
+                result => return result.map(|found| found.iter().filter_map(read).collect()),
             }
         }
         Err(last)
@@ -255,30 +265,32 @@ fn name_of(link: Ifindex) -> Option<String> {
 }
 
 /// An operation as a message, with its flags.
-fn request(op: &Op, peers: &BTreeMap<AddressId, IpAddr>) -> Option<(RouteNetlinkMessage, u16)> {
+fn request(op: &Op, peers: &BTreeMap<AddressId, IpAddr>) -> Option<(RtnlMessage, u16)> {
     const ADD: u16 = NLM_F_CREATE | NLM_F_EXCL;
     let link = |link: &Ifindex| LinkUnspec::new_with_index(link.0);
+    let set =
+        |link: LinkMessageBuilder<LinkUnspec>| RtnlMessage::new(libc::RTM_SETLINK, &link.build());
     Some(match op {
-        Op::LinkUp(index) => (RouteNetlinkMessage::SetLink(link(index).up().build()), 0),
-        Op::LinkDown(index) => (RouteNetlinkMessage::SetLink(link(index).down().build()), 0),
+        Op::LinkUp(index) => (set(link(index).up()), 0),
+        Op::LinkDown(index) => (set(link(index).down()), 0),
+        Op::LinkMtu(index, mtu) => (set(link(index).mtu(*mtu)), 0),
         Op::AddVmac { name, base, mac } => {
-            let message = message::vmac_of(name, *base, *mac);
-            (RouteNetlinkMessage::NewLink(message), ADD)
+            let message = vmac_of(name, *base, *mac);
+            (RtnlMessage::new(libc::RTM_NEWLINK, &message), ADD)
         }
-        Op::DelVmac(index) => (RouteNetlinkMessage::DelLink(link(index).build()), 0),
-        Op::LinkMtu(index, mtu) => {
-            let message = link(index).mtu(*mtu).build();
-            (RouteNetlinkMessage::SetLink(message), 0)
+        Op::DelVmac(index) => {
+            let message = link(index).build();
+            (RtnlMessage::new(libc::RTM_DELLINK, &message), 0)
         }
         Op::AddAddress(id, options) => {
             let usual = AddressOptions::default();
             let message = message::address_of(id, options.as_deref().unwrap_or(&usual));
-            (RouteNetlinkMessage::NewAddress(message), ADD)
+            (RtnlMessage::new(libc::RTM_NEWADDR, &message), ADD)
         }
-        Op::DelAddress(id) => (
-            RouteNetlinkMessage::DelAddress(message::removed_address(id, peers.get(id).copied())),
-            0,
-        ),
+        Op::DelAddress(id) => {
+            let message = message::removed_address(id, peers.get(id).copied());
+            (RtnlMessage::new(libc::RTM_DELADDR, &message), 0)
+        }
         Op::AddRoute(route) => {
             // Before one of somebody else's to the same destination, as keepalived does it: a route whose mark was
             // edited away must not stand in the way of the one that is wished. IPv6 would take it for further next hops
@@ -289,24 +301,29 @@ fn request(op: &Op, peers: &BTreeMap<AddressId, IpAddr>) -> Option<(RouteNetlink
                 ADD
             };
             let message = message::route_of(route);
-            (RouteNetlinkMessage::NewRoute(message), flags)
+            (RtnlMessage::new(libc::RTM_NEWROUTE, &message), flags)
         }
-        Op::DelRoute(route) => (RouteNetlinkMessage::DelRoute(message::route_of(route)), 0),
-        Op::AddRule(rule) => (RouteNetlinkMessage::NewRule(rule_of(rule)), ADD),
-        Op::DelRule(rule) => (RouteNetlinkMessage::DelRule(rule_of(rule)), 0),
+        Op::DelRoute(route) => {
+            let message = message::route_of(route);
+            (RtnlMessage::new(libc::RTM_DELROUTE, &message), 0)
+        }
+        Op::AddRule(rule) => (RtnlMessage::new(libc::RTM_NEWRULE, &rule_of(rule)), ADD),
+        Op::DelRule(rule) => (RtnlMessage::new(libc::RTM_DELRULE, &rule_of(rule)), 0),
         _ => return None,
     })
 }
 
 /// Sends one request and gathers its answers; EINTR for a dump that the kernel marks as interrupted.
 async fn exchange(
-    mut handle: Handle,
-    request: RouteNetlinkMessage,
+    handle: RouteHandle,
+    request: RtnlMessage,
     flags: u16,
-) -> Result<Vec<RouteNetlinkMessage>, OpError> {
+) -> Result<Vec<RtnlMessage>, OpError> {
     let mut request = NetlinkMessage::from(request);
     request.header.flags = NLM_F_REQUEST | flags;
-    let mut answers = handle.request(request).map_err(|_| OpError(libc::EPIPE))?;
+    let mut answers = handle
+        .request(request, SocketAddr::new(0, 0))
+        .map_err(|_| OpError(libc::EPIPE))?;
     let mut found = Vec::new();
     let mut interrupted = false;
     while let Some(answer) = answers.next().await {

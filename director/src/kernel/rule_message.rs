@@ -8,15 +8,16 @@ use netlink_packet_route::route::RouteProtocol;
 use netlink_packet_route::rule::{
     self, RuleAttribute, RuleFlags, RuleMessage, RulePortRange, RuleUidRange,
 };
-use netlink_packet_route::{AddressFamily, IpProtocol, RouteNetlinkMessage};
+use netlink_packet_route::{AddressFamily, IpProtocol};
 
 use super::PROTOCOL;
+use super::rtnl_message::RtnlMessage;
 
 /// Asks for all rules of a family.
-pub(super) fn all_rules(family: Family) -> RouteNetlinkMessage {
+pub(super) fn all_rules(family: Family) -> RtnlMessage {
     let mut message = RuleMessage::default();
     message.header.family = family_of(family);
-    RouteNetlinkMessage::GetRule(message)
+    RtnlMessage::new(libc::RTM_GETRULE, &message)
 }
 
 /// The message that adds or removes a rule.
@@ -80,10 +81,11 @@ pub(super) fn rule_of(rule: &Rule) -> RuleMessage {
 }
 
 /// One of our rules, out of RTM_NEWRULE; none for anybody else's.
-pub(super) fn rule(message: &RouteNetlinkMessage) -> Option<Rule> {
-    let RouteNetlinkMessage::NewRule(message) = message else {
+pub(super) fn rule(message: &RtnlMessage) -> Option<Rule> {
+    if message.kind != libc::RTM_NEWRULE {
         return None;
-    };
+    }
+    let message: RuleMessage = message.content()?;
     let header = &message.header;
     let (family, any) = match header.family {
         AddressFamily::Inet => (Family::V4, IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
@@ -151,7 +153,6 @@ const fn family_of(family: Family) -> AddressFamily {
 
 #[cfg(test)]
 mod tests {
-    use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
     use proptest::prelude::*;
 
     use super::*;
@@ -186,33 +187,19 @@ mod tests {
             ..Rule::of(Family::V4, RuleAction::Goto(200))
         };
         for wished in [wished.clone(), v6, special] {
-            let message = RouteNetlinkMessage::NewRule(rule_of(&wished));
-            let mut message = NetlinkMessage::from(message);
-            message.finalize();
-            let mut bytes = vec![0; message.buffer_len()];
-            message.serialize(&mut bytes);
-            match NetlinkMessage::deserialize(&bytes).unwrap().payload {
-                NetlinkPayload::InnerMessage(message) => assert_eq!(rule(&message), Some(wished)),
-                payload => panic!("{payload:?}"),
-            }
+            let message = RtnlMessage::new(libc::RTM_NEWRULE, &rule_of(&wished));
+            assert_eq!(rule(&message), Some(wished));
         }
         let mut foreign = rule_of(&wished);
         foreign.attributes.remove(0);
-        assert_eq!(rule(&RouteNetlinkMessage::NewRule(foreign)), None);
+        let message = RtnlMessage::new(libc::RTM_NEWRULE, &foreign);
+        assert_eq!(rule(&message), None);
     }
 
     proptest! {
         #[test]
         fn hostile_messages_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let length = u32::try_from(bytes.len() + 16).unwrap();
-            let kind = 32_u16; // RTM_NEWRULE
-            let mut message = [&length.to_ne_bytes()[..], &kind.to_ne_bytes()[..], &[0; 10][..]].concat();
-            message.extend(bytes);
-            if let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&message)
-                && let NetlinkPayload::InnerMessage(message) = message.payload
-            {
-                let _ = rule(&message);
-            }
+            let _ = rule(&RtnlMessage { kind: libc::RTM_NEWRULE, content: bytes.clone() });
         }
     }
 }
