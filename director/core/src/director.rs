@@ -1,5 +1,6 @@
 //! The whole director as one value: it routes inputs to the machines and their wishes to the outputs.
 
+mod adoption;
 mod check_report;
 mod data_path;
 mod drains;
@@ -284,6 +285,9 @@ impl Director {
             return Some(output);
         }
         for part in Part::ALL {
+            if self.is_held(part) {
+                continue;
+            }
             if let Some((id, op)) = self.reconciler.poll_op(now, part) {
                 return Some(Output::Apply(id, op));
             }
@@ -339,10 +343,7 @@ impl Director {
             (self.reconciler.next_timeout(self.now), Reason::Kernel),
             (self.services.checks.next_timeout(), Reason::Check),
             (self.services.wake_at, Reason::Drain),
-            (
-                self.services.has_turned().then_some(self.now),
-                Reason::Kernel,
-            ),
+            (self.services.has_work().then_some(self.now), Reason::Kernel),
             (self.watches.next_timeout(), Reason::Check),
             (stop, Reason::Stop),
         ];
@@ -411,6 +412,7 @@ impl Director {
         // Once for each turn: a burst of other inputs must not stretch it.
         self.reconciler.begin_slice();
         self.plans_left = limits::PLANS_PER_SLICE;
+        self.go_on_adopting();
         let finding = self.reconciler.compare(now);
         self.follow_reading(finding);
         self.routers.handle_timeout(now);

@@ -247,6 +247,9 @@ impl Reconciler {
                 sync,
                 timeouts,
             } => {
+                if !self.sides[Part::Ipvs as usize].known {
+                    return self.take_first(now, table, sync, timeouts);
+                }
                 self.begin_comparing(table, sync, timeouts);
                 return self.compare(now);
             }

@@ -147,15 +147,16 @@ impl<K: Ord + Hash + Clone> Checks<K> {
     /// kernel. Only a check that has not run yet believes it; no event tells of it. True when its health is another one
     /// now.
     pub fn assume(&mut self, now: Instant, key: &K, health: Health) -> bool {
-        let before = self.health(key);
         let Some(index) = self.find(key) else {
             return false;
         };
-        let alone = self.served(index).is_none_or(Keys::is_one);
         let other = self.check(index).filter(|check| !check.agrees(health));
-        match other.map(|check| check.ask().clone()) {
+        let Some(ask) = other.map(|check| check.ask().clone()) else {
+            return false;
+        };
+        match self.served(index) {
             // The others may know otherwise.
-            Some(ask) if !alone => {
+            Some(keys) if !keys.is_one() => {
                 let rested = self.resting.set(index, key, false);
                 self.forget(key, index);
                 self.leave(now, index, key);
@@ -167,7 +168,7 @@ impl<K: Ord + Hash + Clone> Checks<K> {
                 None
             }),
         }
-        self.health(key) != before
+        true
     }
 
     /// Lets a check rest, with what it has said so far, or go on; one that serves others too rests when they do.

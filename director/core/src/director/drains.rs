@@ -1,5 +1,7 @@
 //! What holds against the configuration and what takes its time: an operator's words, drains, slow starts.
 
+use std::collections::BTreeSet;
+
 use super::Director;
 use super::services::{Services, Standing, State};
 use crate::config::{RealServer, VirtualServer};
@@ -132,6 +134,7 @@ impl Services {
     /// Takes what a director before this one left. What does not fit its service is forgotten, and what has none waits
     /// for the next configuration.
     pub(super) fn restore(&mut self, now: Instant, saved: &[Saved]) {
+        let mut restored = BTreeSet::new();
         for entry in saved.iter().take(limits::OVERRIDES_MAX) {
             let Saved {
                 service,
@@ -155,13 +158,14 @@ impl Services {
                 (Word::Leaving(leaving), None) if leaving.since <= now => {
                     state.leaving.insert(*dest, *leaving);
                 }
-                _ => {}
+                _ => continue,
             }
+            restored.extend(index);
         }
-        for index in 0..self.states.len() {
+        for index in restored {
             self.rejudge(now, index);
+            self.wake_at = Some(now);
         }
-        self.wake_at = Some(now);
     }
 
     /// All that outlives this director.

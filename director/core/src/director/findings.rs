@@ -74,8 +74,8 @@ impl Director {
             }
             Some((Part::Ipvs, true)) => {
                 let table = &self.reconciler.actual().table;
-                self.services.adopt(self.now, table);
-                self.dirty = true;
+                self.services.begin_adopting(table);
+                self.go_on_adopting();
             }
             Some((Part::Ipvs, false)) => self.advance_drains(true),
             Some((Part::Filter, _)) | None => {}

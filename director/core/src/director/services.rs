@@ -8,7 +8,7 @@ use super::presence::suspend;
 use crate::check::{self, Checks, Health};
 use crate::config::{Config, RealServer, VirtualServer};
 use crate::event::{CheckKey, Event};
-use crate::ipvs::{ActualDest, Dest, DestId, Pool, ServiceId, Table, WEIGHT_MAX};
+use crate::ipvs::{Dest, DestId, Pool, ServiceId, WEIGHT_MAX};
 use crate::overrides::{Kind, Leaving, Override, Saved};
 use crate::plan;
 use crate::pool::{self, Place, Quorum, Ramp};
@@ -25,7 +25,7 @@ pub(super) struct Services {
     pub(super) on_quorum: Vec<usize>,
     pub(super) suspending: Vec<usize>,
     /// Services whose pool may be other than it was.
-    turned: BTreeSet<ServiceId>,
+    pub(super) turned: BTreeSet<ServiceId>,
     pub(super) checks: Checks<CheckKey>,
     pub(super) paths: DataPaths,
     /// Words of a director before this one for services that there are not: the next configuration may have them, when
@@ -33,6 +33,8 @@ pub(super) struct Services {
     pub(super) waiting: Vec<Saved>,
     /// When a drain ends or a slow start goes on, at the earliest.
     pub(super) wake_at: Option<Instant>,
+    /// The next service to be looked at, while the first reading of the table is not believed yet.
+    pub(super) adopting: Option<usize>,
     /// Raised whenever what outlives the director changes.
     pub(super) generation: u64,
 }
@@ -82,6 +84,7 @@ impl Services {
             paths: DataPaths::default(),
             waiting: Vec::new(),
             wake_at: None,
+            adopting: None,
             generation: 0,
         }
     }
@@ -156,6 +159,8 @@ impl Services {
             .extend(self.paths.configure(config, &self.servers));
         self.generation += 1;
         self.wake_at = Some(now);
+        // They may be other ones, or in another order.
+        self.adopting = self.adopting.map(|_| 0);
         events
     }
 
@@ -236,34 +241,6 @@ impl Services {
         state
     }
 
-    /// After a restart the kernel's table tells which real servers were in when the director died: nobody who was
-    /// taken out comes back, and nobody who had proved itself is taken out, before its first check.
-    pub(super) fn adopt(&mut self, now: Instant, table: &Table<ActualDest>) {
-        let known = |server: &VirtualServer, real: &RealServer, stands: &Standing| {
-            let pool = table.0.get(&server.id)?;
-            let id = real.id.within(&server.id, real.dest.forwarding);
-            let served = pool.dests.get(&id).is_some_and(|had| had.dest.weight > 0);
-            // A configured weight of 0 tells nothing, nor does an operator's.
-            let tells = real.dest.weight > 0 && stands.word.is_none();
-            tells.then_some(if served { Health::Up } else { Health::Down })
-        };
-        let of_server = |(server, state): (&VirtualServer, &State)| -> Vec<(CheckKey, Health)> {
-            let reals = server.real_servers.iter().zip(&state.reals);
-            let of_real = |(real, stands)| {
-                let health = known(server, real, stands);
-                keys(server, real).filter_map(move |key| health.map(|health| (key, health)))
-            };
-            reals.flat_map(of_real).collect()
-        };
-        let known: Vec<_> = self.iter().flat_map(of_server).collect();
-        self.turned.extend(self.paths.adopt(table));
-        for (key, health) in known {
-            if self.checks.assume(now, &key, health) {
-                self.follow(now, &key);
-            }
-        }
-    }
-
     /// Follows a check that changed its mind: the real server's health, the quorum, the pool.
     pub(super) fn follow(&mut self, now: Instant, key: &CheckKey) -> Option<Event> {
         let index = *self.places.get(&key.service)?;
@@ -313,6 +290,11 @@ impl Services {
         servers
             .zip(&self.states)
             .filter(|(server, state)| !state.is_over(server))
+    }
+
+    /// Whether the next turn goes on with something.
+    pub(super) fn has_work(&self) -> bool {
+        self.has_turned() || self.is_adopting()
     }
 
     /// Whether the pool of a service may be other than it was.

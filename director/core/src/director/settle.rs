@@ -55,6 +55,7 @@ impl Director {
             self.reconciler.set_desired(desired);
         }
         self.settle_pools(released);
+        self.services.end_adopting();
         self.note_in_force();
         self.end_stop(released);
     }

@@ -15,8 +15,6 @@ use crate::{diff, limits};
 pub(super) struct Incoming {
     /// What is left of it.
     table: Table<ActualDest>,
-    /// Whether the table had been read before.
-    was_known: bool,
     /// Operations that what was known of the services so far needed, and those that what is so needs.
     before: usize,
     after: usize,
@@ -88,6 +86,23 @@ impl Reconciler {
         ops
     }
 
+    /// Takes the first reading of the IPVS table, with which nothing can be compared but what is desired.
+    pub(super) fn take_first(
+        &mut self,
+        now: Instant,
+        table: Table<ActualDest>,
+        sync: BTreeMap<SyncRole, SyncDaemon>,
+        timeouts: Timeouts,
+    ) -> Option<Finding> {
+        let wanted = &self.desired.table.0;
+        let stale = table.0.keys().filter(|id| !wanted.contains_key(id));
+        self.work.mark_all(wanted.keys(), stale);
+        self.actual.table = table;
+        self.actual.sync = sync;
+        self.actual.timeouts = timeouts;
+        self.end_reading(now, Part::Ipvs, 0)
+    }
+
     /// Takes a reading of the IPVS table, to be compared with what was known.
     pub(super) fn begin_comparing(
         &mut self,
@@ -100,12 +115,10 @@ impl Reconciler {
         let old = core::mem::replace(&mut self.actual.timeouts, timeouts);
         let side = &mut self.sides[Part::Ipvs as usize];
         side.reading = true;
-        let was_known = side.known;
-        self.work.rest |= !was_known || sync || old != timeouts;
+        self.work.rest |= sync || old != timeouts;
         self.compares_left = limits::COMPARES_PER_SLICE;
         self.incoming = Some(Incoming {
             table,
-            was_known,
             before,
             after: self.rest().len(),
             done: None,
@@ -132,10 +145,6 @@ impl Reconciler {
                 continue;
             }
             let Some((id, pool)) = next else {
-                if !incoming.was_known {
-                    let all: Vec<ServiceId> = self.desired.table.0.keys().copied().collect();
-                    all.into_iter().for_each(|id| self.mark(id));
-                }
                 let repairs = incoming.after.saturating_sub(incoming.before);
                 return self.end_reading(now, Part::Ipvs, repairs);
             };

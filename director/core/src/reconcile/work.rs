@@ -31,6 +31,17 @@ impl Work {
         self.delayed.remove(&id);
     }
 
+    /// Notes that everything is to be compared: the services that are wanted, and those that there are besides.
+    pub(super) fn mark_all<'a>(
+        &mut self,
+        wanted: impl Iterator<Item = &'a ServiceId>,
+        stale: impl Iterator<Item = &'a ServiceId>,
+    ) {
+        self.changed = wanted.copied().collect();
+        self.leaving = stale.copied().collect();
+        self.rest = true;
+    }
+
     /// Notes that a service waits for the end of a pause.
     pub(super) fn delay(&mut self, id: ServiceId) {
         self.delayed.insert(id);
