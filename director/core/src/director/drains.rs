@@ -120,9 +120,9 @@ impl Services {
             return Vec::new();
         }
         let was_out = real.is_kept_out();
-        real.word = word;
+        real.word = word.map(Box::new);
         if was_out && !real.is_kept_out() && slow_start {
-            real.ramp = Some(Ramp::new(now));
+            real.ramp = Some(Box::new(Ramp::new(now)));
         }
         let change = word.map_or(Change::Enabled, Change::Given);
         let mut events = vec![Event::Dest(*service, *dest, change)];
@@ -154,7 +154,9 @@ impl Services {
                 });
             match (word, place.and_then(|place| state.reals.get_mut(place))) {
                 // The clock of another boot would say nothing.
-                (Word::Override(word), Some(real)) if word.since <= now => real.word = Some(*word),
+                (Word::Override(word), Some(real)) if word.since <= now => {
+                    real.word = Some(Box::new(*word));
+                }
                 (Word::Leaving(leaving), None) if leaving.since <= now => {
                     state.leaving.insert(*dest, *leaving);
                 }
@@ -173,7 +175,8 @@ impl Services {
         let of = |(server, state): (&VirtualServer, &State)| {
             let service = server.id;
             let reals = server.real_servers.iter().zip(&state.reals);
-            let words = reals.filter_map(|(real, stands)| Some((real.id, stands.word?)));
+            let words =
+                reals.filter_map(|(real, stands)| Some((real.id, *stands.word.as_deref()?)));
             let words = words.map(|(dest, word)| (dest, Word::Override(word)));
             let leaving = state.leaving.iter();
             let leaving = leaving.map(|(dest, leaving)| (*dest, Word::Leaving(*leaving)));
@@ -261,23 +264,22 @@ impl State {
             ));
         };
         for (real, stands) in server.real_servers.iter().zip(&mut self.reals) {
-            if let Some(ramp) = stands.ramp {
-                stands.ramp = ramp.at(now, real.slow_start);
-                moved |= stands.ramp != Some(ramp);
+            if let Some(ramp) = stands.ramp.as_deref().copied() {
+                let next = ramp.at(now, real.slow_start);
+                moved |= next != Some(ramp);
+                stands.ramp = next.map(Box::new);
             }
             let Some(Override {
                 since,
                 kind: Kind::Drains(until),
-            }) = stands.word
+            }) = stands.word.as_deref().copied()
             else {
                 continue;
             };
             let left = left(real.id, real.dest.forwarding);
             if left == Some(0) || until.is_some_and(|until| until <= now) {
-                stands.word = Some(Override {
-                    since,
-                    kind: Kind::Drained,
-                });
+                let kind = Kind::Drained;
+                stands.word = Some(Box::new(Override { since, kind }));
                 tell(real.id, left);
             }
         }
@@ -295,11 +297,17 @@ impl State {
     /// When a drain ends or a slow start goes on.
     fn next(&self, server: &VirtualServer) -> Option<Instant> {
         let of_real = |(real, stands): (&RealServer, &Standing)| {
-            let drained = match stands.word.map(|word| word.kind) {
+            let drained = match stands.word_kind() {
                 Some(Kind::Drains(until)) => until,
                 _ => None,
             };
-            earliest(drained, stands.ramp.map(|ramp| ramp.next(real.slow_start)))
+            earliest(
+                drained,
+                stands
+                    .ramp
+                    .as_deref()
+                    .map(|ramp| ramp.next(real.slow_start)),
+            )
         };
         let reals = server.real_servers.iter().zip(&self.reals).map(of_real);
         let leaving = self.leaving.values().map(|leaving| Some(leaving.until));

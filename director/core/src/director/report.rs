@@ -203,7 +203,7 @@ pub(super) fn service(server: &VirtualServer, state: &State, director: &Director
         .zip(&state.reals)
         .map(|(real, standing)| {
             let had = kernel(&real.id, &real.dest);
-            dest(server, real, *standing, had, director)
+            dest(server, real, standing, had, director)
         })
         .collect();
     if let Some((id, to)) = &server.sorry {
@@ -290,7 +290,7 @@ fn in_kernel(
 fn dest(
     server: &VirtualServer,
     real: &RealServer,
-    standing: Standing,
+    standing: &Standing,
     had: InKernel,
     director: &Director,
 ) -> DestStatus {
@@ -335,9 +335,13 @@ fn dest(
         reason,
         operator: standing
             .word
-            .map(|word| word.to_string())
+            .as_deref()
+            .map(ToString::to_string)
             .unwrap_or_default(),
-        operator_since_us: standing.word.map_or(0, |word| word.since.micros()),
+        operator_since_us: standing
+            .word
+            .as_deref()
+            .map_or(0, |word| word.since.micros()),
         totals: had.totals,
     }
 }

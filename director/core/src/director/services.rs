@@ -39,6 +39,9 @@ pub(super) struct Services {
     pub(super) generation: u64,
 }
 
+/// A service before a configuration, with what is known of it.
+type Had = (Arc<VirtualServer>, State);
+
 /// What is known of one service.
 #[derive(Clone, Debug)]
 pub(super) struct State {
@@ -53,8 +56,8 @@ pub(super) struct State {
     pub(super) leaving: BTreeMap<DestId, Leaving>,
 }
 
-/// How one real server stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How one real server stands. There may be two hundred thousand: what most have not is boxed.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Standing {
     pub(super) health: Health,
     /// When its health last changed.
@@ -66,9 +69,9 @@ pub(super) struct Standing {
     /// Its weight while it is up: the configured one, or what its checks make of it.
     pub(super) weight: u32,
     /// An operator's word.
-    pub(super) word: Option<Override>,
+    pub(super) word: Option<Box<Override>>,
     /// Its slow start, while that goes on.
-    pub(super) ramp: Option<Ramp>,
+    pub(super) ramp: Option<Box<Ramp>>,
 }
 
 impl Services {
@@ -94,22 +97,9 @@ impl Services {
     pub(super) fn configure(&mut self, now: Instant, config: &Config) -> Vec<Event> {
         let servers = &config.services;
         let mut events = Vec::new();
-        let before = core::mem::take(&mut self.servers)
-            .into_iter()
-            .zip(core::mem::take(&mut self.states));
-        let mut before: BTreeMap<_, _> = before
-            .map(|(server, state)| (server.id, (server, state)))
-            .collect();
-        let mut old = Vec::with_capacity(servers.len());
-        for server in servers {
-            let had = before.remove(&server.id);
-            let changes = had
-                .as_ref()
-                .is_none_or(|(had, _)| !Arc::ptr_eq(had, server));
-            old.push((had, changes));
-        }
+        let (old, before) = self.take_before(servers);
         // First the checks, all at once: health is what they make it.
-        let gone = before.values().map(|(server, _)| server);
+        let gone = before.iter().map(|(server, _)| server);
         let changed = old.iter().filter(|(_, changes)| *changes);
         let replaced = changed.filter_map(|(had, _)| Some(&had.as_ref()?.0));
         let of: Vec<CheckKey> = gone
@@ -122,12 +112,8 @@ impl Services {
             .filter(|(_, (_, changes))| *changes);
         let wanted = wanted.flat_map(|(server, _)| checks(server));
         self.checks.replace(now, of, wanted);
-        let gone = before.values().map(|(server, _)| server);
+        let gone = before.iter().map(|(server, _)| server);
         self.turned.extend(gone.flat_map(|server| server.ids()));
-        let places = servers.iter().zip(0..);
-        self.places = places
-            .flat_map(|(server, place)| server.ids().map(move |id| (id, place)))
-            .collect();
         for (server, (had, changes)) in servers.iter().zip(old) {
             let state = match had {
                 Some((_, state)) if !changes => state,
@@ -148,7 +134,7 @@ impl Services {
             self.servers.push(Arc::clone(server));
             self.states.push(state);
         }
-        for (server, state) in before.into_values() {
+        for (server, state) in before {
             events.extend(self.retire(now, &server, &state));
         }
         let waiting = core::mem::take(&mut self.waiting);
@@ -162,6 +148,43 @@ impl Services {
         // They may be other ones, or in another order.
         self.adopting = self.adopting.map(|_| 0);
         events
+    }
+
+    /// What there is of each of these services, and whether it changes; and those that are none of them. The places
+    /// are those of these from now on.
+    fn take_before(
+        &mut self,
+        servers: &[Arc<VirtualServer>],
+    ) -> (Vec<(Option<Had>, bool)>, Vec<Had>) {
+        let before = core::mem::take(&mut self.servers).into_iter();
+        let states = core::mem::take(&mut self.states);
+        let mut before: Vec<Option<Had>> = before.zip(states).map(Some).collect();
+        let mut is_moved = false;
+        let mut old = Vec::with_capacity(servers.len());
+        for (server, place) in servers.iter().zip(0..) {
+            let is_it = |at: &usize| {
+                let had = before.get(*at).and_then(Option::as_ref);
+                had.is_some_and(|(had, _)| had.id == server.id)
+            };
+            // Most often it is where it was.
+            let elsewhere = || self.places.get(&server.id).copied().filter(is_it);
+            let at = Some(place).filter(is_it).or_else(elsewhere);
+            let had = at.and_then(|at| before.get_mut(at)?.take());
+            let same = had.as_ref().filter(|(had, _)| Arc::ptr_eq(had, server));
+            let changes = same.is_none();
+            let has_ids = |(had, _): &Had| !changes || had.ids().eq(server.ids());
+            is_moved |= at != Some(place) || !had.as_ref().is_some_and(has_ids);
+            old.push((had, changes));
+        }
+        let mut gone: Vec<Had> = before.into_iter().flatten().collect();
+        gone.sort_by_key(|(server, _)| server.id);
+        if is_moved || !gone.is_empty() {
+            let places = servers.iter().zip(0..);
+            self.places = places
+                .flat_map(|(server, place)| server.ids().map(move |id| (id, place)))
+                .collect();
+        }
+        (old, gone)
     }
 
     /// A service that the configuration no longer has goes on without real servers while there are some that leave.
@@ -196,17 +219,12 @@ impl Services {
     }
 
     /// What is known of a service that is new or other than it was.
-    fn state(
-        &self,
-        now: Instant,
-        server: &VirtualServer,
-        old: Option<&(Arc<VirtualServer>, State)>,
-    ) -> State {
+    fn state(&self, now: Instant, server: &VirtualServer, old: Option<&Had>) -> State {
         let was = |real: &RealServer| {
             let (had, state) = old?;
             let mut reals = had.real_servers.iter();
             let index = reals.position(|other| other.id == real.id)?;
-            state.reals.get(index).copied()
+            state.reals.get(index)
         };
         let stands = |real: &RealServer| {
             let (health, weight) = self.judge(server, real);
@@ -218,8 +236,8 @@ impl Services {
                 fell: same.is_some_and(|was| was.fell),
                 held: false,
                 weight,
-                word: was.and_then(|was| was.word),
-                ramp: same.and_then(|was| was.ramp),
+                word: was.and_then(|was| was.word.clone()),
+                ramp: same.and_then(|was| was.ramp.clone()),
             }
         };
         let reals: Vec<Standing> = server.real_servers.iter().map(stands).collect();
@@ -257,7 +275,7 @@ impl Services {
             real.fell = health == Health::Down;
             let configured = server.real_servers.get(place);
             let is_slow = configured.is_some_and(|real| !real.slow_start.is_zero());
-            real.ramp = (health == Health::Up && is_slow).then(|| Ramp::new(now));
+            real.ramp = (health == Health::Up && is_slow).then(|| Box::new(Ramp::new(now)));
         }
         real.weight = weight;
         if real.ramp.is_some() {
@@ -339,7 +357,7 @@ impl Services {
 impl Standing {
     fn place(&self) -> Place {
         let is_in = self.health == Health::Up || self.held;
-        match (self.word.map(|word| word.kind), is_in) {
+        match (self.word_kind(), is_in) {
             (Some(Kind::Drained | Kind::Disabled), _) => Place::Out,
             (Some(Kind::Drains(_)), true) => Place::Drains,
             (_, false) => Place::Down,
@@ -348,23 +366,28 @@ impl Standing {
                     Some(Kind::Weight(weight)) => weight,
                     _ => self.weight,
                 };
-                let weight = self.ramp.map_or(whole, |ramp| ramp.of(whole));
+                let ramp = self.ramp.as_deref();
+                let weight = ramp.map_or(whole, |ramp| ramp.of(whole));
                 Place::Serves { weight, whole }
             }
         }
     }
 
+    /// What an operator's word makes of it.
+    pub(super) fn word_kind(&self) -> Option<Kind> {
+        self.word.as_deref().map(|word| word.kind)
+    }
+
     /// An operator's word keeps new connections from it.
     pub(super) fn is_kept_out(&self) -> bool {
-        let kind = self.word.map(|word| word.kind);
         matches!(
-            kind,
+            self.word_kind(),
             Some(Kind::Drains(_) | Kind::Drained | Kind::Disabled | Kind::Weight(0))
         )
     }
 
     pub(super) fn is_draining(&self) -> bool {
-        matches!(self.word.map(|word| word.kind), Some(Kind::Drains(_)))
+        matches!(self.word_kind(), Some(Kind::Drains(_)))
     }
 }
 
