@@ -169,6 +169,11 @@ fn dests(
     had: &Pool<ActualDest>,
     ops: &mut Vec<Op>,
 ) {
+    // Most pools are as they should be, and looking up each dest costs ten times as much.
+    let mut pairs = wanted.iter().zip(&had.dests);
+    if wanted.len() == had.dests.len() && pairs.all(|(to, from)| to == (from.0, &from.1.dest)) {
+        return;
+    }
     let (mut lowered, mut removed) = (Vec::new(), Vec::new());
     for (dest, to) in wanted {
         match had.dests.get(dest) {
