@@ -232,6 +232,16 @@ impl<'a> Workbench<'a> {
         Ok(self.0.shell(command)?)
     }
 
+    /// Loads IPVS anew: a table that is only emptied keeps its dests for two minutes in a list, in which each new dest
+    /// is looked for first (`ip_vs_trash_get_dest()`, net/netfilter/ipvs/ip_vs_ctl.c), so that a program would pay for
+    /// the one before it.
+    pub fn empty_table(self) -> Result<String, LabError> {
+        self.shell(
+            "ipvsadm -C && rmmod $(grep -o '^ip_vs_[a-z]*' /proc/modules) ip_vs && \
+             grep ip_vs /lib/modules/order | while read -r module; do insmod \"/lib/modules/$module\" || exit 1; done",
+        )
+    }
+
     /// Measures something inside the machine; `patience` is for what the plan itself takes.
     pub fn gauge(self, plan: &Plan, patience: Duration) -> Result<Figures, LabError> {
         let plan = serde_json::to_string(plan).unwrap_or_default();

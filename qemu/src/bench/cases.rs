@@ -50,7 +50,7 @@ pub(super) fn fill(bench: &mut Bench) -> Result<(), LabError> {
         let w1 = bench.w1()?;
         rules.push(restore(w1)?);
         for program in Program::BOTH {
-            w1.shell("ipvsadm -C")?;
+            w1.empty_table()?;
             let running = Running::start(w1, program, "plain", full())?;
             took.of(program).push(running.started_us);
             let found = entries(w1)?;
@@ -76,7 +76,7 @@ pub(super) fn fill(bench: &mut Bench) -> Result<(), LabError> {
 }
 
 fn restore(w1: Workbench<'_>) -> Result<u64, LabError> {
-    w1.shell("ipvsadm -C")?;
+    w1.empty_table()?;
     let plan = Plan::Start {
         program: ["/bin/sh", "-c", "exec ipvsadm -R < /bench/rules"]
             .map(str::to_owned)
@@ -102,7 +102,7 @@ pub(super) fn reload(bench: &mut Bench) -> Result<(), LabError> {
     let (mut said, mut in_force) = (String::new(), String::new());
     for program in Program::BOTH {
         let w1 = bench.w1()?;
-        w1.shell("ipvsadm -C")?;
+        w1.empty_table()?;
         let running = Running::start(w1, program, "plain-1", full())?;
         // Until the router is Active.
         pause(Duration::from_secs(2));
@@ -281,7 +281,7 @@ impl Checking {
 
 fn checking(w1: Workbench<'_>, program: Program, runs: u32) -> Result<Checking, LabError> {
     let mut seen = Checking::default();
-    w1.shell("ipvsadm -C")?;
+    w1.empty_table()?;
     let running = Running::start(w1, program, "checks-1", full())?;
     pause(SETTLING);
     for _ in 0..runs {
@@ -337,7 +337,7 @@ pub(super) fn removal(bench: &mut Bench) -> Result<(), LabError> {
     for _ in 0..bench.runs {
         for program in Program::BOTH {
             let w1 = bench.w1()?;
-            w1.shell("ipvsadm -C")?;
+            w1.empty_table()?;
             let listener = listen(w1, conf::FAILING_PORT)?;
             let all = dests(conf::FAILING as usize);
             let running = Running::start(w1, program, "failing", all)?;
