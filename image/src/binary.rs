@@ -63,8 +63,7 @@ pub fn keelson(workspace: &Workspace, report: Report) -> Result<Binary, Error> {
 }
 
 /// Flags of rustc that keep this machine's folders out of the binary (panic messages name source files), and the tables
-/// for unwinding; and that make it smaller: what many functions have in common is put into functions of its own, and
-/// relocations take a bit each where the target's C library can read them so.
+/// for unwinding; and that make it smaller: relocations take a bit each where the target's C library can read them so.
 fn flags(workspace: &Workspace, toolchain: &Toolchain) -> Vec<String> {
     let home = env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| env::home_dir().map(|home| home.join(".cargo")));
@@ -76,7 +75,6 @@ fn flags(workspace: &Workspace, toolchain: &Toolchain) -> Vec<String> {
     let linker = [
         "-Clink-arg=-Wl,--no-eh-frame-hdr".to_owned(),
         format!("-Clink-arg=-T{}", script.display()),
-        "-Cllvm-args=-enable-machine-outliner=always".to_owned(),
     ];
     let packed = "-Clink-arg=-Wl,-z,pack-relative-relocs".to_owned();
     let packed = toolchain.reads_packed_relocations().then_some(packed);

@@ -10,3 +10,5 @@ pub mod logging;
 pub mod modules;
 pub mod pid1;
 mod sys;
+#[cfg(target_env = "musl")]
+mod unwinding;
