@@ -54,6 +54,29 @@ fn each_kind_has_keepaliveds_defaults() {
 }
 
 #[test]
+fn a_check_asks_at_the_port_of_its_real_servers_line_also_where_packets_keep_theirs() {
+    let by = |forwarding: &str, service: &str, check: &str| {
+        let server = format!("lvs_method {forwarding}");
+        let parsed = read(service, &server, check);
+        let server = parsed.config.as_ref().unwrap().services[0].real_servers[0].clone();
+        let asked_at = server.checks.first().map(|check| check.target.port());
+        (server.id.port, asked_at, problems(&parsed))
+    };
+    let warning = |suffix: &str| {
+        let message = "DR keeps the port of a packet: 80 is used, not 8080";
+        vec![format!("{message}{suffix}")]
+    };
+    let warned = warning(", where only checks ask");
+    let tcp = "TCP_CHECK {\n}";
+    assert_eq!(by("NAT", "", tcp), (8080, Some(8080), vec![]));
+    assert_eq!(by("DR", "", tcp), (80, Some(8080), warned.clone()));
+    let elsewhere = "TCP_CHECK {\nconnect_port 9\n}";
+    assert_eq!(by("DR", "", elsewhere), (80, Some(9), warned.clone()));
+    assert_eq!(by("DR", "data_path", tcp), (80, Some(80), warned));
+    assert_eq!(by("DR", "", ""), (80, None, warning("")));
+}
+
+#[test]
 fn an_ssl_get_tells_the_name_and_verifies_when_it_is_told_to() {
     let tls = |ssl: &str, words: &str, url: &str| {
         let check = format!("SSL_GET {{\n{words}\nurl {{\npath /\n{url}\n}}\n}}");

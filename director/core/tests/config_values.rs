@@ -428,7 +428,7 @@ fn direct_routing_keeps_the_port_of_the_service() {
         .map(|server| server.id.port)
         .collect();
     assert_eq!(ports, [80, 80, 81]);
-    assert_eq!(service.real_servers[0].checks[0].target.port(), 80);
+    assert_eq!(service.real_servers[0].checks[0].target.port(), 8080);
     let (id, dest) = service.sorry.unwrap();
     assert_eq!(
         (id.port, dest.forwarding, dest.weight),

@@ -150,10 +150,11 @@ impl Pool<'_> {
     ) -> check::Context<'c> {
         check::Context {
             address: place.map(|(address, _)| address),
-            port: dest
-                .map(|id| id.port)
+            // keepalived too asks at the port that the line names, where packets by DR and tunnels keep their own.
+            port: place
+                .and_then(|(_, port)| port)
+                .or_else(|| dest.map(|id| id.port))
                 .filter(|port| *port != 0)
-                .or_else(|| place.and_then(|(_, port)| port))
                 .or_else(|| self.port().filter(|port| *port != 0)),
             timers,
             virtualhost,
@@ -241,9 +242,16 @@ impl Pool<'_> {
         // With a mark the port only says where the checks go.
         let changed = addresses.find(|service| id.within(service, forwarding).port != id.port);
         if let (Some(service), Some(port)) = (changed, port) {
+            let mut words = statement.children().map(|child| child.keyword());
+            let is_checked = words.any(|word| word.text().is_some_and(|word| is_check(&word)));
             let message = format!(
-                "{forwarding} keeps the port of a packet: {} is used, not {port}",
-                service.port()
+                "{forwarding} keeps the port of a packet: {} is used, not {port}{}",
+                service.port(),
+                if is_checked {
+                    ", where only checks ask"
+                } else {
+                    ""
+                }
             );
             reader.sink.warning(statement.keyword().at, message);
         }
