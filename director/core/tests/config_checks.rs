@@ -77,6 +77,38 @@ fn a_check_asks_at_the_port_of_its_real_servers_line_also_where_packets_keep_the
 }
 
 #[test]
+fn an_address_from_which_checks_get_no_answer_is_warned_of() {
+    let warned = |address: &str, forwarding: &str, check: &str| {
+        let text = format!(
+            "vrrp_instance a {{\ninterface eth0\nvirtual_router_id 1\npriority 100\n\
+             virtual_ipaddress {{\nfe80::1/64\n{address}\n}}\n}}\n\
+             virtual_server 2001:db8::1 80 {{\nlvs_method {forwarding}\nprotocol TCP\nlb_algo rr\n\
+             real_server 2001:db8::2 80 {{\n{check}\n}}\n}}\n"
+        );
+        let source = Source {
+            name: "k",
+            bytes: text.as_bytes(),
+        };
+        let parsed = parse(Some(source), None);
+        assert!(parsed.config.is_some(), "{:?}", parsed.diagnostics);
+        let all = problems(&parsed);
+        all.iter()
+            .filter(|found| found.contains("checks may come from"))
+            .count()
+    };
+    let tcp = "TCP_CHECK {\n}";
+    assert_eq!(warned("2001:db8::1/64", "DR", tcp), 1);
+    assert_eq!(warned("2001:db8::1/64", "TUN", tcp), 1);
+    assert_eq!(warned("2001:db8::1/64", "NAT", tcp), 0);
+    assert_eq!(warned("2001:db8::1/128", "DR", tcp), 0);
+    assert_eq!(warned("2001:db8::1/64 preferred_lft 0", "DR", tcp), 0);
+    assert_eq!(warned("2001:db8::9/64", "DR", tcp), 0);
+    assert_eq!(warned("2001:db8::1/64", "DR", ""), 0);
+    let bound = "TCP_CHECK {\nbindto 2001:db8::3\n}";
+    assert_eq!(warned("2001:db8::1/64", "DR", bound), 0);
+}
+
+#[test]
 fn an_ssl_get_tells_the_name_and_verifies_when_it_is_told_to() {
     let tls = |ssl: &str, words: &str, url: &str| {
         let check = format!("SSL_GET {{\n{words}\nurl {{\npath /\n{url}\n}}\n}}");

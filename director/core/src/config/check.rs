@@ -6,6 +6,7 @@ mod http;
 mod network;
 mod path;
 mod regex;
+mod source;
 
 use core::net::{IpAddr, SocketAddr};
 
@@ -313,3 +314,4 @@ fn schedule(kind: CheckKind, timers: Timers, timeout: Option<Duration>) -> Check
 pub(super) use http::virtualhost;
 use http::visible;
 pub(super) use path::{Wish, reserve, wish};
+pub(super) use source::of_own;

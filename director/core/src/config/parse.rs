@@ -225,6 +225,7 @@ impl Assembly {
             self.server(reader, statement);
         }
         check::reserve(reader, &self.services, &self.ids);
+        check::of_own(reader, &self.services, &self.routers, &self.ids);
         let local_addresses = self.fullnat(reader, node);
         let statics = self
             .statics
