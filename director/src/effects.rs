@@ -26,25 +26,22 @@ impl Shell {
     /// of the kernel that come in a row go there in one batch. The core hands out a bounded slice of operations for one
     /// input.
     pub(crate) fn drain(&mut self) {
-        let mut batch = Batch::new();
         loop {
-            let output = self.core.poll_output();
-            match output {
-                Some(Output::Apply(id, op)) if takes(&batch, &op) => batch.push((id, op)),
-                None if batch.is_empty() => {
-                    if !self.go_on_with_probes() {
-                        break;
+            match self.core.poll_output() {
+                Some(Output::Apply(id, op)) => {
+                    if !self.batch.takes(&op) {
+                        self.apply_batch();
                     }
+                    self.batch.push(id, op);
                 }
-                output => {
-                    self.apply_batch(core::mem::take(&mut batch));
-                    match output {
-                        // The first of the next one.
-                        Some(Output::Apply(id, op)) => batch.push((id, op)),
-                        Some(output) => self.perform(output),
-                        None => {}
-                    }
+                Some(output) => {
+                    self.apply_batch();
+                    self.perform(output);
                 }
+                // Answers may bring more.
+                None if self.apply_batch() => {}
+                None if self.go_on_with_probes() => {}
+                None => break,
             }
         }
         self.log_events();
@@ -55,20 +52,22 @@ impl Shell {
         }
     }
 
-    fn apply_batch(&mut self, batch: Batch) {
-        let Some(part) = batch.first().map(|(_, op)| op.part()) else {
-            return;
+    /// Has the kernel do what waits, and tells the core; whether there was anything.
+    fn apply_batch(&mut self) -> bool {
+        let Some(part) = self.batch.ops.first().map(Op::part) else {
+            return false;
         };
         self.process.note(match part {
             Part::Network => Work::Addresses,
             Part::Filter => Work::Filter,
             Part::Ipvs => Work::Table,
         });
-        let (ids, ops): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
-        let results = self.kernel.apply(part, &ops);
-        for (op, result) in ids.into_iter().zip(results) {
+        let results = self.kernel.apply(part, &self.batch.ops);
+        self.batch.ops.clear();
+        for (op, result) in self.batch.ids.drain(..).zip(results) {
             self.core.handle(self.now, Input::Applied { op, result });
         }
+        true
     }
 
     fn perform(&mut self, output: Output) {
@@ -95,7 +94,7 @@ impl Shell {
                 address,
             } => self.announcer.announce(ifindex, mac, address),
             Output::Recover(filter) => self.recoveries.want(filter),
-            Output::Apply(id, op) => self.apply_batch(vec![(id, op)]),
+            Output::Apply(id, op) => self.batch.push(id, op),
             Output::Read(part) => self.kernel.begin_read(part),
             Output::Probe(id, action) => {
                 self.process.note(Work::Checks);
@@ -124,13 +123,24 @@ impl Shell {
     }
 }
 
-/// Operations that go to the kernel at once.
-type Batch = Vec<(OpId, Op)>;
+/// Operations that go to the kernel at once. It keeps its room: a large change is hundreds of batches.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    ids: Vec<OpId>,
+    ops: Vec<Op>,
+}
 
-/// Whether an operation may go with those of a batch.
-fn takes(batch: &Batch, op: &Op) -> bool {
-    let first = batch.first();
-    batch.len() < BATCH_MAX && first.is_none_or(|(_, first)| first.part() == op.part())
+impl Batch {
+    /// Whether an operation may go with those that wait.
+    fn takes(&self, op: &Op) -> bool {
+        let first = self.ops.first();
+        self.ops.len() < BATCH_MAX && first.is_none_or(|first| first.part() == op.part())
+    }
+
+    fn push(&mut self, id: OpId, op: Op) {
+        self.ids.push(id);
+        self.ops.push(op);
+    }
 }
 
 /// What the core does with an input, for the figures.

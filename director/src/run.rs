@@ -29,6 +29,7 @@ use signal_hook_mio::v1_0::Signals;
 
 use crate::answer::Listener;
 use crate::ctl::{Ctl, Received};
+use crate::effects::Batch;
 use crate::exec::Programs;
 use crate::fact::Facts;
 use crate::files::{Files, Loaded};
@@ -121,6 +122,7 @@ pub(crate) struct Shell {
     monitor: Monitor,
     pub(crate) vrrp: VrrpSockets,
     pub(crate) announcer: Announcer,
+    pub(crate) batch: Batch,
     pub(crate) probes: Probes,
     pub(crate) programs: Programs,
     pub(crate) monitoring: Monitoring,
@@ -180,10 +182,9 @@ impl Shell {
         let folder = files.folder().to_path_buf();
         let tls = Sessions::new(folder.clone(), Arc::clone(&waker));
         let recoveries = Recoveries::new(Arc::clone(&waker));
-        let launcher = || options.launcher.clone();
-        let noticing = Programs::new(launcher(), folder.clone(), Arc::clone(&waker));
-        let programs = Programs::new(launcher(), folder, waker);
-        let kernel = on("rtnetlink", Kernel::open())?;
+        let launcher = options.launcher.clone();
+        let noticing = Programs::new(launcher.clone(), folder.clone(), Arc::clone(&waker));
+        let programs = Programs::new(launcher, folder, waker);
         process::name_node(config.node.hostname.as_deref());
         let now = clock::now();
         let mut shell = Self {
@@ -193,10 +194,11 @@ impl Shell {
             ended: now,
             busy: Duration::ZERO,
             events: Events::with_capacity(limits::EVENTS_PER_POLL),
-            kernel,
+            kernel: on("rtnetlink", Kernel::open())?,
             monitor,
             vrrp: VrrpSockets::default(),
             announcer: on("packet socket", Announcer::open())?,
+            batch: Batch::default(),
             probes: Probes::default(),
             programs,
             monitoring: Monitoring::new(now),

@@ -31,6 +31,11 @@ impl Writer {
         }
     }
 
+    /// Empties it.
+    pub(super) fn clear(&mut self) {
+        self.requests.bytes.clear();
+    }
+
     /// The bytes so far.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.requests.bytes

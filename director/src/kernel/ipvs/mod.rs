@@ -35,6 +35,8 @@ pub(super) struct Dump<K, V> {
 pub struct Ipvs {
     exchange: Exchange,
     family: u16,
+    /// The operations of a batch; its room serves the next one.
+    operations: Writer,
 }
 
 impl Ipvs {
@@ -43,10 +45,7 @@ impl Ipvs {
     /// # Errors
     /// [`NetlinkError::Missing`] while the module is not loaded, otherwise the socket's or the kernel's error.
     pub fn open() -> Result<Self, NetlinkError> {
-        let mut ipvs = Self {
-            exchange: Exchange::open(NlFamily::Generic)?,
-            family: 0,
-        };
+        let mut ipvs = Self::over(Exchange::open(NlFamily::Generic)?, 0);
         let sequence = ipvs.exchange.next_sequence();
         let mut writer = Writer::new(0);
         writer.resolve(sequence);
@@ -62,24 +61,32 @@ impl Ipvs {
             family = decode::family_number(message.payload);
             None
         });
-        ipvs.family = match (answer?, family) {
-            (0, Some(family)) => family,
-            (0 | libc::ENOENT, _) => return Err(NetlinkError::Missing),
-            (errno, _) => return Err(NetlinkError::Refused(errno)),
-        };
-        Ok(ipvs)
+        match (answer?, family) {
+            (0, Some(family)) => Ok(Self::over(ipvs.exchange, family)),
+            (0 | libc::ENOENT, _) => Err(NetlinkError::Missing),
+            (errno, _) => Err(NetlinkError::Refused(errno)),
+        }
+    }
+
+    fn over(exchange: Exchange, family: u16) -> Self {
+        Self {
+            exchange,
+            family,
+            operations: Writer::new(family),
+        }
     }
 
     /// Does up to [`BATCH_MAX`] operations in their order and returns their results in the same order. One that
     /// fails does not keep the kernel from doing the next.
     pub fn apply(&mut self, ops: &[Op]) -> Vec<Result<(), OpError>> {
         debug_assert!(ops.len() <= BATCH_MAX);
-        let mut writer = Writer::new(self.family);
+        self.operations.clear();
         for (index, op) in ops.iter().enumerate() {
             let is_last = index + 1 == ops.len();
-            writer.operation(self.exchange.next_sequence(), op, is_last);
+            let sequence = self.exchange.next_sequence();
+            self.operations.operation(sequence, op, is_last);
         }
-        self.exchange.do_all(writer.bytes(), ops.len())
+        self.exchange.do_all(self.operations.bytes(), ops.len())
     }
 
     /// All services, without their dests.
@@ -138,10 +145,8 @@ impl Ipvs {
 
     /// The same IPVS by a socket of its own, whose dump no operation gets in the way of.
     pub(super) fn reader(&self) -> Result<Self, NetlinkError> {
-        Ok(Self {
-            exchange: Exchange::open(NlFamily::Generic)?,
-            family: self.family,
-        })
+        let exchange = Exchange::open(NlFamily::Generic)?;
+        Ok(Self::over(exchange, self.family))
     }
 
     /// Asks for all services; [`Self::more_services`] takes them.
