@@ -11,7 +11,7 @@ mod record;
 mod table;
 mod work;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use self::object::{Object, is_gone_already, object};
 use self::pauses::Pauses;
@@ -29,7 +29,8 @@ pub struct Reconciler {
     desired: Desired,
     sides: [Side; 3],
     work: Work,
-    in_flight: BTreeMap<u64, Op>,
+    /// What the kernel has not answered yet, by rising number: a slice at most, for which the room is kept.
+    in_flight: VecDeque<(u64, Op)>,
     next_id: u64,
     slice_left: usize,
     /// Services and dests that may still be compared in this slice.
@@ -144,7 +145,7 @@ impl Reconciler {
         self.slice_left = self.slice_left.saturating_sub(cost(&self.actual, &op));
         let id = self.next_id;
         self.next_id += 1;
-        self.in_flight.insert(id, op.clone());
+        self.in_flight.push_back((id, op.clone()));
         Some((OpId(id), op))
     }
 
@@ -164,7 +165,15 @@ impl Reconciler {
     /// An operation that the kernel has not answered yet.
     #[must_use]
     pub fn in_flight(&self, id: OpId) -> Option<&Op> {
-        self.in_flight.get(&id.0)
+        let (_, op) = self.in_flight.get(self.place_in_flight(id)?)?;
+        Some(op)
+    }
+
+    fn place_in_flight(&self, id: OpId) -> Option<usize> {
+        let place = self
+            .in_flight
+            .binary_search_by_key(&id.0, |(number, _)| *number);
+        place.ok()
     }
 
     /// Whether the kernel has not answered every operation that was handed out.
@@ -180,7 +189,7 @@ impl Reconciler {
         id: OpId,
         result: Result<(), OpError>,
     ) -> Option<Finding> {
-        let op = self.in_flight.remove(&id.0)?;
+        let (_, op) = self.in_flight.remove(self.place_in_flight(id)?)?;
         let object = object(&op);
         let part = object.part();
         let side = &mut self.sides[part as usize];
@@ -440,6 +449,8 @@ fn cost(actual: &Actual, op: &Op) -> usize {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+
+    use std::collections::BTreeMap;
 
     use super::*;
     use crate::ipvs::{Dest, DestId, Forwarding, Pool, Protocol, Service, ServiceId, Table};
