@@ -448,9 +448,8 @@ fn cost(actual: &Actual, op: &Op) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use std::collections::BTreeMap;
+    use std::sync::Arc;
 
     use super::*;
     use crate::ipvs::{Dest, DestId, Forwarding, Pool, Protocol, Service, ServiceId, Table};
