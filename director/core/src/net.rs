@@ -232,14 +232,22 @@ pub struct AddressOptions {
     pub manages_temporary: bool,
     /// Of IPv6: the kernel looks first whether another node has it, and it serves only after that.
     pub looks_for_duplicates: bool,
-    /// How many seconds it may be the source of new connections; [`AddressOptions::FOREVER`] for ever. Without a word
-    /// an IPv6 address without a network may not be at all, others may be for ever.
+    /// How many seconds it may be the source of new connections, as somebody said it; [`AddressOptions::FOREVER`] for
+    /// ever. What holds is [`AddressOptions::preferred`].
     pub preferred_s: Option<u32>,
 }
 
 impl AddressOptions {
     /// INFINITY_LIFE_TIME (net/addrconf.h).
     pub const FOREVER: u32 = u32::MAX;
+
+    /// For how many seconds the address may be the source of new connections; none where nobody says it, for ever. A
+    /// virtual address of IPv6, which has no network, may not be at all unless somebody does.
+    #[must_use]
+    pub fn preferred(&self, of: Cidr) -> Option<u32> {
+        let is_virtual = of.address.is_ipv6() && of == Cidr::host(of.address);
+        self.preferred_s.or_else(|| is_virtual.then_some(0))
+    }
 }
 
 /// Address family, as a word for status and identities.

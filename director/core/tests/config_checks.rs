@@ -101,6 +101,7 @@ fn an_address_from_which_checks_get_no_answer_is_warned_of() {
     assert_eq!(warned("2001:db8::1/64", "TUN", tcp), 1);
     assert_eq!(warned("2001:db8::1/64", "NAT", tcp), 0);
     assert_eq!(warned("2001:db8::1/128", "DR", tcp), 0);
+    assert_eq!(warned("2001:db8::1/128 preferred_lft 9", "DR", tcp), 1);
     assert_eq!(warned("2001:db8::1/64 preferred_lft 0", "DR", tcp), 0);
     assert_eq!(warned("2001:db8::9/64", "DR", tcp), 0);
     assert_eq!(warned("2001:db8::1/64", "DR", ""), 0);

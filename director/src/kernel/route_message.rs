@@ -60,9 +60,7 @@ pub(super) fn address_of(id: &AddressId, options: &AddressOptions) -> AddressMes
     if !flags.is_empty() {
         attributes.push(AddressAttribute::Flags(flags));
     }
-    // A virtual address of IPv6 is not to be the source of the node's own connections.
-    let is_virtual = is_v6 && id.cidr == Cidr::host(id.cidr.address);
-    if let Some(preferred) = options.preferred_s.or_else(|| is_virtual.then_some(0)) {
+    if let Some(preferred) = options.preferred(id.cidr) {
         let mut lifetime = CacheInfo::default();
         lifetime.ifa_preferred = preferred;
         lifetime.ifa_valid = u32::MAX;

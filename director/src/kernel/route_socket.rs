@@ -28,7 +28,7 @@ pub(super) fn connect() -> io::Result<(
     netlink_proto::new_connection_with_socket(NETLINK_ROUTE)
 }
 
-/// A nonblocking netlink socket in the shape that rtnetlink wants.
+/// A nonblocking netlink socket in the shape that netlink-proto wants.
 pub(super) struct RouteSocket(Socket);
 
 impl RouteSocket {

@@ -6,6 +6,7 @@ use crate::config::diagnostic::Place;
 use crate::config::read::Reader;
 use crate::config::{RealServer, Router, VirtualAddress, VirtualServer};
 use crate::ipvs::{Forwarding, ServiceId};
+use crate::net::AddressOptions;
 
 /// Warns of the services of which an Active would take all servers out: a virtual address of IPv6 with a network
 /// becomes the source of the node's own connections (RFC 6724 5), and servers by DR and tunnels, which have it too,
@@ -38,11 +39,9 @@ pub(in crate::config) fn of_own(
 
 /// Whether the kernel may take it for connections that have no source yet.
 fn is_source(found: &VirtualAddress) -> bool {
-    let preferred = found
-        .options
-        .as_ref()
-        .and_then(|options| options.preferred_s);
-    found.cidr.address.is_ipv6() && found.cidr.prefix < 128 && preferred != Some(0)
+    let usual = AddressOptions::default();
+    let options = found.options.as_deref().unwrap_or(&usual);
+    found.cidr.address.is_ipv6() && options.preferred(found.cidr) != Some(0)
 }
 
 fn answers_itself(real: &RealServer) -> bool {
