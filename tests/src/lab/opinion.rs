@@ -114,12 +114,15 @@ const FIELDS: &[&str] = &[
 
 /// All that one node says: adverts, gratuitous ARP, unsolicited neighbour advertisements.
 ///
+/// Not so the kernel's own answer to another node's gratuitous ARP, while both still have the address: one that goes
+/// back to that node alone.
+///
 /// # Panics
 /// When the capture can't be read.
 pub fn on(tshark: &Tshark, capture: &Path, voice: &Voice<'_>) -> Opinion {
     let filter = format!(
-        "eth.src == {} and (vrrp or (arp and arp.src.proto_ipv4 == arp.dst.proto_ipv4) \
-         or (icmpv6.type == 136 and icmpv6.nd.na.flag.s == 0))",
+        "eth.src == {} and (vrrp or (arp and arp.src.proto_ipv4 == arp.dst.proto_ipv4 \
+         and not (arp.opcode == 2 and eth.dst != {BROADCAST})) or (icmpv6.type == 136 and icmpv6.nd.na.flag.s == 0))",
         voice.mac
     );
     let mut opinion = Opinion::default();
