@@ -16,16 +16,23 @@ use crate::limits;
 /// Environment variable that names, by its number, the pipe into which the loop writes a byte about every second.
 pub const HEARTBEAT: &str = "KEELSON_HEARTBEAT_FD";
 
+/// Takes the file descriptors that the process may need; before its first thread starts. What is not permitted is
+/// logged and left out.
+pub(crate) fn take_files() {
+    note("more file descriptors", raise_files());
+    note("room for file descriptors", grow_files());
+}
+
 /// Makes the process ready for its work; what is not permitted is logged once and left out.
 pub(crate) fn prepare() {
-    let note = |what: &str, result: io::Result<()>| {
-        if let Err(error) = result {
-            log::info!("going on without {what}: {error}");
-        }
-    };
-    note("more file descriptors", raise_files());
     note("locked memory", lock_memory());
     note("real-time priority", take_priority());
+}
+
+fn note(what: &str, result: io::Result<()>) {
+    if let Err(error) = result {
+        log::info!("going on without {what}: {error}");
+    }
 }
 
 fn raise_files() -> io::Result<()> {
@@ -37,6 +44,17 @@ fn raise_files() -> io::Result<()> {
             hard.max(limits::FILES_MAX),
         )?;
     }
+    Ok(())
+}
+
+/// Lets the kernel make room for all of them at once. Where threads share the table it waits each time it doubles it
+/// until no processor looks at the old one (`expand_fdtable` in fs/file.c), which took 40 to 200 ms of a turn.
+fn grow_files() -> io::Result<()> {
+    let highest = i32::try_from(limits::FILES_MAX - 1).unwrap_or(i32::MAX);
+    // What stands there is closed at once; the table does not shrink.
+    let made = fcntl(io::stderr(), FcntlArg::F_DUPFD_CLOEXEC(highest))?;
+    // SAFETY: the kernel has just made it, for nobody else.
+    drop(unsafe { OwnedFd::from_raw_fd(made) });
     Ok(())
 }
 

@@ -171,8 +171,13 @@ pub const CHECK_GRID: Duration = Duration::from_millis(5);
 /// thousands of checks at the start can't delay an advert.
 pub const CHECK_STARTS_PER_SLICE: usize = 16;
 
-/// The first run of a check starts within this time: a dead server must not take traffic for a whole warmup.
+/// The first run of a check starts within this time: a dead server must not take traffic for a whole warmup. Where more
+/// than [`CHECK_FIRST_RATE`] begin at once, they take as long as that makes it.
 pub const CHECK_FIRST_WITHIN: Duration = Duration::from_secs(1);
+
+/// First runs in a second: as a burst, ten thousand SYNs are partly lost on their way, and servers that are well would
+/// be taken out. It is what a core of a slow machine can do beside the table that is filled meanwhile.
+pub const CHECK_FIRST_RATE: u64 = 2000;
 
 /// A deadline that is judged later than this was slept through by our own loop. It is also what an attempt is given at
 /// least when the server is heard after the deadline: enough for a round trip on a local network.

@@ -3,6 +3,10 @@
 //! The number carries a generation, so it is the mio token too: an event of a socket that was closed in the same turn
 //! finds nothing. A socket is closed plainly, unless its connection is to be reset: a server then sees a FIN, or a RST
 //! when it sent what nobody read. Closing never waits, because nobody asks the kernel to linger for a while.
+//!
+//! Where nobody talks ([`Transport::HalfOpen`]), the kernel is asked to acknowledge late and to reset: the socket is
+//! closed before the last step of the handshake, as HAProxy's and F5's checks do it. That spares the server's kernel
+//! a connection, and its program an accept and a line in its log.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -187,7 +191,7 @@ fn watch(registry: &Registry, socket: &Socket, token: Token) -> io::Result<()> {
 fn open(target: SocketAddr, transport: Transport) -> io::Result<Socket> {
     let domain = Domain::for_address(target);
     let (kind, protocol) = match transport {
-        Transport::Tcp => (Type::STREAM, Protocol::TCP),
+        Transport::Tcp | Transport::HalfOpen => (Type::STREAM, Protocol::TCP),
         Transport::Udp => (Type::DGRAM, Protocol::UDP),
         Transport::Icmp if target.is_ipv4() => (Type::DGRAM, Protocol::ICMPV4),
         Transport::Icmp => (Type::DGRAM, Protocol::ICMPV6),
@@ -202,13 +206,17 @@ fn open(target: SocketAddr, transport: Transport) -> io::Result<Socket> {
         }
         socket => socket?,
     };
-    if transport != Transport::Tcp {
-        // ICMP errors become errors of the socket at once, and host unreachable too.
-        if target.is_ipv4() {
-            setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?;
-        } else {
-            setsockopt(&socket, sockopt::Ipv6RecvErr, &true)?;
+    match transport {
+        Transport::Tcp => {}
+        Transport::HalfOpen => {
+            socket.set_tcp_quickack(false)?;
+            socket.set_linger(Some(Duration::ZERO))?;
         }
+        // ICMP errors become errors of the socket at once, and host unreachable too.
+        Transport::Udp | Transport::Icmp if target.is_ipv4() => {
+            setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?;
+        }
+        Transport::Udp | Transport::Icmp => setsockopt(&socket, sockopt::Ipv6RecvErr, &true)?,
     }
     Ok(socket)
 }
@@ -262,11 +270,12 @@ impl Probe {
     /// A connection is made when it has a peer (mio, `TcpStream::connect`); before, readiness may be spurious.
     fn finish_connect(&mut self) -> io::Result<Progress> {
         // A connection that stands has no error: asked in this order, it costs one system call.
-        let made = self.made || self.transport == Transport::Tcp && has_peer(&self.socket)?;
+        let is_tcp = matches!(self.transport, Transport::Tcp | Transport::HalfOpen);
+        let made = self.made || is_tcp && has_peer(&self.socket)?;
         if !made && let Some(error) = self.socket.take_error()? {
             return Err(error);
         }
-        self.connected = made || self.transport != Transport::Tcp;
+        self.connected = made || !is_tcp;
         Ok(if self.connected {
             Progress::Connected
         } else {

@@ -59,7 +59,7 @@ pub enum Plan {
         /// For how long.
         for_ms: u64,
     },
-    /// Accept connections at all addresses and close them, for ever, and note who was asked when.
+    /// Accept connections at all addresses and close them, for ever, and note from each SYN who was asked when.
     Listen {
         /// Port that is asked.
         port: u16,

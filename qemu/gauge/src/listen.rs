@@ -1,13 +1,15 @@
 //! The servers of the bench, all in one: every address of the machine, one port. It notes for each address when it was
-//! asked, and so judges a checker from outside.
+//! asked, and so judges a checker from outside. A checker asks with its SYN: not every one waits for the server's
+//! program, which therefore hears of it from the wire.
 use std::collections::HashMap;
-use std::io::{Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sys::socket::Backlog;
+use nix::sys::socket::{Backlog, setsockopt, sockopt};
+use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
 use crate::Figures;
 
@@ -17,8 +19,14 @@ const BACKLOG: i32 = 4096;
 /// How long somebody who was told may take to go.
 const LEAVE_MAX: Duration = Duration::from_secs(5);
 
+/// Room for what waits to be read of the wire: some thousand SYNs.
+const RECEIVE_BYTES: usize = 8 << 20;
+
+/// ETH_P_IP (linux/if_ether.h).
+const IPV4: u16 = 0x0800;
+
 /// When an address was asked last, and the longest time between two times.
-type Asked = HashMap<SocketAddr, (Instant, u64)>;
+type Asked = HashMap<Ipv4Addr, (Instant, u64)>;
 
 #[derive(Default)]
 struct Tally {
@@ -36,6 +44,7 @@ pub(crate) fn serve(port: u16, control: u16) -> Result<Figures, String> {
         Ok::<_, String>(listener)
     };
     let (servers, control) = (listen(port)?, listen(control)?);
+    let wire = wire(port).map_err(|error| format!("packet socket: {error}"))?;
     let tally = Mutex::new(Tally::default());
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -44,17 +53,48 @@ pub(crate) fn serve(port: u16, control: u16) -> Result<Figures, String> {
                 tell(client, told);
             }
         });
-        for client in servers.incoming().flatten() {
-            // The address that was asked, which is where the client connected to.
-            if let Ok(address) = client.local_addr() {
-                note(&mut lock(&tally), address);
+        scope.spawn(|| servers.incoming().flatten().for_each(drop));
+        loop {
+            let mut header = [0; 20];
+            // What is longer is cut.
+            if (&wire)
+                .read(&mut header)
+                .is_ok_and(|length| length == header.len())
+            {
+                let [.., a, b, c, d] = header;
+                note(&mut lock(&tally), Ipv4Addr::new(a, b, c, d));
             }
         }
-    });
-    Ok(Figures::default())
+    })
 }
 
-fn note(tally: &mut Tally, address: SocketAddr) {
+/// Hears of each SYN to a port, beginning with its IP header.
+fn wire(port: u16) -> io::Result<Socket> {
+    let protocol = Protocol::from(i32::from(IPV4.to_be()));
+    let wire = Socket::new(Domain::PACKET, Type::DGRAM, Some(protocol))?;
+    setsockopt(&wire, sockopt::RcvBufForce, &RECEIVE_BYTES)?;
+    // BPF (linux/filter.h): codes of linux/bpf_common.h.
+    const LOAD_BYTE: u16 = 0x30;
+    const LOAD_HEADER_LENGTH: u16 = 0xb1;
+    const LOAD_BYTE_BEHIND: u16 = 0x50;
+    const LOAD_HALF_BEHIND: u16 = 0x48;
+    const IS_EQUAL: u16 = 0x15;
+    const RETURN: u16 = 0x06;
+    wire.attach_filter(&[
+        SockFilter::new(LOAD_BYTE, 0, 0, 9),
+        SockFilter::new(IS_EQUAL, 0, 6, 6), // TCP
+        SockFilter::new(LOAD_HEADER_LENGTH, 0, 0, 0),
+        SockFilter::new(LOAD_HALF_BEHIND, 0, 0, 2),
+        SockFilter::new(IS_EQUAL, 0, 3, port.into()),
+        SockFilter::new(LOAD_BYTE_BEHIND, 0, 0, 13),
+        SockFilter::new(IS_EQUAL, 0, 1, 0x02), // SYN alone
+        SockFilter::new(RETURN, 0, 0, 40),
+        SockFilter::new(RETURN, 0, 0, 0),
+    ])?;
+    Ok(wire)
+}
+
+fn note(tally: &mut Tally, address: Ipv4Addr) {
     let now = Instant::now();
     tally.connections += 1;
     let (last, longest) = tally.asked.entry(address).or_insert((now, 0));
@@ -118,7 +158,7 @@ mod tests {
     #[test]
     fn each_address_has_its_own_longest_gap() {
         let mut tally = Tally::default();
-        let at = |last: u8| SocketAddr::from(([127, 0, 0, last], 80));
+        let at = |last: u8| Ipv4Addr::new(127, 0, 0, last);
         note(&mut tally, at(1));
         note(&mut tally, at(2));
         thread::sleep(Duration::from_millis(20));

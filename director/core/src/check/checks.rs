@@ -7,10 +7,10 @@ use super::index::{Index, hash};
 use super::keys::{Keys, Resting};
 use super::line::{Line, line_of};
 use super::said::Said;
-use super::schedule::{Change, Check};
+use super::schedule::{Change, Check, first_within};
 use super::{Action, Ask, Event, Health, Id, Io, Kind, Random, Status};
 use crate::limits;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 /// All checks of a node, each known by a key of the caller. Idle checks cost nothing but memory: the next moments lie
 /// in an ordered set. At most [`limits::PROBES_OPEN_MAX`] sockets are open and [`limits::PROGRAMS_MAX`] programs run;
@@ -42,6 +42,8 @@ pub struct Checks<K> {
     /// At most one for each check and call.
     events: VecDeque<Event<K>>,
     random: Random,
+    /// Time over which the first runs of those that began together are spread.
+    first_within: Duration,
 }
 
 #[derive(Debug)]
@@ -73,6 +75,7 @@ impl<K: Ord + Hash + Clone> Checks<K> {
             orphans: VecDeque::new(),
             events: VecDeque::new(),
             random: Random(seed),
+            first_within: limits::CHECK_FIRST_WITHIN,
         }
     }
 
@@ -125,10 +128,8 @@ impl<K: Ord + Hash + Clone> Checks<K> {
             self.leave(now, index, &key);
         }
         let slots = &self.slots;
-        let lives = |index: &u32| {
-            let slot = slots.get(*index as usize);
-            slot.is_some_and(|slot| slot.check.is_some())
-        };
+        let slot = |index: &u32| slots.get(*index as usize);
+        let lives = |index: &u32| slot(index).is_some_and(|slot| slot.check.is_some());
         for line in &mut self.lines {
             line.due.retain(lives);
         }
@@ -136,6 +137,7 @@ impl<K: Ord + Hash + Clone> Checks<K> {
         // Not a place more: a slab that grows by itself would keep room for as many again.
         let more = fresh.len().saturating_sub(self.free.len());
         self.slots.reserve_exact(more);
+        self.first_within = first_within(fresh.len());
         for (key, ask, health) in fresh {
             if self.find(&key).is_none() {
                 self.join(now, key, ask, health);
@@ -190,11 +192,8 @@ impl<K: Ord + Hash + Clone> Checks<K> {
 
     /// What came of the socket of `id`. What is heard of an old connection is dropped.
     pub fn handle_io(&mut self, now: Instant, id: Id, io: Io<'_>) {
-        let current = self
-            .slots
-            .get(id.index as usize)
-            .map(|slot| slot.generation);
-        if current != Some(id.generation) {
+        let slot = self.slots.get(id.index as usize);
+        if slot.is_none_or(|slot| slot.generation != id.generation) {
             return;
         }
         let kind = self.check(id.index).map(|check| &check.ask().how.kind);
@@ -457,7 +456,7 @@ impl<K: Ord + Hash + Clone> Checks<K> {
 
     fn insert(&mut self, now: Instant, key: K, ask: Ask, health: Health) {
         let number = hash(&ask);
-        let check = Check::new(now, ask, health, &mut self.random);
+        let check = Check::new(now, self.first_within, (ask, health), &mut self.random);
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot {
                 generation: 0,

@@ -98,9 +98,14 @@ struct Run {
 }
 
 impl Check {
-    /// A check that has not run yet, with the health that it goes on from.
-    pub(super) fn new(now: Instant, ask: Ask, health: Health, random: &mut Random) -> Self {
-        let first = now + random.below(ask.how.warmup.min(limits::CHECK_FIRST_WITHIN));
+    /// A check that has not run yet, with the health that it goes on from. Its first run comes within this time.
+    pub(super) fn new(
+        now: Instant,
+        within: Duration,
+        (ask, health): (Ask, Health),
+        random: &mut Random,
+    ) -> Self {
+        let first = now + random.below(ask.how.warmup.min(within));
         // From the second run on the phase is random over the whole interval, so that the load is even.
         let planned = first + random.below(interval(&ask.how));
         Self {
@@ -358,6 +363,12 @@ impl Check {
         }
         self.planned
     }
+}
+
+/// Time over which the first runs of so many checks are spread.
+pub(super) fn first_within(checks: usize) -> Duration {
+    let micros = checks as u64 * 1_000_000 / limits::CHECK_FIRST_RATE;
+    Duration::from_micros(micros).max(limits::CHECK_FIRST_WITHIN)
 }
 
 fn interval(settings: &Settings) -> Duration {

@@ -127,6 +127,9 @@ pub struct Tls {
 pub enum Transport {
     /// A connection.
     Tcp,
+    /// The beginning of one: `Connected` when the server has answered the SYN, and a reset instead of the last step of
+    /// the handshake. The kernel does not bother the server's program with such a one.
+    HalfOpen,
     /// Datagrams; `Connected` says that they can be sent.
     Udp,
     /// Echo requests and replies, without the IP header; as `Udp`.
@@ -223,6 +226,7 @@ impl Kind {
         match self {
             Self::Dns(_) | Self::Udp(_) => Transport::Udp,
             Self::Ping => Transport::Icmp,
+            Self::Tcp => Transport::HalfOpen,
             _ => Transport::Tcp,
         }
     }
