@@ -16,20 +16,24 @@ pub const READ_BYTES: usize = 16 << 10;
 /// much more.
 pub const TURN_MAX: Duration = Duration::from_millis(10);
 
-/// A loop that has worked for so long without a rest, its short sleeps counted [`WORK_PER_REST`] times, rests for
-/// [`REST`], in which an advert or a signal still wakes it at once. Unasked, the kernel stops a real-time thread that
-/// never sleeps for the last 50 ms of each second (sched_rt_runtime_us), whatever arrives.
-pub const BUSY_MAX: Duration = Duration::from_millis(15);
-
-/// See [`BUSY_MAX`].
-pub const REST: Duration = Duration::from_millis(1);
+/// A loop that has worked for so long without a rest, its sleeps counted [`WORK_PER_REST`] times, is no longer
+/// real-time until it has rested. Before such a loop the kernel's own threads never come to run: not those that take
+/// packets off the network when there are many (ksoftirqd), clients' among them. And in the last 50 ms of each second
+/// (sched_rt_runtime_us) it would not run itself, whatever arrives.
+pub const URGENT_MAX: Duration = Duration::from_millis(8);
 
 /// So much work for each rest: the kernel allows 19.
 pub const WORK_PER_REST: u32 = 16;
 
+/// While it is not real-time: three quarters of a processor that one other thread wants too (sched(7)).
+pub const NICE: i32 = -5;
+
 /// Sources that are served between two looks at the clock, which is a system call on machines without a steady counter
-/// in the processor. Serving one takes some ten microseconds.
-pub const SERVED_PER_LOOK: usize = 4;
+/// in the processor. Serving one takes some ten microseconds. A turn that is late serves so many all the same: more than
+/// it has begun checks, or those that it begins would be heard ever later.
+pub const SERVED_PER_LOOK: usize = 24;
+
+const _: () = assert!(SERVED_PER_LOOK > director_core::limits::CHECK_STARTS_PER_SLICE);
 
 /// What a reading of the IPVS table may take of one turn.
 pub const TABLE_SLICE_MAX: Duration = Duration::from_millis(4);
@@ -122,8 +126,7 @@ pub const HEARTBEAT: Duration = Duration::from_secs(1);
 /// File descriptors: the checks' sockets, and enough for everything else.
 pub const FILES_MAX: u64 = director_core::limits::PROBES_OPEN_MAX as u64 + 1024;
 
-/// Real-time priority (1..=99): above ordinary programs, below the kernel's own interrupt threads at 50. A loop that
-/// spins leaves the others what the kernel keeps for them (sched_rt_runtime_us), and PID 1 misses its beat.
+/// Real-time priority (1..=99): above ordinary programs, below the kernel's own interrupt threads at 50.
 pub const PRIORITY: i32 = 40;
 
 /// Programs that run, those that were told to end included; the core lets fewer run, so that one that takes its time

@@ -2,6 +2,7 @@
 
 use core::fmt;
 use std::fs;
+use std::hash::{BuildHasher, Hasher};
 use std::io::{self, Write};
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
@@ -26,7 +27,7 @@ pub(crate) fn take_files() {
 /// Makes the process ready for its work; what is not permitted is logged once and left out.
 pub(crate) fn prepare() {
     note("locked memory", lock_memory());
-    note("real-time priority", take_priority());
+    note("priority", take_priority());
 }
 
 fn note(what: &str, result: io::Result<()>) {
@@ -75,15 +76,29 @@ fn lock_memory() -> io::Result<()> {
 }
 
 fn take_priority() -> io::Result<()> {
+    // SAFETY: it takes numbers alone; 0 is this thread.
+    if unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, limits::NICE) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    schedule(true)
+}
+
+/// Makes this thread a real-time one, or an ordinary one.
+fn schedule(urgent: bool) -> io::Result<()> {
     let mut parameter = zeroed();
-    parameter.sched_priority = limits::PRIORITY;
+    let policy = if urgent {
+        parameter.sched_priority = limits::PRIORITY;
+        libc::SCHED_FIFO
+    } else {
+        libc::SCHED_OTHER
+    };
     // By its number, because musl's own sched_setscheduler does nothing but fail.
     // SAFETY: the kernel reads one sched_param, which outlives the call; 0 is this thread.
     let result = unsafe {
         libc::syscall(
             libc::SYS_sched_setscheduler,
             0,
-            libc::SCHED_FIFO,
+            policy,
             &raw const parameter,
         )
     };
@@ -96,18 +111,8 @@ fn take_priority() -> io::Result<()> {
 
 /// Makes this thread an ordinary one: it must never go before the loop, and what it starts inherits that.
 pub(crate) fn give_up_priority() {
-    let parameter = zeroed();
-    // SAFETY: the kernel reads one sched_param, which outlives the call; 0 is this thread.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_sched_setscheduler,
-            0,
-            libc::SCHED_OTHER,
-            &raw const parameter,
-        )
-    };
-    if result < 0 {
-        log::warn!("priority of a thread: {}", io::Error::last_os_error());
+    if let Err(error) = schedule(false) {
+        log::warn!("priority of a thread: {error}");
     }
 }
 
@@ -215,6 +220,31 @@ pub(crate) struct Process {
     late_max: Duration,
     beat: Option<std::fs::File>,
     beat_at: Instant,
+    urgency: Urgency,
+}
+
+/// Whether the loop is a real-time one.
+#[derive(Debug, Default)]
+struct Urgency {
+    /// Work without rest; see [`limits::URGENT_MAX`].
+    busy: Duration,
+    gave_way: bool,
+}
+
+impl Urgency {
+    /// True when that is to change.
+    fn note_work(&mut self, time: Duration) -> bool {
+        self.busy = (self.busy + time).min(limits::URGENT_MAX);
+        let is_long = self.busy == limits::URGENT_MAX;
+        is_long && !core::mem::replace(&mut self.gave_way, true)
+    }
+
+    /// True when that is to change.
+    fn note_sleep(&mut self, time: Duration) -> bool {
+        self.busy = self.busy.saturating_sub(time * limits::WORK_PER_REST);
+        let has_rested = self.busy.is_zero();
+        has_rested && core::mem::take(&mut self.gave_way)
+    }
 }
 
 impl Process {
@@ -232,6 +262,15 @@ impl Process {
             late_max: Duration::ZERO,
             beat: number.and_then(open_pipe),
             beat_at: Instant::ZERO,
+            urgency: Urgency::default(),
+        }
+    }
+
+    /// Notes for how long the loop has slept.
+    pub(crate) fn note_sleep(&mut self, time: Duration) {
+        // What is not permitted was said at the start.
+        if self.urgency.note_sleep(time) {
+            let _ = schedule(true);
         }
     }
 
@@ -247,6 +286,9 @@ impl Process {
         if now.since(started) > self.turn_max {
             self.turn_max = now.since(started);
             self.turn_max_did = did;
+        }
+        if self.urgency.note_work(now.since(started)) {
+            let _ = schedule(false); // see above
         }
         if now >= self.beat_at
             && let Some(pipe) = &mut self.beat
@@ -328,6 +370,11 @@ fn resident(status: &str) -> Option<u64> {
     line.split_whitespace().next()?.parse().ok()
 }
 
+/// A number that differs between nodes and starts: std seeds its hash tables from the kernel's entropy.
+pub(crate) fn seed() -> u64 {
+    std::hash::RandomState::new().build_hasher().finish()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -340,6 +387,22 @@ mod tests {
         );
         assert_eq!(resident(""), None);
         assert!(Process::new().status().rss_kib > 0);
+    }
+
+    #[test]
+    fn a_loop_that_works_for_long_gives_way_until_it_has_rested() {
+        let mut urgency = Urgency::default();
+        let ms = Duration::from_millis;
+        assert!(!urgency.note_work(ms(7)));
+        let quarter = Duration::from_micros(250);
+        assert!(!urgency.note_sleep(quarter), "3 are left");
+        assert!(!urgency.note_work(ms(4)));
+        assert!(urgency.note_work(ms(1)));
+        assert!(!urgency.note_work(ms(1000)), "it is said once");
+        assert!(!urgency.note_sleep(Duration::ZERO));
+        assert!(urgency.note_sleep(ms(1)));
+        assert!(!urgency.note_sleep(ms(1)));
+        assert!(!urgency.note_work(ms(7)) && urgency.note_work(ms(1)));
     }
 
     #[test]

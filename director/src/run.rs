@@ -11,7 +11,6 @@
 
 use core::fmt;
 use std::collections::{BTreeSet, VecDeque};
-use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::ops::Bound;
 use std::os::fd::RawFd;
@@ -115,8 +114,6 @@ pub(crate) struct Shell {
     wall: clock::WallClock,
     /// The end of the turn before: where reading a clock is a system call, each one less counts.
     ended: Instant,
-    /// Work without rest; see [`limits::BUSY_MAX`].
-    busy: Duration,
     pub(crate) poll: Poll,
     events: Events,
     pub(crate) kernel: Kernel,
@@ -189,11 +186,10 @@ impl Shell {
         process::name_node(config.node.hostname.as_deref());
         let now = clock::now();
         let mut shell = Self {
-            core: Director::new(config, now, seed()),
+            core: Director::new(config, now, process::seed()),
             now,
             wall: clock::WallClock::default(),
             ended: now,
-            busy: Duration::ZERO,
             events: Events::with_capacity(limits::EVENTS_PER_POLL),
             kernel: on("rtnetlink", Kernel::open())?,
             monitor,
@@ -244,8 +240,10 @@ impl Shell {
         self.wait(timeout)?; // 2: sleep
         let started = clock::now(); // 3: the moment of this turn
         self.now = started;
-        let slept = started.since(self.ended) * limits::WORK_PER_REST;
-        self.busy = self.busy.saturating_sub(slept);
+        // Who waits for nothing and comes late was held up.
+        if timeout != Some(Duration::ZERO) {
+            self.process.note_sleep(started.since(self.ended));
+        }
         self.look_at_the_wall();
         self.read_adverts(); // 4: adverts before timers
         if let Some(late) = self.due() {
@@ -262,7 +260,6 @@ impl Shell {
         self.programs.handle_timeout(self.now);
         self.end_notices();
         self.ended = clock::now();
-        self.busy += self.ended.since(started);
         self.process.end_turn(started, self.ended); // 8: figures, and the beat for PID 1
         Ok(())
     }
@@ -273,18 +270,10 @@ impl Shell {
         }
     }
 
-    /// How long to sleep; not at all while there is work left, unless a rest is due. What arrives ends it.
+    /// How long to sleep; not at all while there is work left.
     fn timeout(&self) -> Option<Duration> {
-        let rest = if self.busy >= limits::BUSY_MAX {
-            limits::REST
-        } else {
-            Duration::ZERO
-        };
-        if !self.adverts.is_empty() {
+        if !self.adverts.is_empty() || !self.ready.is_empty() || !self.tellings.is_empty() {
             return Some(Duration::ZERO);
-        }
-        if !self.ready.is_empty() || !self.tellings.is_empty() {
-            return Some(rest);
         }
         let core = self.core.next_timeout().map(|(at, _)| at);
         let others = [
@@ -296,7 +285,7 @@ impl Shell {
             self.notices.next_timeout(),
         ];
         let next = others.into_iter().fold(core, earliest)?;
-        Some(next.since(self.ended).max(rest))
+        Some(next.since(self.ended))
     }
 
     /// Whether a timer of the core has come, by the moment of this turn, and how long ago if it is a virtual router's.
@@ -318,18 +307,17 @@ impl Shell {
             let Some(key) = Key::of(event.token()) else {
                 continue;
             };
-            match key {
-                Key::Vrrp(place) if self.adverts.contains(&place) => continue,
-                Key::Vrrp(place) => {
+            if let Key::Vrrp(place) = key {
+                if !self.adverts.contains(&place) {
                     self.adverts.push(place);
-                    continue;
                 }
-                Key::Probe(id)
-                    if event.is_writable() && !event.is_error() && !event.is_write_closed() =>
-                {
-                    self.probes.note_writable(id);
-                }
-                _ => {}
+                continue;
+            }
+            let writable = event.is_writable() && !event.is_error() && !event.is_write_closed();
+            if let Key::Probe(id) = key
+                && writable
+            {
+                self.probes.note_writable(id);
             }
             self.ready.insert(key);
         }
@@ -490,9 +478,4 @@ fn watch_monitor(registry: &Registry, monitor: RawFd) -> Result<(), Error> {
     let token = Key::Monitor.token();
     let watched = registry.register(&mut SourceFd(&monitor), token, Interest::READABLE);
     on("rtnetlink", watched)
-}
-
-/// A number that differs between nodes and starts: std seeds its hash tables from the kernel's entropy.
-fn seed() -> u64 {
-    std::hash::RandomState::new().build_hasher().finish()
 }

@@ -195,7 +195,7 @@ pub struct Director {
     reloads: u32,
     /// Operations acknowledged before the configuration that is not in force yet.
     applied_before: Option<u64>,
-    /// No check starts before the node's own network serves.
+    /// No check starts before the node itself serves.
     checks_held: bool,
     last_failure: String,
     /// What is desired must be planned anew.

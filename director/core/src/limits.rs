@@ -126,8 +126,9 @@ pub const OP_BACKOFF_MAX: Duration = Duration::from_secs(10);
 /// How often the kernel's tables are read again to find foreign edits.
 pub const AUDIT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long checks wait at the start for the node's own links and addresses: autonegotiation and a switch's spanning
-/// tree in its fast form take seconds, and a check that fails for them would take every server out at boot.
+/// How long checks wait at the start for the node's own links and addresses, and for its table: autonegotiation and a
+/// switch's spanning tree in its fast form take seconds, and a check that fails for them would take every server out at
+/// boot.
 pub const CHECKS_HOLD_MAX: Duration = Duration::from_secs(10);
 
 /// Longest orderly stop: the largest handover wait (a successor's skew of up to an advert interval of 1 s) and the
@@ -176,8 +177,8 @@ pub const CHECK_STARTS_PER_SLICE: usize = 16;
 pub const CHECK_FIRST_WITHIN: Duration = Duration::from_secs(1);
 
 /// First runs in a second: as a burst, ten thousand SYNs are partly lost on their way, and servers that are well would
-/// be taken out. It is what a core of a slow machine can do beside the table that is filled meanwhile.
-pub const CHECK_FIRST_RATE: u64 = 2000;
+/// be taken out. It is what a slow machine can do beside its other work.
+pub const CHECK_FIRST_RATE: u64 = 1000;
 
 /// A deadline that is judged later than this was slept through by our own loop. It is also what an attempt is given at
 /// least when the server is heard after the deadline: enough for a round trip on a local network.

@@ -330,6 +330,13 @@ impl Reconciler {
         self.sides.iter().all(is_known) && self.is_converged()
     }
 
+    /// Whether the IPVS table is not known yet, or operations on it follow each other.
+    #[must_use]
+    pub fn is_filling(&self) -> bool {
+        let side = &self.sides[Part::Ipvs as usize];
+        !side.known || !side.queue.is_empty() || side.in_flight > 0 || self.work.is_due()
+    }
+
     /// Whether nothing is left to do.
     #[must_use]
     pub fn is_converged(&self) -> bool {

@@ -38,7 +38,7 @@ impl Director {
             self.note(event);
         }
         self.dirty |= self.routers.forget_retired();
-        self.checks_held = self.checks_held && !self.network_serves();
+        self.checks_held = self.checks_held && !self.serves();
         let released = self.stop.is_some() && self.routers.all_stopped();
         if core::mem::take(&mut self.dirty) {
             let routers = self.routers.holders();
@@ -93,8 +93,8 @@ impl Director {
     }
 
     /// Whether a failed check would tell of the server and not of this node: its interfaces have their links and
-    /// addresses, or had long enough to get them.
-    fn network_serves(&self) -> bool {
+    /// addresses, and it is not busy with the table, or had long enough for all that.
+    fn serves(&self) -> bool {
         if self.started_at + limits::CHECKS_HOLD_MAX <= self.now {
             return true;
         }
@@ -109,5 +109,7 @@ impl Director {
                 .addresses
                 .iter()
                 .all(|id| actual.addresses.contains_key(id))
+            && !self.services.has_work()
+            && !self.reconciler.is_filling()
     }
 }
