@@ -170,7 +170,7 @@ pub const CHECK_GRID: Duration = Duration::from_millis(5);
 
 /// Attempts begun between two looks at the sockets: some milliseconds of the kernel's work on a slow machine, so that
 /// thousands of checks at the start can't delay an advert.
-pub const CHECK_STARTS_PER_SLICE: usize = 16;
+pub const CHECK_STARTS_PER_SLICE: usize = 8;
 
 /// The first run of a check starts within this time: a dead server must not take traffic for a whole warmup. Where more
 /// than [`CHECK_FIRST_RATE`] begin at once, they take as long as that makes it.
