@@ -337,11 +337,13 @@ impl Director {
         let held = self
             .checks_held
             .then(|| self.started_at + limits::CHECKS_HOLD_MAX);
+        let checks = self.services.checks.next_timeout();
+        let checks = checks.filter(|_| self.stop.is_none());
         let candidates = [
             (held, Reason::Check),
             (self.routers.next_timeout(), Reason::Vrrp),
             (self.reconciler.next_timeout(self.now), Reason::Kernel),
-            (self.services.checks.next_timeout(), Reason::Check),
+            (checks, Reason::Check),
             (self.services.wake_at, Reason::Drain),
             (self.services.has_work().then_some(self.now), Reason::Kernel),
             (self.watches.next_timeout(), Reason::Check),
@@ -416,7 +418,10 @@ impl Director {
         let finding = self.reconciler.compare(now);
         self.follow_reading(finding);
         self.routers.handle_timeout(now);
-        self.services.checks.handle_timeout(now);
+        // At the end none begins any more, and none is failed for what its server would have said.
+        if self.stop.is_none() {
+            self.services.checks.handle_timeout(now);
+        }
         self.advance_drains(false);
         self.watches.handle_timeout(now);
         if self.routers.is_link_due(now) {

@@ -200,6 +200,22 @@ fn a_stop_hands_the_group_over() {
 }
 
 #[test]
+fn a_director_that_stops_asks_no_server_any_more() {
+    let service = "virtual_server 10.0.0.50 80 {\nlb_algo rr\nlb_kind NAT\nprotocol TCP\ndelay_loop 0.1\nretry 0\n\
+                   real_server 10.0.0.9 80 {\nTCP_CHECK {\n}\n}\n}\n";
+    let mut world = World::new(&[text([150, 150], service), text([100, 100], "")]);
+    world.run(5 * SECOND);
+    world.nodes[0].failing.insert("10.0.0.9:80".to_owned());
+    world.command(0, Command::Stop);
+    world.run(300 * MILLISECOND);
+    assert!(!world.nodes[0].director.stopped(), "it hands over");
+    let fell = |line: &&String| line.contains("up -> down");
+    assert_eq!(world.nodes[0].log.iter().find(fell), None);
+    world.run(2 * SECOND);
+    assert!(world.nodes[0].director.stopped());
+}
+
+#[test]
 fn a_restarted_director_adopts_all_members_or_none() {
     let mut world = pair();
     let restart = |world: &mut World| {
