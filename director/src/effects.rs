@@ -15,11 +15,16 @@ use crate::token::Key;
 impl Shell {
     /// Gives the core one input, and does all that it then wants.
     pub(crate) fn feed(&mut self, input: Input<'_>) {
+        self.take(input);
+        self.drain();
+    }
+
+    /// Gives the core one input of several.
+    pub(crate) fn take(&mut self, input: Input<'_>) {
         if let Some(work) = work(&input) {
             self.process.note(work);
         }
         self.core.handle(self.now, input);
-        self.drain();
     }
 
     /// Does what the core wants until it wants nothing more, then writes its events to the log. Operations on one part

@@ -27,6 +27,7 @@ mod fact;
 mod fifo;
 mod files;
 pub mod frame;
+mod hearing;
 pub mod kernel;
 pub mod limits;
 mod monitoring;

@@ -6,6 +6,10 @@ use std::time::Duration;
 /// virtual routers that advertise at once are read in four turns.
 pub const ADVERTS_PER_TURN: usize = 256;
 
+/// While adverts of many virtual routers come in a row, the loop waits so long for more of them: to wake for each costs
+/// more than to read it. A tenth of the shortest interval.
+pub const ADVERTS_GATHER: Duration = Duration::from_millis(1);
+
 /// Reads of one check or client in one turn; the rest is read in the next turn.
 pub const READS_PER_TURN: usize = 4;
 

@@ -113,7 +113,7 @@ pub(crate) struct Shell {
     pub(crate) now: Instant,
     wall: clock::WallClock,
     /// The end of the turn before: where reading a clock is a system call, each one less counts.
-    ended: Instant,
+    pub(crate) ended: Instant,
     pub(crate) poll: Poll,
     events: Events,
     pub(crate) kernel: Kernel,
@@ -143,7 +143,9 @@ pub(crate) struct Shell {
     pub(crate) secret_at: Instant,
     /// Sockets that may hold adverts. A list that keeps its memory: nothing on the way of an advert
     /// allocates.
-    adverts: Vec<Place>,
+    pub(crate) adverts: Vec<Place>,
+    /// When adverts were read last.
+    pub(crate) heard_at: Instant,
     /// Everything else that may be read; edge-triggered readiness must not be forgotten before it is used up.
     pub(crate) ready: BTreeSet<Key>,
     /// The one that was served last: the next turn begins behind it, so that none starves.
@@ -213,6 +215,7 @@ impl Shell {
             saved: SavedFile::beside(&options.socket),
             secret_at: now,
             adverts: Vec::new(),
+            heard_at: Instant::ZERO,
             ready: BTreeSet::new(),
             served: Key::Monitor,
             buffer: vec![0; limits::READ_BYTES],
@@ -238,6 +241,7 @@ impl Shell {
     fn turn(&mut self) -> Result<(), Error> {
         let timeout = self.timeout(); // 1: until when
         self.wait(timeout)?; // 2: sleep
+        self.gather_adverts(timeout);
         let started = clock::now(); // 3: the moment of this turn
         self.now = started;
         // Who waits for nothing and comes late was held up.
@@ -322,34 +326,6 @@ impl Shell {
             self.ready.insert(key);
         }
         Ok(())
-    }
-
-    fn read_adverts(&mut self) {
-        let mut places = core::mem::take(&mut self.adverts);
-        places.retain(|place| self.read_adverts_of(*place));
-        self.adverts = places;
-    }
-
-    /// True when there may be more.
-    fn read_adverts_of(&mut self, place: Place) -> bool {
-        let mut buffer = core::mem::take(&mut self.buffer);
-        let mut more = true;
-        for _ in 0..limits::ADVERTS_PER_TURN {
-            match self.vrrp.receive(place, &mut buffer) {
-                Ok(Some(received)) => {
-                    let (ifindex, _) = place;
-                    self.feed(Input::Vrrp { ifindex, received });
-                }
-                Ok(None) => {
-                    more = false;
-                    break;
-                }
-                // An error of the interface is reported once and then gone; what was received is still there.
-                Err(error) => log::debug!("adverts of link {}: {error}", place.0.0),
-            }
-        }
-        self.buffer = buffer;
-        more
     }
 
     /// Goes on with a reading of the kernel's tables.
@@ -459,8 +435,10 @@ impl Shell {
                 self.vrrp.forget(self.poll.registry(), ifindex);
                 self.announcer.forget(ifindex);
             }
-            self.feed(Input::Kernel(event));
+            // A takeover of many virtual routers brings one for each address: what they want is done once.
+            self.take(Input::Kernel(event));
         }
+        self.drain();
         Ok(())
     }
 }

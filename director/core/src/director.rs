@@ -174,8 +174,8 @@ pub enum Reason {
 
 /// The whole director.
 ///
-/// Contract: one [`Director::handle`], then [`Director::poll_output`] and [`Director::poll_event`] until both are
-/// empty, then sleep until [`Director::next_timeout`].
+/// Contract: a [`Director::handle`], or a bounded number of them, then [`Director::poll_output`] and
+/// [`Director::poll_event`] until both are empty, then sleep until [`Director::next_timeout`].
 #[derive(Debug)]
 pub struct Director {
     config: Config,

@@ -11,14 +11,18 @@ mod record;
 mod table;
 mod work;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use self::object::{Object, is_gone_already, object};
 use self::pauses::Pauses;
 use self::record::record;
 use self::table::Incoming;
 use self::work::Work;
-use crate::kernel::{Actual, Desired, KernelEvent, Link, Op, OpError, OpId, Part, Snapshot};
+use crate::kernel::{
+    Actual, AddressId, Desired, KernelEvent, Link, Op, OpError, OpId, Part, Route, Snapshot,
+};
+use crate::net::Ifindex;
+use crate::routing::Rule;
 use crate::time::{Duration, Instant, earliest};
 use crate::{diff, limits};
 
@@ -230,19 +234,10 @@ impl Reconciler {
                 routes,
                 rules,
             } => {
-                let before = diff::network(&self.desired, &self.actual).len();
                 let links = links.into_iter().map(|link: Link| (link.ifindex, link));
-                self.actual.links = links.collect();
-                self.actual.made.clear();
-                self.actual.addresses = addresses.into_iter().collect();
-                let there = &self.actual.addresses;
-                self.actual.options.retain(|id, _| there.contains_key(id));
-                self.actual.routes = routes.into_iter().collect();
-                self.actual.rules = rules.into_iter().collect();
-                self.sides[Part::Network as usize].stale = true;
-                diff::network(&self.desired, &self.actual)
-                    .len()
-                    .saturating_sub(before)
+                let (links, addresses) = (links.collect(), addresses.into_iter().collect());
+                let (routes, rules) = (routes.into_iter().collect(), rules.into_iter().collect());
+                return self.take_network(now, (links, addresses), (routes, rules));
             }
             Snapshot::Filter(filter) => {
                 let before = diff::filter(&self.desired, &self.actual).len();
@@ -264,6 +259,34 @@ impl Reconciler {
             }
         };
         self.end_reading(now, part, repairs)
+    }
+
+    /// Takes a reading of links, addresses, routes and rules. Most often it is what is known.
+    fn take_network(
+        &mut self,
+        now: Instant,
+        (links, addresses): (BTreeMap<Ifindex, Link>, BTreeMap<AddressId, bool>),
+        (routes, rules): (BTreeSet<Route>, BTreeSet<Rule>),
+    ) -> Option<Finding> {
+        let actual = &self.actual;
+        let side = &self.sides[Part::Network as usize];
+        let is_known = (&links, &addresses) == (&actual.links, &actual.addresses)
+            && (&routes, &rules) == (&actual.routes, &actual.rules);
+        if side.known && actual.made.is_empty() && is_known {
+            let finding = self.end_reading(now, Part::Network, 0);
+            self.read = None; // nothing follows
+            return finding;
+        }
+        let before = diff::network(&self.desired, &self.actual).len();
+        self.actual.links = links;
+        self.actual.made.clear();
+        self.actual.addresses = addresses;
+        let there = &self.actual.addresses;
+        self.actual.options.retain(|id, _| there.contains_key(id));
+        (self.actual.routes, self.actual.rules) = (routes, rules);
+        self.sides[Part::Network as usize].stale = true;
+        let after = diff::network(&self.desired, &self.actual).len();
+        self.end_reading(now, Part::Network, after.saturating_sub(before))
     }
 
     /// A part has been read whole and compared.
