@@ -33,8 +33,8 @@ pub const WORK_PER_REST: u32 = 16;
 pub const NICE: i32 = -5;
 
 /// Sources that are served between two looks at the clock, which is a system call on machines without a steady counter
-/// in the processor. Serving one takes some ten microseconds. A turn that is late serves so many all the same: more than
-/// it has begun checks, or those that it begins would be heard ever later.
+/// in the processor. Serving one takes some ten microseconds. A late turn serves so many all the same: more than it has
+/// begun checks, or those would be heard ever later.
 pub const SERVED_PER_LOOK: usize = 24;
 
 const _: () = assert!(SERVED_PER_LOOK > director_core::limits::CHECK_STARTS_PER_SLICE);

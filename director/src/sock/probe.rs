@@ -339,6 +339,29 @@ mod tests {
     }
 
     #[test]
+    fn where_nobody_talks_the_servers_program_hears_of_no_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let target = listener.local_addr().unwrap();
+        let (mut probes, mut poll) = (Probes::default(), Poll::new().unwrap());
+        for _ in 0..20 {
+            let to = (target, Transport::HalfOpen);
+            let begun = probes.connect(poll.registry(), Token(0), ID, to, None);
+            begun.unwrap();
+            assert_eq!(next(&mut probes, &mut poll).0, Progress::Connected);
+            probes.close(ID);
+        }
+        let client = StdTcpStream::connect(target).unwrap();
+        let (_, first) = listener.accept().unwrap();
+        assert_eq!(first, client.local_addr().unwrap());
+        drop(listener);
+        let to = (target, Transport::HalfOpen);
+        let begun = probes.connect(poll.registry(), Token(0), ID, to, None);
+        begun.unwrap();
+        let refused = Progress::Failed(libc::ECONNREFUSED);
+        assert_eq!(next(&mut probes, &mut poll).0, refused);
+    }
+
+    #[test]
     fn a_request_longer_than_the_sockets_buffer_is_sent_in_pieces() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (mut probes, mut poll) = connected_to(&listener);

@@ -193,8 +193,10 @@ impl World {
                 match transport {
                     // Whether anybody is there shows when something is sent.
                     Transport::Udp | Transport::Icmp => vec![(Duration::ZERO, Heard::Connected)],
-                    Transport::Tcp if of.kernel.has_link() => self.reals.connect(target),
-                    Transport::Tcp => Vec::new(),
+                    Transport::Tcp | Transport::HalfOpen if of.kernel.has_link() => {
+                        self.reals.connect(target)
+                    }
+                    Transport::Tcp | Transport::HalfOpen => Vec::new(),
                 }
             }
             Action::Run(program) => {
@@ -213,6 +215,11 @@ impl World {
                 ]
             }
             Action::Send { bytes } => match of.sockets.get(&id) {
+                Some((_, Transport::HalfOpen)) => {
+                    return Err(Violation(format!(
+                        "{node}: says something in half a handshake"
+                    )));
+                }
                 Some((to, Transport::Tcp)) if of.kernel.has_link() => self.reals.said(*to, &bytes),
                 Some((to, by)) if of.kernel.has_link() => self.reals.echo(*to, *by, &bytes),
                 Some(_) => Vec::new(),

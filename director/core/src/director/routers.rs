@@ -195,11 +195,12 @@ impl Routers {
     /// A restart finds the addresses that the director held when it died: such a router goes on being Active, and
     /// says so at once. A peer that has taken over meanwhile settles it with its next advert.
     pub(super) fn adopt(&mut self, now: Instant, actual: &Actual) {
-        let held: Vec<bool> = self.slots.iter().map(|slot| slot.holds(actual)).collect();
-        let held = |index: usize| held.get(index) == Some(&true);
+        let holds: Vec<bool> = self.slots.iter().map(|slot| slot.holds(actual)).collect();
+        let held = |index: usize| holds.get(index) == Some(&true);
         for (index, slot) in self.slots.iter_mut().enumerate() {
             if held(index) && self.groups.mates(index).all(held) {
                 slot.machine.adopt(now);
+                slot.follow_addresses(now, actual);
             }
         }
     }
@@ -319,9 +320,7 @@ impl Routers {
             return None;
         }
         for slot in &self.slots {
-            let Some(ifindex) = slot.place else {
-                continue;
-            };
+            let Some(ifindex) = slot.place else { continue };
             // Unicast needs the socket alone.
             let group = match (&slot.config.unicast, slot.config.family()) {
                 (None, _) => slot.config.group,

@@ -35,6 +35,8 @@ pub(super) struct Services {
     pub(super) wake_at: Option<Instant>,
     /// The next service to be looked at, while the first reading of the table is not believed yet.
     pub(super) adopting: Option<usize>,
+    /// A service won or lost its quorum: who tracks it is to be told.
+    pub(super) quorum_turned: bool,
     /// Raised whenever what outlives the director changes.
     pub(super) generation: u64,
 }
@@ -88,6 +90,7 @@ impl Services {
             waiting: Vec::new(),
             wake_at: None,
             adopting: None,
+            quorum_turned: false,
             generation: 0,
         }
     }
@@ -293,6 +296,7 @@ impl Services {
         let turned = state.quorum.judge(server, &place_of);
         let weight = pool::weight(server, &place_of);
         self.turned.extend(server.ids());
+        self.quorum_turned |= turned;
         turned.then(|| Event::Quorum {
             service: server.id,
             held: state.quorum.held(),

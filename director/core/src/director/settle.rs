@@ -10,16 +10,15 @@ impl Director {
     /// Carries what the machines say to where it belongs, and plans anew where that changed something.
     pub(super) fn settle(&mut self) {
         let now = self.now;
-        let mut retrack = false;
         while let Some(event) = self.services.checks.poll_event() {
             let turn = self.services.follow(now, &event.key);
             self.note(Event::Check(event));
             if let Some(event) = turn {
                 self.note(event);
-                retrack = true;
             }
             self.dirty = true;
         }
+        let mut retrack = core::mem::take(&mut self.services.quorum_turned);
         while let Some(event) = self.watches.poll_event() {
             self.note(Event::Watch(event));
             retrack = true;
