@@ -223,8 +223,14 @@ fn a_restarted_director_adopts_all_members_or_none() {
         world.nodes[0].director = director_core::director::Director::new(config, world.now, 7);
         world.feed(0, director_core::director::Input::Timeout);
     };
+    world.announced.clear();
     restart(&mut world);
     assert_eq!(world.states(0), ["Active", "Active"]);
+    world.run(100 * MILLISECOND);
+    for address in ["10.0.0.100", "10.0.1.100"] {
+        let said = |(_, node, what): &(_, usize, String)| *node == 0 && what == address;
+        assert!(world.announced.iter().any(said), "{address}");
+    }
     world.nodes[0].forget("10.0.1.100/24");
     restart(&mut world);
     assert_eq!(world.states(0), ["Backup", "Backup"]);

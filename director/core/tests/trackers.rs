@@ -6,6 +6,8 @@ mod pair;
 
 use std::time::Duration;
 
+use director_core::director::Command;
+use director_core::overrides::Wish;
 use director_core::status::TrackerStatus;
 use pair::World;
 
@@ -365,6 +367,18 @@ fn a_pool_of_weight_zero_is_fault_when_it_is_lost() {
         world.router(0, "V").reason,
         "tracked pool of all services down"
     );
+}
+
+#[test]
+fn a_pool_that_an_operator_drains_is_lost_at_once() {
+    let mut world = pair("track_pool {\nall weight 0\n}", SERVICES);
+    let service = world.nodes[0].director.config().services[0].clone();
+    let dest = service.real_servers[0].id;
+    let command = |wish| Command::Dest(service.id, dest, wish);
+    world.command(0, command(Wish::Drain(None)));
+    assert_eq!(state(&world, 0), "Fault");
+    world.command(0, command(Wish::Enable));
+    assert_eq!(state(&world, 0), "Backup");
 }
 
 /// What a group tracks counts for all its members; what one of them tracks with a weight does not, unless asked for.
