@@ -273,9 +273,7 @@ impl Reconciler {
         let is_known = (&links, &addresses) == (&actual.links, &actual.addresses)
             && (&routes, &rules) == (&actual.routes, &actual.rules);
         if side.known && actual.made.is_empty() && is_known {
-            let finding = self.end_reading(now, Part::Network, 0);
-            self.read = None; // nothing follows
-            return finding;
+            return self.end_reading(now, Part::Network, 0);
         }
         let before = diff::network(&self.desired, &self.actual).len();
         self.actual.links = links;

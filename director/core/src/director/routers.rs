@@ -195,12 +195,11 @@ impl Routers {
     /// A restart finds the addresses that the director held when it died: such a router goes on being Active, and
     /// says so at once. A peer that has taken over meanwhile settles it with its next advert.
     pub(super) fn adopt(&mut self, now: Instant, actual: &Actual) {
-        let holds: Vec<bool> = self.slots.iter().map(|slot| slot.holds(actual)).collect();
-        let held = |index: usize| holds.get(index) == Some(&true);
+        let held: Vec<bool> = self.slots.iter().map(|slot| slot.holds(actual)).collect();
+        let held = |index: usize| held.get(index) == Some(&true);
         for (index, slot) in self.slots.iter_mut().enumerate() {
             if held(index) && self.groups.mates(index).all(held) {
                 slot.machine.adopt(now);
-                slot.follow_addresses(now, actual);
             }
         }
     }
@@ -281,8 +280,7 @@ impl Routers {
         if let Some(group) = self.groups.iter().find(|group| group.name == *name) {
             return group.indices().to_vec();
         }
-        let mut slots = self.slots.iter();
-        let index = slots.position(|slot| slot.config.name == *name);
+        let index = self.slots.iter().position(|slot| slot.config.name == *name);
         let mates = index.into_iter().flat_map(|index| self.groups.mates(index));
         index.into_iter().chain(mates).collect()
     }
@@ -370,10 +368,11 @@ impl Routers {
         self.pacing.poll(now, is_held).map(Announcement::output)
     }
 
-    pub(super) fn poll_event(&mut self, now: Instant) -> Option<Event> {
+    pub(super) fn poll_event(&mut self, now: Instant, actual: &Actual) -> Option<Event> {
         let mut next = self.slots.next_awake(0);
         while let Some(index) = next {
-            if let Some(event) = self.slots.wake(index).and_then(Slot::poll_event) {
+            let slot = self.slots.wake(index);
+            if let Some(event) = slot.and_then(|slot| slot.poll_event(now, actual)) {
                 return Some(event);
             }
             next = self.slots.next_awake(index + 1);
@@ -406,10 +405,8 @@ impl Routers {
     pub(super) fn groups(&self) -> impl Iterator<Item = (&Group, Vec<&Slot>)> {
         self.groups.iter().map(|group| {
             let members = group.indices().iter();
-            (
-                group,
-                members.filter_map(|index| self.slots.get(*index)).collect(),
-            )
+            let members = members.filter_map(|index| self.slots.get(*index));
+            (group, members.collect())
         })
     }
 
@@ -424,9 +421,13 @@ impl Slot {
         self.place.is_some() && self.machine.wants_advert()
     }
 
-    fn poll_event(&mut self) -> Option<Event> {
+    fn poll_event(&mut self, now: Instant, actual: &Actual) -> Option<Event> {
         let event = self.machine.poll_event()?;
-        self.takeovers += u64::from(event.is_takeover());
+        if event.is_takeover() {
+            self.takeovers += 1;
+            // They may be there already: from before a restart, or because the kernel did not remove them.
+            self.follow_addresses(now, actual);
+        }
         Some(Event::Vrrp {
             router: self.config.name.clone(),
             event,

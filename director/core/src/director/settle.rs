@@ -31,7 +31,7 @@ impl Director {
             self.advance_drains(false);
         }
         self.routers.settle_groups(now);
-        while let Some(event) = self.routers.poll_event(now) {
+        while let Some(event) = self.routers.poll_event(now, self.reconciler.actual()) {
             self.dirty = true;
             self.follow_takeover(&event);
             self.note(event);
