@@ -25,10 +25,6 @@ pub const ANNOUNCE_BATCH: usize = 16;
 /// Pause between two such batches: 8000 frames a second, so that the last of 255 addresses is announced after 30 ms.
 pub const ANNOUNCE_PAUSE: Duration = Duration::from_millis(2);
 
-/// Adverts handed out between two looks at the sockets: some milliseconds of the kernel's work on a slow machine, where
-/// hundreds of virtual routers advertise in one moment.
-pub const ADVERTS_PER_SLICE: usize = 64;
-
 /// Pause between two rounds over all addresses when no pacing is configured: what lost the first frame must not lose
 /// the others too, and the first round of hundreds of virtual routers goes before the second of any.
 pub const ANNOUNCE_ROUND_PAUSE: Duration = Duration::from_millis(50);

@@ -34,8 +34,6 @@ pub(super) struct Routers {
     moved: bool,
     /// What the wall clock showed, and when.
     wall: Option<(Instant, u64)>,
-    /// Adverts that may still be handed out in this slice.
-    adverts_left: usize,
 }
 
 /// One virtual router with its place on the network.
@@ -248,7 +246,6 @@ impl Routers {
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
-        self.adverts_left = crate::limits::ADVERTS_PER_SLICE;
         self.slots.wake_due(now);
         let mut next = self.slots.next_awake(0);
         while let Some(index) = next {
@@ -335,8 +332,8 @@ impl Routers {
 
     /// The next packet: adverts of all routers before announcements of any.
     pub(super) fn poll_transmit(&mut self, now: Instant) -> Option<Output> {
-        if let Some(index) = self.slots.first_awake(Slot::advertises) {
-            self.adverts_left = self.adverts_left.checked_sub(1)?;
+        let advertises = |slot: &Slot| slot.place.is_some() && slot.machine.wants_advert();
+        if let Some(index) = self.slots.first_awake(advertises) {
             return self.slots.wake(index).and_then(Slot::poll_transmit);
         }
         let mut next = self.slots.next_awake(0);
@@ -381,9 +378,6 @@ impl Routers {
     }
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        if self.adverts_left == 0 && self.slots.first_awake(Slot::advertises).is_some() {
-            return Some(Instant::ZERO);
-        }
         let waits = earliest(self.links.next_timeout(), self.pacing.next_timeout());
         earliest(self.slots.next_timeout(), waits)
     }
@@ -417,10 +411,6 @@ impl Routers {
 }
 
 impl Slot {
-    fn advertises(&self) -> bool {
-        self.place.is_some() && self.machine.wants_advert()
-    }
-
     fn poll_event(&mut self, now: Instant, actual: &Actual) -> Option<Event> {
         let event = self.machine.poll_event()?;
         if event.is_takeover() {
