@@ -4,6 +4,7 @@ pub mod announce;
 mod belief;
 mod packet;
 pub mod probe;
+mod spare;
 pub mod vrrp;
 
 use core::fmt;

@@ -4,9 +4,9 @@
 //! finds nothing. A socket is closed plainly, unless its connection is to be reset: a server then sees a FIN, or a RST
 //! when it sent what nobody read. Closing never waits, because nobody asks the kernel to linger for a while.
 //!
-//! Where nobody talks ([`Transport::HalfOpen`]), the kernel is asked to acknowledge late and to reset: the socket is
-//! closed before the last step of the handshake, as HAProxy's and F5's checks do it. That spares the server's kernel
-//! a connection, and its program an accept and a line in its log.
+//! Where nobody talks ([`Transport::HalfOpen`]), the kernel is asked to acknowledge late and to reset: the connection
+//! is ended before the last step of the handshake, as HAProxy's and F5's checks do it. That spares the server's kernel
+//! a connection, and its program an accept and a line in its log. The socket serves the next check of its kind.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -16,13 +16,14 @@ use std::time::Duration;
 use core::net::{IpAddr, SocketAddr};
 
 use director_core::check::{Bind, Id, Transport};
-use director_core::net::IfName;
+use director_core::net::{Family, IfName};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::belief::Beliefs;
+use super::spare::{Spare, Spares};
 
 /// What came of a socket; the bytes are in the caller's buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,12 +49,17 @@ pub struct Probes {
     /// Those whose user was told, and which are not watched yet.
     unwatched: Vec<Id>,
     beliefs: Beliefs,
+    spares: Spares,
 }
 
 #[derive(Debug)]
 struct Probe {
     socket: Socket,
     transport: Transport,
+    /// Where the socket may serve another check: its family.
+    spare_of: Option<Family>,
+    /// The poll knows of the socket.
+    known: bool,
     /// The kernel has said that the connection is made.
     made: bool,
     connected: bool,
@@ -82,29 +88,36 @@ impl Probes {
         from: Option<&Bind>,
     ) -> io::Result<()> {
         let (target, transport) = to;
-        let socket = open(target, transport)?;
+        let spare_of = spare_of(target, transport, from);
+        let spare = spare_of.and_then(|family| self.spares.take(family));
+        let known = spare.as_ref().is_some_and(|spare| spare.known);
+        let socket = spare.map_or_else(|| open(target, transport), |spare| Ok(spare.socket))?;
+        if transport == Transport::HalfOpen {
+            // For this connection.
+            socket.set_tcp_quickack(false)?;
+        }
         if let Some(bind) = from {
             bind_to(&socket, target, bind)?;
         }
-        match socket.connect(&target.into()) {
+        let mut probe = Probe {
+            socket,
+            transport,
+            spare_of,
+            known,
+            made: false,
+            connected: false,
+            unsent: Vec::new(),
+        };
+        match probe.socket.connect(&target.into()) {
             Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {
-                watch(registry, &socket, token)?;
+                probe.watch(&mut self.spares, registry, token)?;
             }
             made => {
                 made?;
                 self.made.push(id);
             }
         }
-        self.open.insert(
-            id,
-            Probe {
-                socket,
-                transport,
-                made: false,
-                connected: false,
-                unsent: Vec::new(),
-            },
-        );
+        self.open.insert(id, probe);
         Ok(())
     }
 
@@ -127,9 +140,10 @@ impl Probes {
         token: impl Fn(Id) -> Token,
     ) -> Option<(Id, io::Error)> {
         while let Some(id) = self.unwatched.pop() {
-            let probe = self.open.get(&id);
-            let watched = probe.map(|probe| watch(registry, &probe.socket, token(id)));
-            if let Some(Err(error)) = watched {
+            let Some(probe) = self.open.get_mut(&id) else {
+                continue;
+            };
+            if let Err(error) = probe.watch(&mut self.spares, registry, token(id)) {
                 self.open.remove(&id);
                 return Some((id, error));
             }
@@ -161,7 +175,13 @@ impl Probes {
 
     /// Closes the socket, if it is open.
     pub fn close(&mut self, id: Id) {
-        self.open.remove(&id);
+        if let Some(probe) = self.open.remove(&id)
+            && let Some(family) = probe.spare_of
+            && probe.connected
+        {
+            let (socket, known) = (probe.socket, probe.known);
+            self.spares.give(family, Spare { socket, known });
+        }
     }
 
     /// Goes one step on with a socket that is ready; to be repeated until [`Progress::Idle`].
@@ -183,9 +203,12 @@ impl Probes {
     }
 }
 
-fn watch(registry: &Registry, socket: &Socket, token: Token) -> io::Result<()> {
-    let interest = Interest::READABLE | Interest::WRITABLE;
-    registry.register(&mut SourceFd(&socket.as_raw_fd()), token, interest)
+/// Whether a socket is like all others of its family: it is told nothing that the next check must not inherit. One that
+/// was connected within a link (scope) stays bound to that.
+fn spare_of(target: SocketAddr, transport: Transport, from: Option<&Bind>) -> Option<Family> {
+    let scoped = matches!(target, SocketAddr::V6(target) if target.scope_id() != 0);
+    let plain = transport == Transport::HalfOpen && from.is_none() && !scoped;
+    plain.then(|| Family::of(target.ip()))
 }
 
 fn open(target: SocketAddr, transport: Transport) -> io::Result<Socket> {
@@ -208,10 +231,7 @@ fn open(target: SocketAddr, transport: Transport) -> io::Result<Socket> {
     };
     match transport {
         Transport::Tcp => {}
-        Transport::HalfOpen => {
-            socket.set_tcp_quickack(false)?;
-            socket.set_linger(Some(Duration::ZERO))?;
-        }
+        Transport::HalfOpen => socket.set_linger(Some(Duration::ZERO))?,
         // ICMP errors become errors of the socket at once, and host unreachable too.
         Transport::Udp | Transport::Icmp if target.is_ipv4() => {
             setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?;
@@ -252,6 +272,17 @@ fn bind_to(socket: &Socket, target: SocketAddr, bind: &Bind) -> io::Result<()> {
 }
 
 impl Probe {
+    fn watch(&mut self, spares: &mut Spares, registry: &Registry, token: Token) -> io::Result<()> {
+        if self.spare_of.is_some() {
+            spares.watch(registry, token, (&self.socket, self.known))?;
+        } else {
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            registry.register(&mut SourceFd(&self.socket.as_raw_fd()), token, interest)?;
+        }
+        self.known = true;
+        Ok(())
+    }
+
     fn progress(&mut self, buffer: &mut [u8]) -> io::Result<Progress> {
         if !self.connected {
             return self.finish_connect();
@@ -349,6 +380,10 @@ mod tests {
             begun.unwrap();
             assert_eq!(next(&mut probes, &mut poll).0, Progress::Connected);
             probes.close(ID);
+            let spare = probes.spares.take(Family::V4).expect("one is left");
+            assert!(probes.spares.take(Family::V4).is_none(), "and only one");
+            assert!(!has_peer(&spare.socket).unwrap());
+            probes.spares.give(Family::V4, spare);
         }
         let client = StdTcpStream::connect(target).unwrap();
         let (_, first) = listener.accept().unwrap();
@@ -359,6 +394,23 @@ mod tests {
         begun.unwrap();
         let refused = Progress::Failed(libc::ECONNREFUSED);
         assert_eq!(next(&mut probes, &mut poll).0, refused);
+        probes.close(ID);
+        assert!(probes.spares.take(Family::V4).is_none(), "it failed");
+    }
+
+    #[test]
+    fn a_socket_that_is_told_more_serves_no_other_check() {
+        let of = |target: &str| target.parse::<SocketAddr>().unwrap();
+        let (v4, v6) = (of("192.0.2.1:80"), of("[2001:db8::1]:80"));
+        let plain = |target, transport| spare_of(target, transport, None);
+        assert_eq!(plain(v4, Transport::HalfOpen), Some(Family::V4));
+        assert_eq!(plain(v6, Transport::HalfOpen), Some(Family::V6));
+        assert_eq!(plain(of("[fe80::1%2]:80"), Transport::HalfOpen), None);
+        assert_eq!(plain(v4, Transport::Tcp), None);
+        assert_eq!(
+            spare_of(v4, Transport::HalfOpen, Some(&Bind::default())),
+            None
+        );
     }
 
     #[test]
@@ -385,13 +437,12 @@ mod tests {
     #[test]
     fn a_refusal_is_an_errno_and_a_closed_socket_is_silent() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let (mut probes, _poll) = connected_to(&listener);
+        let (mut probes, mut poll) = connected_to(&listener);
         probes.close(ID);
         assert_eq!(probes.progress(ID, &mut [0; 8]), Progress::Idle);
         let nobody = listener.local_addr().unwrap();
         drop(listener);
         assert!(StdTcpStream::connect(nobody).is_err());
-        let mut poll = Poll::new().unwrap();
         probes
             .connect(
                 poll.registry(),
