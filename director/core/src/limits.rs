@@ -103,6 +103,14 @@ pub const SYSLOG_RECEIVERS_MAX: usize = 4;
 /// Events kept for `log`; about 100 KB.
 pub const EVENTS_MAX: usize = 512;
 
+/// Virtual routers of a node that advertise at the same moment: to wake for more groups costs more than it spares a
+/// successor, who takes over so many at a time.
+pub const ROUTERS_PER_PHASE: usize = 64;
+
+/// Active_Down_Timers that are judged between two looks at the sockets: so many takeovers are some milliseconds of work
+/// on a slow machine.
+pub const TAKEOVERS_PER_SLICE: usize = 32;
+
 /// Kernel operations handed out between two looks at the sockets: some milliseconds of kernel work on a slow machine,
 /// so that a large change can't delay an advert.
 pub const OPS_PER_SLICE: usize = 32;
@@ -125,6 +133,10 @@ pub const OP_BACKOFF_MAX: Duration = Duration::from_secs(10);
 
 /// How often the kernel's tables are read again to find foreign edits.
 pub const AUDIT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// No table is read again before its last operation is so long ago: a takeover of hundreds of virtual routers takes
+/// about that.
+pub const AUDIT_QUIET: Duration = Duration::from_millis(100);
 
 /// How long checks wait at the start for the node's own links and addresses, and for its table: autonegotiation and a
 /// switch's spanning tree in its fast form take seconds, and a check that fails for them would take every server out at

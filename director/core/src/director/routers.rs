@@ -18,7 +18,7 @@ use crate::net::{Family, Ifindex, Mac, Name};
 use crate::plan::{self, Finder};
 use crate::time::{Instant, earliest};
 use crate::vrrp::{self, Received, State, Transmit, Waits};
-use crate::wire;
+use crate::{limits, wire};
 
 /// All virtual routers.
 #[derive(Debug, Default)]
@@ -63,11 +63,8 @@ impl Routers {
         let mut before = self.slots.take();
         self.moved = true;
         self.pacing.configure(config);
-        for router in &config.routers {
-            let grouped = config
-                .groups
-                .iter()
-                .any(|group| group.members.contains(&router.name));
+        for (index, router) in config.routers.iter().enumerate() {
+            let settings = settings(config, router, index);
             let same = |slot: &Slot| !slot.retired && slot.config.goes_on_as(router);
             match before
                 .iter()
@@ -75,13 +72,13 @@ impl Routers {
                 .map(|index| before.remove(index))
             {
                 Some(mut slot) => {
-                    slot.machine.reconfigure(now, settings(router, grouped));
+                    slot.machine.reconfigure(now, settings);
                     slot.config = router.clone();
                     self.slots.push(slot);
                 }
                 None => self.slots.push(Slot {
                     config: router.clone(),
-                    machine: vrrp::Router::new(now, settings(router, grouped)),
+                    machine: vrrp::Router::new(now, settings),
                     place: None,
                     carriers: Vec::new(),
                     retired: false,
@@ -245,13 +242,17 @@ impl Routers {
         }
     }
 
+    /// Judges the timers: every Active router's, and a slice of the others'.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         self.slots.wake_due(now);
+        let mut others_left = limits::TAKEOVERS_PER_SLICE;
         let mut next = self.slots.next_awake(0);
         while let Some(index) = next {
             if let Some(slot) = self.slots.wake(index)
                 && slot.machine.next_timeout().is_some_and(|at| at <= now)
+                && (slot.machine.wants_addresses() || others_left > 0)
             {
+                others_left -= usize::from(!slot.machine.wants_addresses());
                 slot.machine.handle_timeout(now);
             }
             next = self.slots.next_awake(index + 1);

@@ -1,10 +1,13 @@
 //! What a virtual router's machine is told of its configuration.
 
-use crate::config::{self, VirtualAddress};
-use crate::vrrp;
+use crate::config::{self, Config, VirtualAddress};
+use crate::time::Duration;
+use crate::{limits, vrrp};
 
-/// The settings of a router; `grouped` when it is a member of a sync group.
-pub(super) fn settings(router: &config::Router, grouped: bool) -> vrrp::Settings {
+/// The settings of the router at that place in the configuration.
+pub(super) fn settings(config: &Config, router: &config::Router, index: usize) -> vrrp::Settings {
+    let mut groups = config.groups.iter();
+    let grouped = groups.any(|group| group.members.contains(&router.name));
     let address = |address: &VirtualAddress| address.cidr.address;
     vrrp::Settings {
         vrid: router.vrid,
@@ -30,6 +33,18 @@ pub(super) fn settings(router: &config::Router, grouped: bool) -> vrrp::Settings
         owner_ignores_adverts: router.owner_ignores_adverts,
         timer_expired_backup: router.timer_expired_backup,
         grouped,
+        phase: phase(router, index, config.routers.len()),
         garp: router.garp,
     }
+}
+
+/// Has the routers of a node advertise by turns where there are many. A node that stops is then missed by turns too:
+/// its successor takes over some routers at a time, each with little ahead of it, and not all of them at once.
+fn phase(router: &config::Router, index: usize, count: usize) -> Option<Duration> {
+    let turns = count.div_ceil(limits::ROUTERS_PER_PHASE);
+    let (turn, turns) = (
+        u32::try_from(index % turns).ok()?,
+        u32::try_from(turns).ok()?,
+    );
+    (turns > 1).then(|| router.advert_interval * turn / turns)
 }

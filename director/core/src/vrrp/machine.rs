@@ -4,6 +4,7 @@ use super::event::{Cause, Event};
 use super::instance::{Noticed, Router};
 use super::receive::Advert;
 use super::state::{Active, Backup, Fault, Hears, Peer, Source, State, Waits};
+use super::timers;
 use crate::limits;
 use crate::time::{Duration, Instant};
 
@@ -194,7 +195,7 @@ impl Router {
         self.active_interval = self.settings.advert_interval;
         self.send(now, self.effective_priority());
         let active = Active {
-            advert_at: now + self.settings.advert_interval,
+            advert_at: self.advert_after(now),
             leaving: None,
             contest_until: None,
         };
@@ -343,8 +344,13 @@ impl Router {
         self.schedule_advert(if on_time > now {
             on_time
         } else {
-            now + interval
+            self.advert_after(now)
         });
+    }
+
+    /// When the one after an advert of this moment is due.
+    fn advert_after(&self, now: Instant) -> Instant {
+        timers::next_advert(now, self.settings.advert_interval, self.settings.phase)
     }
 
     fn schedule_advert(&mut self, at: Instant) {
@@ -358,7 +364,7 @@ impl Router {
         let free_at = self.sent_at.map_or(now, |at| at + limits::ADVERT_GAP_MIN);
         if free_at <= now {
             self.send(now, self.effective_priority());
-            self.schedule_advert(now + self.settings.advert_interval);
+            self.schedule_advert(self.advert_after(now));
         } else {
             self.schedule_advert(free_at);
         }

@@ -59,6 +59,9 @@ pub struct Settings {
     pub delay_after_boot: Duration,
     /// Member of a sync group: takes over when the group says so ([`super::verdict`]).
     pub grouped: bool,
+    /// Adverts leave this long behind the whole intervals since boot, so that the routers of a node take turns; none
+    /// where there are few. The first interval as Active is shortened for that.
+    pub phase: Option<Duration>,
     /// Announcements.
     pub garp: GarpSettings,
 }

@@ -1,6 +1,6 @@
 //! The formulas of the timers.
 
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 use crate::wire::vrrp::Version;
 
 /// Skew_Time: the lower the priority, the later the takeover.
@@ -27,9 +27,44 @@ pub(super) fn active_down(
     active_interval * u32::from(down_adverts) + skew(version, priority, active_interval)
 }
 
+/// When an advert is due after one of that moment: an interval later or, with a phase, at the last moment within the
+/// interval that is `phase` behind a whole number of intervals since boot. Never later than Adver_Timer of 6.4.3.
+#[must_use]
+pub(super) fn next_advert(sent: Instant, interval: Duration, phase: Option<Duration>) -> Instant {
+    let latest = sent + interval;
+    let past = phase.and_then(|phase| {
+        let period = u64::try_from(interval.as_micros()).ok()?;
+        (latest - phase).micros().checked_rem(period)
+    });
+    latest - Duration::from_micros(past.unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn adverts_with_a_phase_are_never_further_apart_than_an_interval() {
+        let interval = Duration::from_millis(100);
+        for (sent_ms, phase_ms, next_ms) in [
+            (1000, None, 1100),
+            (1000, Some(0), 1100),
+            (1001, Some(0), 1100),
+            (1099, Some(0), 1100),
+            (1000, Some(25), 1025),
+            (1025, Some(25), 1125),
+            (1026, Some(25), 1125),
+            (1124, Some(25), 1125),
+        ] {
+            let phase = phase_ms.map(Duration::from_millis);
+            let next = next_advert(Instant::from_millis(sent_ms), interval, phase);
+            assert_eq!(
+                next,
+                Instant::from_millis(next_ms),
+                "{sent_ms} {phase_ms:?}"
+            );
+        }
+    }
 
     #[test]
     fn the_formulas_of_both_versions() {

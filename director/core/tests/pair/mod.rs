@@ -32,6 +32,8 @@ pub struct World {
     pub cut: BTreeSet<(usize, usize, usize)>,
     /// Announced addresses: when, by whom, what.
     pub announced: Vec<(Instant, usize, String)>,
+    /// Adverts: when, by whom, of which virtual router.
+    pub advertised: Vec<(Instant, usize, u8)>,
 }
 
 pub struct Node {
@@ -88,6 +90,7 @@ impl World {
             nodes: texts.iter().enumerate().map(node).collect(),
             cut: BTreeSet::new(),
             announced: Vec::new(),
+            advertised: Vec::new(),
         };
         for node in 0..texts.len() {
             prepare(&mut world.nodes[node]);
@@ -184,6 +187,7 @@ impl World {
                 payload,
                 ..
             } => {
+                self.advertised.push((now, node, payload[1]));
                 if of.links[ifindex.0 as usize - 1].carrier {
                     packets.push((ifindex, (source, destination, ttl, payload.to_vec())));
                 }

@@ -58,6 +58,7 @@ fn settings(priority: u8) -> Settings {
         higher_prio_send_advert: false,
         startup_delay: Duration::ZERO,
         grouped: false,
+        phase: None,
         extra: Vec::new(),
         garp: GarpSettings {
             delay: Duration::from_secs(5),
