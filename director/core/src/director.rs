@@ -8,6 +8,7 @@ mod findings;
 mod groups;
 #[cfg(test)]
 mod growth;
+mod journal;
 mod links;
 mod pacing;
 mod presence;
@@ -44,7 +45,7 @@ use crate::net::{Ifindex, Mac, Name};
 use crate::overrides::{Saved, Wish};
 use crate::plan;
 use crate::reconcile::Reconciler;
-use crate::status::{LogLine, Status};
+use crate::status::Status;
 use crate::time::Instant;
 use crate::tracking::Recovery;
 use crate::vrrp::Received;
@@ -174,8 +175,8 @@ pub enum Reason {
 
 /// The whole director.
 ///
-/// Contract: a [`Director::handle`], or a bounded number of them, then [`Director::poll_output`] and
-/// [`Director::poll_event`] until both are empty, then sleep until [`Director::next_timeout`].
+/// Contract: a [`Director::handle`], or a bounded number of them, then [`Director::poll_output`] until it is empty, and
+/// [`Director::poll_event`] before long, then sleep until [`Director::next_timeout`].
 #[derive(Debug)]
 pub struct Director {
     config: Config,
@@ -258,7 +259,11 @@ impl Director {
                     return;
                 }
             }
-            Input::Kernel(event) => self.handle_kernel(event),
+            Input::Kernel(event) => {
+                if !self.handle_kernel(event) {
+                    return;
+                }
+            }
             Input::Actual(snapshot) => self.handle_snapshot(snapshot),
             Input::Config(config) => {
                 self.reloads += 1;
@@ -325,11 +330,6 @@ impl Director {
         action
     }
 
-    /// The next event for the log.
-    pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
-    }
-
     /// When to call `handle` with [`Input::Timeout`] at the latest, and why; in the past when there is work left.
     #[must_use]
     pub fn next_timeout(&self) -> Option<(Instant, Reason)> {
@@ -370,12 +370,6 @@ impl Director {
                 return status;
             }
         }
-    }
-
-    /// The last `lines` events, oldest first.
-    #[must_use]
-    pub fn log(&self, lines: usize) -> Vec<LogLine> {
-        self.ring.last(lines)
     }
 
     /// The configuration in force.
@@ -487,14 +481,6 @@ impl Director {
                 self.moved(events);
             }
             Command::Stop => self.begin_stop(),
-        }
-    }
-
-    /// Keeps an event for `log` and offers it to the shell, which may be slow: the ring keeps what it misses.
-    fn note(&mut self, event: Event) {
-        self.ring.push(self.now, event.clone());
-        if self.events.len() < limits::EVENTS_MAX {
-            self.events.push_back(event);
         }
     }
 }

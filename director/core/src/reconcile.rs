@@ -203,6 +203,9 @@ impl Reconciler {
             _ => {
                 self.applied += 1;
                 record(&mut self.actual, op);
+                // While one operation follows the other there is no use in looking what others did.
+                let quiet = now + limits::AUDIT_QUIET;
+                side.read_at = side.read_at.map(|planned| planned.max(quiet));
                 if side.pauses.forget(object) {
                     // What waited with it need not wait any more.
                     self.mark_object(object);
@@ -291,9 +294,9 @@ impl Reconciler {
     fn end_reading(&mut self, now: Instant, part: Part, repairs: usize) -> Option<Finding> {
         let side = &mut self.sides[part as usize];
         let took = side.read_at.map_or(Duration::ZERO, |at| now.since(at));
-        // Reading a large table takes long: it may use a fiftieth of the time.
+        // Reading a large table takes long: it may use a hundredth of the time.
         let share = if side.reading {
-            took * 50
+            took * 100
         } else {
             Duration::ZERO
         };

@@ -8,12 +8,14 @@ use crate::reconcile::Finding;
 use crate::time::Duration;
 
 impl Director {
-    pub(super) fn handle_kernel(&mut self, event: KernelEvent) {
+    /// The kernel has changed; false when that changes nothing here.
+    pub(super) fn handle_kernel(&mut self, event: KernelEvent) -> bool {
         let links = &self.reconciler.actual().links;
         let note = match &event {
-            // A hint, which changes nothing that is known.
+            // A hint, which changes nothing that is known; a takeover brings one for each address.
             KernelEvent::Address(..) | KernelEvent::AddressGone(_) => {
-                return self.reconciler.handle_event(self.now, event);
+                self.reconciler.handle_event(self.now, event);
+                return false;
             }
             // Unseen, an interface may have gone and come again, and its memberships with it.
             KernelEvent::Overrun => {
@@ -49,6 +51,7 @@ impl Director {
         }
         self.reconciler.handle_event(self.now, event);
         self.follow_network();
+        true
     }
 
     /// How long a link was as it was before, for all that the director knows. Unless it stays so that begins anew.

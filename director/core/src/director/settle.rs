@@ -81,8 +81,11 @@ impl Director {
 
     /// Says once that the kernel holds what a configuration asks for.
     fn note_in_force(&mut self) {
-        let is_settled = !self.services.has_turned() && self.reconciler.is_settled();
-        if let Some(before) = self.applied_before.filter(|_| is_settled) {
+        // What is asked last costs most.
+        if let Some(before) = self.applied_before
+            && !self.services.has_turned()
+            && self.reconciler.is_settled()
+        {
             self.applied_before = None;
             self.note(Event::InForce {
                 operations: self.reconciler.counts().0 - before,
