@@ -1,8 +1,8 @@
 //! The kernel's tables: interfaces, addresses and routes by rtnetlink, the packet filter by nfnetlink, IPVS by generic
 //! netlink.
 //!
-//! Operations are done at once, in batches. A reading of the IPVS table takes one exchange for each service, so it is
-//! cut into slices; an operation in between makes it begin anew, for what it has read is outdated.
+//! Operations are done at once, in batches. A reading takes many exchanges, one for each service of IPVS, so it is cut
+//! into slices; what changes in between makes it begin anew, for what it has read is outdated.
 
 mod exchange;
 pub mod ipvs;
@@ -11,6 +11,7 @@ mod message;
 pub mod monitor;
 pub mod netfilter;
 mod netlink;
+mod network_reader;
 mod reader;
 mod route_message;
 mod route_socket;
@@ -31,6 +32,7 @@ use director_core::time::{Instant, earliest};
 pub use self::exchange::NetlinkError;
 use self::ipvs::Ipvs;
 use self::netfilter::Netfilter;
+use self::network_reader::NetworkReader;
 use self::reader::TableReader;
 use self::rtnl::Rtnl;
 use crate::{clock, limits};
@@ -52,6 +54,9 @@ pub struct Kernel {
     /// Before this moment a missing IPVS is not looked for again.
     ipvs_retry_at: Instant,
     network_read_at: Option<Instant>,
+    network_reader: NetworkReader,
+    /// A reading of the network had to begin anew: it is done in one go, for the next change may come soon.
+    hurries: bool,
     filter_read_at: Option<Instant>,
     table_read_at: Option<Instant>,
     reader: TableReader,
@@ -72,6 +77,8 @@ impl Kernel {
             tracks: false,
             ipvs_retry_at: Instant::ZERO,
             network_read_at: None,
+            network_reader: NetworkReader::default(),
+            hurries: false,
             filter_read_at: None,
             table_read_at: None,
             reader: TableReader::default(),
@@ -82,7 +89,10 @@ impl Kernel {
     /// Does operations of one part, up to [`ipvs::BATCH_MAX`] of them, in order; the results have the same order.
     pub fn apply(&mut self, part: Part, ops: &[Op]) -> Vec<Result<(), OpError>> {
         match part {
-            Part::Network => self.rtnl.apply(ops),
+            Part::Network => {
+                self.outdate_network();
+                self.rtnl.apply(ops)
+            }
             Part::Filter => ops.iter().map(|op| self.apply_filter(op)).collect(),
             Part::Ipvs => self.apply_ipvs(ops),
         }
@@ -183,14 +193,30 @@ impl Kernel {
         None
     }
 
+    /// What has been read of links and addresses is outdated.
+    pub fn outdate_network(&mut self) {
+        if self.network_read_at.is_some() {
+            self.network_reader = NetworkReader::default();
+            self.hurries = true;
+        }
+    }
+
     fn read_network(&mut self, now: Instant) -> Option<Snapshot> {
-        match self.rtnl.snapshot() {
-            Ok(snapshot) => {
+        let read = if self.hurries {
+            self.rtnl.snapshot().map(Some)
+        } else {
+            self.rtnl.read(&mut self.network_reader)
+        };
+        match read {
+            Ok(None) => None,
+            Ok(whole) => {
                 self.network_read_at = None;
-                Some(snapshot)
+                self.hurries = false;
+                whole
             }
             Err(error) => {
                 log::error!("links, addresses and routes can't be read: {error}");
+                self.network_reader = NetworkReader::default();
                 self.network_read_at = Some(now + limits::KERNEL_RETRY);
                 None
             }

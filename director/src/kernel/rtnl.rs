@@ -15,7 +15,7 @@ use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
 use director_core::kernel::{AddressId, Op, OpError, Route, Snapshot};
-use director_core::net::{AddressOptions, Family, IfName, Ifindex};
+use director_core::net::{AddressOptions, IfName, Ifindex};
 use futures_util::StreamExt;
 use neli::consts::socket::NlFamily;
 use netlink_packet_core::{
@@ -28,6 +28,7 @@ use rtnetlink::{LinkMessageBuilder, LinkUnspec};
 
 use super::exchange::Exchange;
 use super::link_message::{FoundLink, alias_of, all_links, link, vmac_of};
+use super::network_reader::{Dump, NetworkReader};
 use super::route_message as message;
 use super::route_socket::{RouteConnection, RouteHandle, connect};
 use super::rtnl_message::RtnlMessage;
@@ -162,32 +163,43 @@ impl Rtnl {
     /// # Errors
     /// The kernel's errno; EAGAIN when a table changed under every attempt to read it.
     pub fn snapshot(&mut self) -> Result<Snapshot, OpError> {
-        let links = self.dump(&all_links(), link)?;
-        // A director before this one may have made devices.
-        for (base, before) in links.iter().filter_map(FoundLink::marked) {
-            self.bases.entry(base).or_insert(before);
+        let mut reader = NetworkReader::default();
+        loop {
+            if let Some(snapshot) = self.read(&mut reader)? {
+                return Ok(snapshot);
+            }
         }
-        let addresses = self.dump(&message::all_addresses(), message::address)?;
-        let ours = addresses.iter().filter(|found| found.ours);
-        self.peers = ours
-            .filter_map(|found| Some((found.id, found.peer?)))
-            .collect();
-        let mut routes = self.dump(&message::our_routes(IpAddr::from([0; 4])), message::route)?;
-        routes.extend(self.dump(&message::our_routes(IpAddr::from([0; 16])), message::route)?);
-        let mut rules = self.dump(&all_rules(Family::V4), rule)?;
-        rules.extend(self.dump(&all_rules(Family::V6), rule)?);
-        Ok(Snapshot::Network {
-            rules: rules.into_iter().collect(),
-            links: links.into_iter().map(|found| found.link).collect(),
-            addresses: addresses
-                .into_iter()
-                .map(|found| (found.id, found.ours))
-                .collect(),
-            routes: routes
-                .into_iter()
-                .map(|route| self.as_asked(route))
-                .collect(),
-        })
+    }
+
+    /// Goes on with such a reading by one dump.
+    ///
+    /// # Errors
+    /// As [`Rtnl::snapshot`].
+    pub(super) fn read(&mut self, reader: &mut NetworkReader) -> Result<Option<Snapshot>, OpError> {
+        match reader.next() {
+            None => {}
+            Some(Dump::Links) => {
+                reader.links = self.dump(&all_links(), link)?;
+                // A director before this one may have made devices.
+                for (base, before) in reader.links.iter().filter_map(FoundLink::marked) {
+                    self.bases.entry(base).or_insert(before);
+                }
+            }
+            Some(Dump::Addresses) => {
+                reader.addresses = self.dump(&message::all_addresses(), message::address)?;
+                let ours = reader.addresses.iter().filter(|found| found.ours);
+                let peers = ours.filter_map(|found| Some((found.id, found.peer?)));
+                self.peers = peers.collect();
+            }
+            Some(Dump::Routes(any)) => {
+                let found = self.dump(&message::our_routes(any), message::route)?;
+                let found = found.into_iter().map(|route| self.as_asked(route));
+                reader.routes.extend(found);
+            }
+            Some(Dump::Rules(family)) => reader.rules.extend(self.dump(&all_rules(family), rule)?),
+        }
+        let is_whole = reader.end_dump();
+        Ok(is_whole.then(|| core::mem::take(reader).finish()))
     }
 
     /// A route as it was asked for. One that a former director asked for without an interface is reported with the
