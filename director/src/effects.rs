@@ -7,6 +7,7 @@ use director_core::kernel::Op;
 use director_core::net::{Family, Ifindex};
 
 use crate::kernel::ipvs::BATCH_MAX;
+use crate::limits;
 use crate::process::Work;
 use crate::run::Shell;
 use crate::sock::vrrp::Header;
@@ -27,11 +28,21 @@ impl Shell {
         self.core.handle(self.now, input);
     }
 
-    /// Does what the core wants until it wants nothing more, then writes its events to the log. Operations on one part
-    /// of the kernel that come in a row go there in one batch. The core hands out a bounded slice of operations for one
-    /// input.
+    /// Does what the core wants until it wants nothing more or this turn is late. The core hands out a bounded slice of
+    /// operations for one input, but at the end, say, an advert of each virtual router.
     pub(crate) fn drain(&mut self) {
-        loop {
+        self.pace.owes = !self.drain_outputs();
+        let number = self.core.saved_number();
+        if self.saved.number != number {
+            self.saved.number = number;
+            self.saved.store(&self.core.saved());
+        }
+    }
+
+    /// False when there may be more to do. Operations on one part of the kernel that come in a row go there in one
+    /// batch.
+    fn drain_outputs(&mut self) -> bool {
+        for handed in 1_usize.. {
             match self.core.poll_output() {
                 Some(Output::Apply(id, op)) => {
                     if !self.batch.takes(&op) {
@@ -46,15 +57,14 @@ impl Shell {
                 // Answers may bring more.
                 None if self.apply_batch() => {}
                 None if self.go_on_with_probes() => {}
-                None => break,
+                None => return true,
+            }
+            let looks = handed.is_multiple_of(limits::OUTPUTS_PER_LOOK);
+            if looks && self.batch.ops.is_empty() && self.pace.is_late() {
+                break;
             }
         }
-        self.log_events();
-        let number = self.core.saved_number();
-        if self.saved.number != number {
-            self.saved.number = number;
-            self.saved.store(&self.core.saved());
-        }
+        false
     }
 
     /// Has the kernel do what waits, and tells the core; whether there was anything.
@@ -115,7 +125,9 @@ impl Shell {
         }
     }
 
-    fn log_events(&mut self) {
+    /// Writes events to the log while this turn has time, and some if it has none: what is wanted of the network and
+    /// the kernel comes first.
+    pub(crate) fn log_events(&mut self) {
         while let Some(event) = self.core.poll_event() {
             let fact = self.facts.of(&event, self.core.config());
             if let Some(fact) = &fact {
@@ -124,6 +136,10 @@ impl Shell {
             let registry = self.poll.registry();
             self.monitoring
                 .tell(registry, self.now, &event, fact.as_ref());
+            self.pace.logged += 1;
+            if self.pace.logged.is_multiple_of(limits::EVENTS_PER_LOOK) && self.pace.is_late() {
+                break;
+            }
         }
     }
 }

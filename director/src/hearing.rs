@@ -17,7 +17,7 @@ impl Shell {
         let (now, most) = (clock::now(), limits::ADVERTS_GATHER);
         let mut time = Duration::ZERO;
         if now.since(self.heard_at) <= most {
-            let left = timeout.map(|timeout| (self.ended + timeout).since(now));
+            let left = timeout.map(|timeout| (self.pace.ended + timeout).since(now));
             time = left.map_or(most, |left| left.min(most));
             std::thread::sleep(time);
         }

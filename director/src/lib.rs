@@ -33,6 +33,7 @@ pub mod limits;
 mod monitoring;
 mod notices;
 mod outside;
+mod pace;
 mod probing;
 mod process;
 pub mod proto;

@@ -36,6 +36,7 @@ use crate::kernel::Kernel;
 use crate::kernel::monitor::Monitor;
 use crate::monitoring::Monitoring;
 use crate::notices::Notices;
+use crate::pace::Pace;
 use crate::process::{self, Process, Work};
 use crate::reading::{Errand, Readings};
 use crate::recovery::Recoveries;
@@ -93,10 +94,13 @@ pub fn run(options: &Options) -> Result<(), Error> {
     process::prepare();
     let mut shell = Shell::open(options, readings)?;
     shell.drain();
-    while !shell.core.stopped() {
+    while shell.pace.owes || !shell.core.stopped() {
         shell.turn()?;
     }
     // What is told of the end is told before it.
+    while shell.core.has_events() {
+        shell.log_events();
+    }
     let until = shell.now + limits::NOTICES_STOP_WITHIN;
     shell.notices.end_by(until);
     while shell.notices.is_busy() && shell.now < until {
@@ -112,8 +116,7 @@ pub(crate) struct Shell {
     /// The moment of this turn.
     pub(crate) now: Instant,
     wall: clock::WallClock,
-    /// The end of the turn before: where reading a clock is a system call, each one less counts.
-    pub(crate) ended: Instant,
+    pub(crate) pace: Pace,
     pub(crate) poll: Poll,
     events: Events,
     pub(crate) kernel: Kernel,
@@ -191,7 +194,7 @@ impl Shell {
             core: Director::new(config, now, process::seed()),
             now,
             wall: clock::WallClock::default(),
-            ended: now,
+            pace: Pace::new(now),
             events: Events::with_capacity(limits::EVENTS_PER_POLL),
             kernel: on("rtnetlink", Kernel::open())?,
             monitor,
@@ -244,27 +247,31 @@ impl Shell {
         self.gather_adverts(timeout);
         let started = clock::now(); // 3: the moment of this turn
         self.now = started;
+        self.pace.began = started;
         // Who waits for nothing and comes late was held up.
         if timeout != Some(Duration::ZERO) {
-            self.process.note_sleep(started.since(self.ended));
+            self.process.note_sleep(started.since(self.pace.ended));
         }
         self.look_at_the_wall();
         self.read_adverts(); // 4: adverts before timers
+        if self.pace.owes {
+            self.drain();
+        }
         if let Some(late) = self.due() {
             self.process.note_lateness(late);
             self.feed(Input::Timeout); // 5: timers
         }
         self.read_kernel(); // 6: everything else that is ready, in slices
         self.go_on_telling();
-        self.serve_ready(started)?;
-        // 7: each input above was followed by all that the core wanted, and its events went to the log.
+        self.serve_ready()?;
+        self.log_events(); // 7: each input above was followed by all that the core wanted; now the log
         self.ctl.drop_stalled(self.now);
         self.monitoring
             .handle_timeout(self.poll.registry(), self.now);
         self.programs.handle_timeout(self.now);
         self.end_notices();
-        self.ended = clock::now();
-        self.process.end_turn(started, self.ended); // 8: figures, and the beat for PID 1
+        self.pace.ended = clock::now();
+        self.process.end_turn(started, self.pace.ended); // 8: figures, and the beat for PID 1
         Ok(())
     }
 
@@ -276,7 +283,8 @@ impl Shell {
 
     /// How long to sleep; not at all while there is work left.
     fn timeout(&self) -> Option<Duration> {
-        if !self.adverts.is_empty() || !self.ready.is_empty() || !self.tellings.is_empty() {
+        let waits = self.pace.owes || !self.adverts.is_empty() || !self.ready.is_empty();
+        if waits || !self.tellings.is_empty() || self.core.has_events() {
             return Some(Duration::ZERO);
         }
         let core = self.core.next_timeout().map(|(at, _)| at);
@@ -289,7 +297,7 @@ impl Shell {
             self.notices.next_timeout(),
         ];
         let next = others.into_iter().fold(core, earliest)?;
-        Some(next.since(self.ended))
+        Some(next.since(self.pace.ended))
     }
 
     /// Whether a timer of the core has come, by the moment of this turn, and how long ago if it is a virtual router's.
@@ -340,7 +348,7 @@ impl Shell {
     }
 
     /// Serves each source that is ready once, or as many as a turn has time for.
-    fn serve_ready(&mut self, started: Instant) -> Result<(), Error> {
+    fn serve_ready(&mut self) -> Result<(), Error> {
         let mut again = BTreeSet::new();
         let mut served = 0;
         while let Some(key) = self.next_ready() {
@@ -349,7 +357,7 @@ impl Shell {
             }
             served += 1;
             let looks = served % limits::SERVED_PER_LOOK == 0;
-            if looks && clock::now().since(started) >= limits::TURN_MAX {
+            if looks && self.pace.is_late() {
                 break;
             }
         }
@@ -429,6 +437,9 @@ impl Shell {
         let events = on("rtnetlink", self.monitor.events())?;
         if self.monitor.fd() != before {
             watch_monitor(self.poll.registry(), self.monitor.fd())?;
+        }
+        if !events.is_empty() {
+            self.kernel.outdate_network();
         }
         for event in events {
             if let director_core::kernel::KernelEvent::LinkGone(ifindex) = event {
