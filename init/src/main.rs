@@ -2,6 +2,13 @@
 
 use std::process::ExitCode;
 
+use dlmalloc::GlobalDlmalloc;
+
+/// musl's own allocator takes a seventh of the time in which a large table is put into the kernel, and a quarter of
+/// that in which a large configuration is read.
+#[global_allocator]
+static ALLOCATOR: GlobalDlmalloc = GlobalDlmalloc;
+
 fn main() -> ExitCode {
     // The kernel passes words of its command line to init as arguments: they choose no role.
     if std::process::id() == 1 {
