@@ -221,6 +221,63 @@ fn a_broken_configuration_leaves_a_node_that_can_be_asked() {
     assert_eq!(pair.left.status().config.errors, 0);
 }
 
+/// More than one turn of the loop has time for, at the start and at the end: nobody is forgotten.
+#[test]
+fn a_hundred_routers_serve_and_are_handed_over_one_and_all() {
+    let Some(mut pair) = Pair::new("many") else {
+        return;
+    };
+    const ROUTERS: usize = 100;
+    let text = |priority: u8| {
+        let instance = |vrid: usize| {
+            format!(
+                "vrrp_instance V{vrid} {{\n interface eth0\n virtual_router_id {vrid}\n priority {priority}\n \
+                 advert_int 1\n virtual_ipaddress {{\n 192.0.3.{vrid}\n }}\n}}\n"
+            )
+        };
+        let instances: String = (1..=ROUTERS).map(instance).collect();
+        format!("global_defs {{\n vrrp_version 3\n}}\n{instances}")
+    };
+    for (node, priority) in [(&pair.left, 250), (&pair.right, 100)] {
+        fs::write(node.folder.join("keepalived.conf"), text(priority)).unwrap();
+    }
+    let count = |node: &Node, state: &str| {
+        let routers = node.status().routers;
+        routers
+            .iter()
+            .filter(|router| router.state == state)
+            .count()
+    };
+    let addresses = |node: &Node| node.ip("address show dev eth0").matches("192.0.3.").count();
+    pair.right.ip("link set eth0 up");
+    pair.left.start();
+    wait_until("all to be Active", || {
+        count(&pair.left, "Active") == ROUTERS
+    });
+    wait_until("all addresses", || addresses(&pair.left) == ROUTERS);
+    pair.right.start();
+    wait_until("all adverts", || {
+        let routers = pair.right.status().routers;
+        routers.iter().all(|router| router.adverts_received > 2)
+    });
+    assert_eq!(count(&pair.right, "Backup"), ROUTERS);
+    assert_eq!(addresses(&pair.right), 0);
+
+    assert!(pair.left.stop().success());
+    assert_eq!(addresses(&pair.left), 0);
+    let log = fs::read_to_string(pair.left.folder.join("log")).unwrap();
+    assert_eq!(
+        log.matches("Active -> Initialize").count(),
+        ROUTERS,
+        "{log}"
+    );
+    wait_until("all to be taken over", || {
+        count(&pair.right, "Active") == ROUTERS && addresses(&pair.right) == ROUTERS
+    });
+    let log = fs::read_to_string(pair.right.folder.join("log")).unwrap();
+    assert_eq!(log.matches("gave up").count(), ROUTERS, "{log}");
+}
+
 /// The switch of an operator, in a file that is made by the director and read by it; and a probe of a real server.
 #[test]
 fn a_file_and_a_probe_move_the_active_and_bring_it_back() {
