@@ -113,7 +113,7 @@ pub const TAKEOVERS_PER_SLICE: usize = 32;
 
 /// Kernel operations handed out between two looks at the sockets: some milliseconds of kernel work on a slow machine,
 /// so that a large change can't delay an advert.
-pub const OPS_PER_SLICE: usize = 32;
+pub const OPS_PER_SLICE: usize = 64;
 
 /// Services and dests compared between two looks at the sockets: comparing one that is as it should be costs a
 /// thousandth of an operation.

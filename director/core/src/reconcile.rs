@@ -466,13 +466,15 @@ impl Reconciler {
     }
 }
 
-/// What an operation costs of a slice: a service takes all its dests with it.
+/// What an operation costs of a slice: an address takes its routes and everybody's notifications with it, a service all
+/// its dests.
 fn cost(actual: &Actual, op: &Op) -> usize {
     match op {
         Op::DelService(id) => {
             let dests = actual.table.0.get(id).map(|pool| pool.dests.len());
             1 + dests.unwrap_or(0)
         }
+        op if op.part() == Part::Network => 2,
         _ => 1,
     }
 }
