@@ -341,6 +341,10 @@ impl Shell {
         if self.kernel.next_read().is_some_and(|at| at <= self.now) {
             self.process.note(Work::Reading);
         }
+        // A takeover that falls into a reading must not wait for as many turns as that has dumps.
+        if self.core.reconciler().network_awaits_reading() {
+            self.kernel.outdate_network();
+        }
         if let Some(snapshot) = self.kernel.read(self.now) {
             self.now = clock::now();
             self.feed(Input::Actual(snapshot));

@@ -166,6 +166,13 @@ impl Reconciler {
         None
     }
 
+    /// Whether operations on the network wait for the end of a reading of it.
+    #[must_use]
+    pub fn network_awaits_reading(&self) -> bool {
+        let side = &self.sides[Part::Network as usize];
+        side.known && side.reading && (side.stale || !side.queue.is_empty())
+    }
+
     /// An operation that the kernel has not answered yet.
     #[must_use]
     pub fn in_flight(&self, id: OpId) -> Option<&Op> {
@@ -775,6 +782,28 @@ mod tests {
         );
         let (_, op) = reconciler.poll_op(audit, Part::Network).unwrap();
         assert_eq!(op, Op::AddAddress(id, None));
+    }
+
+    #[test]
+    fn an_address_that_waits_for_a_reading_is_seen_to_wait() {
+        let mut reconciler = read(at(0), Desired::default());
+        assert_eq!(reconciler.poll_op(at(0), Part::Network), None);
+        let audit = at(0) + limits::AUDIT_INTERVAL;
+        while reconciler.poll_read(audit) != Some(Part::Network) {
+            reconciler.handle_snapshot(audit, empty(Part::Ipvs));
+        }
+        assert!(!reconciler.network_awaits_reading());
+        let mut desired = Desired::default();
+        desired.addresses.insert(AddressId {
+            ifindex: Ifindex(2),
+            cidr: "10.0.0.100/24".parse().unwrap(),
+        });
+        set(&mut reconciler, desired);
+        assert_eq!(reconciler.poll_op(audit, Part::Network), None);
+        assert!(reconciler.network_awaits_reading());
+        reconciler.handle_snapshot(audit, empty(Part::Network));
+        assert!(!reconciler.network_awaits_reading());
+        assert!(reconciler.poll_op(audit, Part::Network).is_some());
     }
 
     #[test]

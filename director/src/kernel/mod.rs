@@ -55,7 +55,7 @@ pub struct Kernel {
     ipvs_retry_at: Instant,
     network_read_at: Option<Instant>,
     network_reader: NetworkReader,
-    /// A reading of the network had to begin anew: it is done in one go, for the next change may come soon.
+    /// A reading of the network has to begin anew: it is done in one go, for the next change may come soon.
     hurries: bool,
     filter_read_at: Option<Instant>,
     table_read_at: Option<Instant>,
@@ -193,7 +193,8 @@ impl Kernel {
         None
     }
 
-    /// What has been read of links and addresses is outdated.
+    /// What has been read of links and addresses is outdated, or somebody waits: the rest is read in one go, from the
+    /// beginning.
     pub fn outdate_network(&mut self) {
         if self.network_read_at.is_some() {
             self.network_reader = NetworkReader::default();
