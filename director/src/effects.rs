@@ -128,7 +128,10 @@ impl Shell {
     /// Writes events to the log while this turn has time, and some if it has none: what is wanted of the network and
     /// the kernel comes first.
     pub(crate) fn log_events(&mut self) {
-        while let Some(event) = self.core.poll_event() {
+        for logged in 1_usize.. {
+            let Some(event) = self.core.poll_event() else {
+                return;
+            };
             let fact = self.facts.of(&event, self.core.config());
             if let Some(fact) = &fact {
                 self.notices.tell(self.now, fact);
@@ -136,9 +139,8 @@ impl Shell {
             let registry = self.poll.registry();
             self.monitoring
                 .tell(registry, self.now, &event, fact.as_ref());
-            self.pace.logged += 1;
-            if self.pace.logged.is_multiple_of(limits::EVENTS_PER_LOOK) && self.pace.is_late() {
-                break;
+            if logged.is_multiple_of(limits::EVENTS_PER_LOOK) && self.pace.is_late() {
+                return;
             }
         }
     }

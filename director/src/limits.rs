@@ -42,6 +42,10 @@ const _: () = assert!(SERVED_PER_LOOK > director_core::limits::CHECK_STARTS_PER_
 /// What the core wants done between two such looks: sending an advert takes as long.
 pub const OUTPUTS_PER_LOOK: usize = 16;
 
+/// Events that go to the log between two such looks: each is a line for the kernel, and a change of all virtual routers
+/// brings one for each.
+pub const EVENTS_PER_LOOK: usize = 8;
+
 /// What a reading of the IPVS table may take of one turn.
 pub const TABLE_SLICE_MAX: Duration = Duration::from_millis(4);
 
@@ -54,10 +58,6 @@ pub const EVENTS_PER_POLL: usize = 256;
 /// A batch for nftables: twenty thousand services by FULLNAT take 36 bytes each. The kernel takes a message only while
 /// it fits the socket's send buffer.
 pub const FILTER_BATCH_BYTES: usize = 2 << 20;
-
-/// Events that go to the log between two such looks: each is a line for the kernel, and a change of all virtual routers
-/// brings one for each.
-pub const EVENTS_PER_LOOK: usize = 8;
 
 /// Pause before a kernel table that could not be read is read again, and before a missing family is looked for.
 pub const KERNEL_RETRY: Duration = Duration::from_secs(1);

@@ -13,8 +13,6 @@ pub(crate) struct Pace {
     pub(crate) ended: Instant,
     /// The core may want more than this turn had time for.
     pub(crate) owes: bool,
-    /// Events written to the log.
-    pub(crate) logged: usize,
 }
 
 impl Pace {
@@ -23,7 +21,6 @@ impl Pace {
             began: now,
             ended: now,
             owes: false,
-            logged: 0,
         }
     }
 

@@ -221,7 +221,7 @@ fn a_broken_configuration_leaves_a_node_that_can_be_asked() {
     assert_eq!(pair.left.status().config.errors, 0);
 }
 
-/// More than one turn of the loop has time for, at the start and at the end: nobody is forgotten.
+/// On a slow machine more than one turn of the loop has time for, at the start and at the end: nobody is forgotten.
 #[test]
 fn a_hundred_routers_serve_and_are_handed_over_one_and_all() {
     let Some(mut pair) = Pair::new("many") else {

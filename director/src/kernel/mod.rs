@@ -193,8 +193,8 @@ impl Kernel {
         None
     }
 
-    /// What has been read of links and addresses is outdated, or somebody waits: the rest is read in one go, from the
-    /// beginning.
+    /// A reading of links and addresses that is under way is outdated, or somebody waits for its end: it begins anew,
+    /// and is done in one go.
     pub fn outdate_network(&mut self) {
         if self.network_read_at.is_some() {
             self.network_reader = NetworkReader::default();
