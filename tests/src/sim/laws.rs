@@ -96,16 +96,15 @@ impl Laws {
         neighbours: &mut Neighbours,
     ) -> Result<(), Violation> {
         self.excuse(nodes, network, neighbours);
-        for node in nodes.iter_mut() {
-            let active = node.routers().filter(|router| node.is_active(router));
-            let active: BTreeSet<u8> = active.map(|router| router.vrid).collect();
-            node.handing_over.retain(|vrid| active.contains(vrid));
+        let mut disturbed = !network.is_whole(now);
+        for (index, node) in nodes.iter_mut().enumerate() {
+            node.handing_over
+                .retain(|vrid| self.active.contains(&(*vrid, index)));
+            let able = [Family::V4, Family::V6].map(|family| node.is_able(family));
+            disturbed |= node.deaf || self.able[index] != able;
+            self.able[index] = able;
         }
-        let able = |node: &Node| [Family::V4, Family::V6].map(|family| node.is_able(family));
-        let able: Vec<[bool; 2]> = nodes.iter().map(able).collect();
-        let deaf = nodes.iter().any(|node| node.deaf);
-        if able != self.able || deaf || !network.is_whole(now) {
-            self.able = able;
+        if disturbed {
             self.disturb(now);
         }
         self.one_active(now, nodes)?;
@@ -116,11 +115,11 @@ impl Laws {
     /// another one, and could not make itself heard before it ceased, or was not configured to do so. Only
     /// `garp_master_refresh` helps there.
     fn excuse(&mut self, nodes: &[Node], network: &mut Network, neighbours: &mut Neighbours) {
-        let mut active = BTreeSet::new();
-        for (index, node) in nodes.iter().enumerate() {
+        let active = nodes.iter().enumerate().flat_map(|(index, node)| {
             let own = node.routers().filter(|router| node.is_active(router));
-            active.extend(own.map(|router| (router.vrid, index)));
-        }
+            own.map(move |router| (router.vrid, index))
+        });
+        let active: BTreeSet<(u8, usize)> = active.collect();
         for (vrid, from) in self.active.difference(&active) {
             let node = &nodes[*from];
             let silent =
@@ -145,16 +144,16 @@ impl Laws {
                 self.odd.remove(&vrid);
                 continue;
             }
-            let candidates: Vec<(&Node, &Router)> = nodes
-                .iter()
-                .filter_map(|node| Some((node, router_of(node, vrid)?)))
-                .filter(|(node, router)| node.is_able_as(router))
-                .collect();
-            let active = candidates
-                .iter()
-                .filter(|(node, router)| node.is_active(router))
-                .count();
-            if candidates.is_empty() || active == 1 {
+            let able = |(index, node)| {
+                let is_able = router_of(node, vrid).is_some_and(|of| node.is_able_as(of));
+                is_able.then_some(index)
+            };
+            let (mut candidates, mut active) = (0, 0);
+            for index in nodes.iter().enumerate().filter_map(able) {
+                candidates += 1;
+                active += usize::from(self.active.contains(&(vrid, index)));
+            }
+            if candidates == 0 || active == 1 {
                 self.odd.remove(&vrid);
                 continue;
             }
@@ -173,7 +172,8 @@ impl Laws {
         for (index, node) in nodes.iter().enumerate() {
             for router in node.routers() {
                 let key = (index, router.vrid);
-                if !node.is_able(router.family()) || !node.is_active(router) {
+                let family = usize::from(router.family() == Family::V6);
+                if !self.active.contains(&(router.vrid, index)) || !self.able[index][family] {
                     self.adverts.remove(&key);
                     continue;
                 }
@@ -401,21 +401,23 @@ impl Laws {
 /// The virtual routers that any node has, with the time after which exactly one is Active: an Active_Down time, once
 /// more after a stall of its own, and what the configuration delays. Members of a sync group wait for each other, and
 /// begin anew together.
-fn routers(nodes: &[Node]) -> BTreeMap<u8, Duration> {
-    let mut bounds = BTreeMap::new();
+fn routers(nodes: &[Node]) -> Vec<(u8, Duration)> {
+    let mut bounds: Vec<(u8, Duration)> = Vec::new();
     for router in nodes.iter().flat_map(Node::routers) {
         let active_down = router.advert_interval * (u32::from(router.down_adverts) + 1);
         let bound = active_down * 2 + router.startup_delay + Duration::from_millis(300);
-        let longest = bounds.entry(router.vrid).or_insert(bound);
-        *longest = bound.max(*longest);
+        match bounds.iter_mut().find(|(vrid, _)| *vrid == router.vrid) {
+            Some((_, longest)) => *longest = bound.max(*longest),
+            None => bounds.push((router.vrid, bound)),
+        }
     }
     let is_grouped = |node: &Node| {
         let mut directors = node.director.iter();
         directors.any(|director| !director.config().groups.is_empty())
     };
     if nodes.iter().any(is_grouped) {
-        let all = bounds.values().sum();
-        bounds.values_mut().for_each(|bound| *bound = all);
+        let all = bounds.iter().map(|(_, bound)| *bound).sum();
+        bounds.iter_mut().for_each(|(_, bound)| *bound = all);
     }
     bounds
 }
