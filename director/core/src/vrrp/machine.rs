@@ -85,7 +85,7 @@ impl Router {
             // 6.4.3: Adver_Timer fires.
             (S::Active(active), T::Timer) => self.active_timer(now, active.advert_at),
             // 6.4.3: priority zero is answered; the better router wins; the worse one is told.
-            (S::Active(_), T::Advert(advert)) if advert.priority == 0 => self.answer(now),
+            (S::Active(_), T::Advert(advert)) if advert.priority == 0 => self.hear_leaving(now),
             (S::Active(_), T::Advert(advert)) if self.loses_to(&advert) => {
                 self.step_back(now, advert);
             }
@@ -393,6 +393,12 @@ impl Router {
         (0..2).for_each(|_| self.send(now, 0));
         self.active_interval = self.settings.advert_interval;
         self.become_backup(now, Hears::Nobody, Cause::Group);
+    }
+
+    /// Another router was Active, perhaps unheard, and lets go: what it announced is announced over.
+    fn hear_leaving(&mut self, now: Instant) {
+        self.answer(now);
+        self.announcer.handle_rival(now, &self.settings.garp);
     }
 
     /// Another router is Active and worse: it is told at once, and its announcements are announced over.

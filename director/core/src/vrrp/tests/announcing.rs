@@ -197,6 +197,18 @@ fn a_persistent_rival_is_announced_over_in_bursts_and_not_at_each_advert() {
 }
 
 #[test]
+fn a_router_that_lets_go_unheard_so_far_is_announced_over() {
+    let mut lab = Lab::new(&[settings_v3(200, 1000)]);
+    lab.run_to(20_000_000);
+    lab.forget();
+    let source = ip(10, 0, 0, 9);
+    lab.inject_as(0, source, 0, &settings_v3(50, 1000));
+    lab.run_to(20_500_000);
+    let expected: Vec<u64> = (0..5).map(|round| 20_000_000 + round * 50_000).collect();
+    assert_eq!(lab.announcements(0), expected);
+}
+
+#[test]
 fn a_refresh_does_not_cut_a_longer_burst() {
     let mut lab = Lab::new(&[with_garp(|garp| {
         garp.delay = Duration::ZERO;
