@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use director_core::config::Version;
-use director_core::director::Command;
+use director_core::director::{Command, Director};
 use director_core::ipvs::{DestId, ServiceId};
-use director_core::kernel::{Op, Part};
+use director_core::kernel::{Op, OpError, Part};
 use director_core::overrides::Wish;
 use director_core::time::Duration;
 use tests::sim::fault::Fault;
-use tests::sim::kernel::Edit;
+use tests::sim::kernel::{Edit, Refusal};
 use tests::sim::laws::Violation;
 use tests::sim::pools;
 use tests::sim::reals::Mood;
 use tests::sim::setup::Setup;
+use tests::sim::vmac;
 use tests::sim::world::World;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -420,6 +421,43 @@ fn a_device_that_comes_again_unseen_is_listened_to_again() -> Told {
     faults.iter().try_for_each(|fault| world.end(fault))?;
     world.run_for(20 * SECOND)?;
     assert_eq!(world.active(), [0]);
+    rest(&world)
+}
+
+#[test]
+fn a_node_that_can_not_make_its_device_lets_the_other_serve() -> Told {
+    let mut setup = Setup::pair(Version::V3, SECOND);
+    for config in setup.configs.iter_mut().flatten() {
+        config.routers.iter_mut().for_each(vmac::toggle);
+    }
+    let mut world = settled(setup)?;
+    let refusal = Refusal {
+        percent: 100,
+        error: OpError::EXISTS,
+        done: false,
+    };
+    let refuses = Fault::Refuse { node: 0, refusal };
+    world.now(&refuses)?;
+    world.now(&Fault::Edit {
+        node: 0,
+        edit: Edit::DeleteDevices,
+    })?;
+    // Not after Active_Down: it says that it lets go.
+    world.run_until(SECOND, |world| world.answering() == [1])?;
+    let status = world.nodes[0].director.as_ref().map(Director::status);
+    let status = status.expect("it runs");
+    assert_eq!(
+        (
+            status.routers[0].state.as_str(),
+            status.routers[0].reason.as_str()
+        ),
+        ("Fault", "the kernel refuses its device vrrp.51")
+    );
+    world.run_for(20 * SECOND)?;
+    assert_eq!(world.active(), [1]);
+    world.end(&refuses)?;
+    world.run_for(20 * SECOND)?;
+    assert_eq!(world.active(), [0], "the device is there again");
     rest(&world)
 }
 

@@ -44,7 +44,7 @@ pub use crate::kernel::{OpId, Part};
 use crate::net::{Ifindex, Mac, Name};
 use crate::overrides::{Saved, Wish};
 use crate::plan;
-use crate::reconcile::Reconciler;
+use crate::reconcile::{Finding, Reconciler};
 use crate::status::Status;
 use crate::time::Instant;
 use crate::tracking::Recovery;
@@ -429,7 +429,11 @@ impl Director {
             _ => None,
         };
         if let Some(finding) = self.reconciler.handle_applied(self.now, id, result) {
+            let is_device = matches!(finding, Finding::Refused(Op::AddVmac { .. }, _));
             self.note_finding(finding);
+            if is_device {
+                self.follow_network();
+            }
         }
         if let Some(address) = address {
             let around = Surroundings::of(

@@ -21,7 +21,7 @@ use self::work::Work;
 use crate::kernel::{
     Actual, AddressId, Desired, KernelEvent, Link, Op, OpError, OpId, Part, Route, Snapshot,
 };
-use crate::net::Ifindex;
+use crate::net::{Ifindex, Mac};
 use crate::routing::Rule;
 use crate::time::{Duration, Instant, earliest};
 use crate::{diff, limits};
@@ -171,6 +171,13 @@ impl Reconciler {
     pub fn network_awaits_reading(&self) -> bool {
         let side = &self.sides[Part::Network as usize];
         side.known && side.reading && (side.stale || !side.queue.is_empty())
+    }
+
+    /// Whether the kernel refused the device of a virtual hardware address when it was last asked for it.
+    #[must_use]
+    pub fn refuses_device(&self, base: Ifindex, mac: Mac) -> bool {
+        let side = &self.sides[Part::Network as usize];
+        side.pauses.has(&Object::Vmac(base, mac))
     }
 
     /// An operation that the kernel has not answered yet.

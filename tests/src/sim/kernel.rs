@@ -38,6 +38,8 @@ pub struct Kernel {
     /// Number of the one real interface; it changes when the device comes anew.
     pub ifindex: Ifindex,
     mac: Mac,
+    /// Devices of virtual hardware addresses that were made: no number is given twice.
+    pub(super) devices: u32,
     pub(super) notices: Vec<KernelEvent>,
 }
 
@@ -98,6 +100,7 @@ impl Kernel {
             cost: Duration::from_micros(50),
             ifindex: Ifindex(2),
             mac: Mac([0x52, 0x54, 0, 0, 0, node as u8]),
+            devices: 0,
             notices: Vec::new(),
         };
         let lo = kernel.link(Ifindex(1), "lo", true);

@@ -182,13 +182,23 @@ impl Node {
     /// interface serves.
     #[must_use]
     pub fn is_able(&self, family: Family) -> bool {
-        self.is_well(family) && self.handing_over.is_empty()
+        let lacks = |router: &Router| router.family() == family && self.lacks_device(router);
+        self.is_well(family) && self.handing_over.is_empty() && !self.routers().any(lacks)
     }
 
     /// The same of one virtual router: another one may be leaving.
     #[must_use]
     pub fn is_able_as(&self, router: &Router) -> bool {
-        self.is_well(router.family()) && !self.handing_over.contains(&router.vrid)
+        self.is_well(router.family())
+            && !self.handing_over.contains(&router.vrid)
+            && !self.lacks_device(router)
+    }
+
+    /// Whether a device of a virtual hardware address is gone, and its kernel may refuse to make it again.
+    fn lacks_device(&self, router: &Router) -> bool {
+        let links = &self.kernel.state.links;
+        let mut devices = router.vmacs.iter();
+        devices.any(|vmac| !links.values().any(|link| link.name == vmac.name))
     }
 
     fn is_well(&self, family: Family) -> bool {

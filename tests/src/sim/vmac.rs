@@ -36,8 +36,8 @@ pub fn operate(kernel: &mut Kernel, op: &Op) -> Result<(), OpError> {
             if kernel.state.links.values().any(|link| link.name == *name) {
                 return Err(OpError::EXISTS);
             }
-            let highest = kernel.state.links.keys().last().map_or(0, |last| last.0);
-            let ifindex = Ifindex(highest.max(1000) + 1);
+            kernel.devices += 1;
+            let ifindex = Ifindex(1000 + kernel.devices);
             let link = Link {
                 ifindex,
                 name: name.clone(),

@@ -8,7 +8,7 @@ use super::links::{Delays, Links};
 use super::pacing::{Announcement, Pacing};
 use super::roster::Roster;
 use super::settings::settings;
-use super::source::source;
+use super::source::{refused_device, source};
 use super::surroundings::Surroundings;
 use super::{AdvertBytes, Output};
 use crate::config::{self, Config, VirtualAddress};
@@ -107,7 +107,7 @@ impl Routers {
 
     /// Tells each router what its interface is now, and which of its addresses the kernel holds.
     pub(super) fn follow(&mut self, now: Instant, around: &Surroundings<'_>) {
-        let Surroundings { config, actual, .. } = *around;
+        let (config, actual) = (around.config, around.reconciler.actual());
         self.moved = true;
         self.joined
             .retain(|(ifindex, _)| actual.links.contains_key(ifindex));
@@ -125,13 +125,17 @@ impl Routers {
             let lacks_device = vmacs.any(|vmac| finder.device(vmac).is_none());
             slot.carriers = carriers(&mut finder, &slot.config);
             // At the start the director itself sets the link up, and makes the devices: that they are not yet is no
-            // fault.
+            // fault, unless the kernel refuses them.
             let is_start = matches!(slot.machine.state(), State::Initialize(Waits::Link));
             let tally = around.tally(&self.links, &slot.config);
             let is_down = lacks_device || link.is_some_and(|link| !link.up);
             let is_early = is_start && (tally.waits || is_down);
             slot.machine.set_weight(now, tally.weight);
-            words.push((!is_early).then(|| source(around, &self.links, &slot.config, tally)));
+            let refused = refused_device(&mut finder, around.reconciler, &slot.config);
+            let is_early = is_early && refused.is_none();
+            let word = source(around, &self.links, &slot.config, tally);
+            let word = word.and_then(|source| refused.map_or(Ok(source), Err));
+            words.push((!is_early).then_some(word));
         }
         self.groups.spread(&self.slots, &mut words);
         for (slot, word) in self.slots.iter_mut().zip(words) {
@@ -178,7 +182,7 @@ impl Routers {
             if self.slots.get(index).is_some_and(carries) {
                 is_virtual = true;
                 if let Some(slot) = self.slots.wake(index) {
-                    slot.follow_addresses(now, around.actual);
+                    slot.follow_addresses(now, around.reconciler.actual());
                 }
             }
         }

@@ -6,7 +6,8 @@ use super::links::Links;
 use super::surroundings::{Surroundings, Tally};
 use crate::config::{self, Config};
 use crate::net::Family;
-use crate::plan;
+use crate::plan::{self, Finder};
+use crate::reconcile::Reconciler;
 use crate::vrrp::{Fault, Source};
 use crate::wire::{ipv4, ipv6, trailer};
 
@@ -19,10 +20,11 @@ pub(super) fn source(
 ) -> Result<Source, Fault> {
     let Surroundings {
         config,
-        actual,
+        reconciler,
         services,
         ..
     } = *around;
+    let actual = reconciler.actual();
     let link = plan::link(config, &actual.links, &router.interface).ok_or(Fault::NoInterface)?;
     if !router.ignore_link && !links.serves(link) {
         return Err(Fault::LinkDown);
@@ -66,6 +68,20 @@ pub(super) fn source(
     address
         .map(|address| Source { address })
         .ok_or(Fault::NoAddress(router.family()))
+}
+
+/// A device that the kernel refuses: the router's addresses have no place here, another node's may have one.
+pub(super) fn refused_device<'a>(
+    finder: &mut Finder<'a>,
+    reconciler: &Reconciler,
+    router: &'a config::Router,
+) -> Option<Fault> {
+    let refused = router.vmacs.iter().find(|vmac| {
+        let base = finder.link(&vmac.base).map(|base| base.ifindex);
+        finder.device(vmac).is_none()
+            && base.is_some_and(|base| reconciler.refuses_device(base, vmac.mac))
+    });
+    refused.map(|vmac| Fault::NoDevice(vmac.name.clone()))
 }
 
 /// Bytes of the router's adverts as IP packets. A longer one than the MTU would never leave, and the others would take

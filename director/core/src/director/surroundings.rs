@@ -4,7 +4,6 @@ use super::links::Links;
 use super::services::{Services, is_retired};
 use super::watches::Watches;
 use crate::config::{Config, PoolChoice, Router, Tracked};
-use crate::kernel::Actual;
 use crate::plan;
 use crate::reconcile::Reconciler;
 use crate::vrrp::{Effect, Fault, Standing};
@@ -13,7 +12,7 @@ use crate::vrrp::{Effect, Fault, Standing};
 #[derive(Clone, Copy)]
 pub(super) struct Surroundings<'a> {
     pub(super) config: &'a Config,
-    pub(super) actual: &'a Actual,
+    pub(super) reconciler: &'a Reconciler,
     pub(super) services: &'a Services,
     pub(super) watches: &'a Watches,
 }
@@ -37,10 +36,9 @@ impl<'a> Surroundings<'a> {
         services: &'a Services,
         watches: &'a Watches,
     ) -> Self {
-        let actual = reconciler.actual();
         Self {
             config,
-            actual,
+            reconciler,
             services,
             watches,
         }
@@ -67,7 +65,7 @@ impl<'a> Surroundings<'a> {
     pub(super) fn standing(&self, links: &Links, of: &Tracked) -> Standing {
         match of {
             Tracked::Interface(name) => {
-                let link = plan::link(self.config, &self.actual.links, name);
+                let link = plan::link(self.config, &self.reconciler.actual().links, name);
                 up(link.is_some_and(|link| links.serves(link)))
             }
             Tracked::Script(_) | Tracked::Probe(_) | Tracked::File(_) => self.watches.standing(of),

@@ -39,6 +39,10 @@ impl Pauses {
         self.of.is_empty()
     }
 
+    pub(super) fn has(&self, object: &Object) -> bool {
+        self.of.contains_key(object)
+    }
+
     /// All objects.
     pub(super) fn all(&self) -> impl Iterator<Item = Object> {
         self.of.keys().copied()

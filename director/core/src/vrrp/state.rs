@@ -3,7 +3,7 @@
 use core::fmt;
 use core::net::IpAddr;
 
-use crate::net::{Family, Name};
+use crate::net::{Family, IfName, Name};
 use crate::time::{Duration, Instant};
 
 /// State of a virtual router (RFC 9568 section 6.4), and keepalived's Fault.
@@ -77,6 +77,8 @@ pub enum Fault {
         /// Bytes that pass.
         mtu: u32,
     },
+    /// The kernel refuses the device of its virtual hardware address: this one.
+    NoDevice(IfName),
     /// A tracked thing is not as it must be: what it is, in words.
     Tracked(String),
     /// This member of its sync group is in Fault.
@@ -247,6 +249,7 @@ impl fmt::Display for Fault {
                     "its adverts have {advert} bytes, and the interface's MTU is {mtu}"
                 )
             }
+            Self::NoDevice(name) => write!(f, "the kernel refuses its device {name}"),
             Self::NoPeer => f.write_str("no unicast peer is configured"),
             Self::NoSource(address) => {
                 write!(f, "its source {address} is not an address of the interface")
