@@ -20,10 +20,24 @@ use director_core::net::{Family, IfName};
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use nix::sys::socket::{setsockopt, sockopt};
+use nix::{setsockopt_impl, sockopt_impl};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::belief::Beliefs;
 use super::spare::{Spare, Spares};
+
+sockopt_impl!(
+    /// TCP_DEFER_ACCEPT (tcp(7)): a client acknowledges the SYN-ACK late then, for it expects to be heard before. Unlike
+    /// TCP_QUICKACK it holds for all connections of a socket.
+    DeferAccept,
+    SetOnly,
+    libc::IPPROTO_TCP,
+    libc::TCP_DEFER_ACCEPT,
+    u32
+);
+
+/// Any time but none says that.
+const ACKNOWLEDGE_LATE_S: u32 = 1;
 
 /// What came of a socket; the bytes are in the caller's buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,10 +106,6 @@ impl Probes {
         let spare = spare_of.and_then(|family| self.spares.take(family));
         let known = spare.as_ref().is_some_and(|spare| spare.known);
         let socket = spare.map_or_else(|| open(target, transport), |spare| Ok(spare.socket))?;
-        if transport == Transport::HalfOpen {
-            // For this connection.
-            socket.set_tcp_quickack(false)?;
-        }
         if let Some(bind) = from {
             bind_to(&socket, target, bind)?;
         }
@@ -231,7 +241,10 @@ fn open(target: SocketAddr, transport: Transport) -> io::Result<Socket> {
     };
     match transport {
         Transport::Tcp => {}
-        Transport::HalfOpen => socket.set_linger(Some(Duration::ZERO))?,
+        Transport::HalfOpen => {
+            socket.set_linger(Some(Duration::ZERO))?;
+            setsockopt(&socket, DeferAccept, &ACKNOWLEDGE_LATE_S)?;
+        }
         // ICMP errors become errors of the socket at once, and host unreachable too.
         Transport::Udp | Transport::Icmp if target.is_ipv4() => {
             setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?;
