@@ -98,8 +98,11 @@ impl Laws {
         self.excuse(nodes, network, neighbours);
         let mut disturbed = !network.is_whole(now);
         for (index, node) in nodes.iter_mut().enumerate() {
-            node.handing_over
-                .retain(|vrid| self.active.contains(&(*vrid, index)));
+            // One whose device is being made anew has no place for its addresses, and leaves all the same.
+            let lacks = |vrid| router_of(node, vrid).is_some_and(|of| node.lacks_device(of));
+            let leaves = |vrid: &u8| self.active.contains(&(*vrid, index)) || lacks(*vrid);
+            let left: BTreeSet<u8> = node.handing_over.iter().copied().filter(leaves).collect();
+            node.handing_over = left;
             let able = [Family::V4, Family::V6].map(|family| node.is_able(family));
             disturbed |= node.deaf || self.able[index] != able;
             self.able[index] = able;

@@ -7,7 +7,7 @@ use director_core::check;
 use director_core::config::{Config, Router, VirtualServer};
 use director_core::director::{Command, Director, OpId, Part};
 use director_core::kernel::{KernelEvent, Op};
-use director_core::net::{Cidr, Family, Ifindex};
+use director_core::net::{Cidr, Family, IfName, Ifindex};
 use director_core::overrides::Saved;
 use director_core::time::{Duration, Instant};
 use director_core::tracking::Recovery;
@@ -194,11 +194,16 @@ impl Node {
             && !self.lacks_device(router)
     }
 
-    /// Whether a device of a virtual hardware address is gone, and its kernel may refuse to make it again.
-    fn lacks_device(&self, router: &Router) -> bool {
-        let links = &self.kernel.state.links;
-        let mut devices = router.vmacs.iter();
-        devices.any(|vmac| !links.values().any(|link| link.name == vmac.name))
+    /// Whether a device of a virtual hardware address is gone, and its kernel may refuse to make it again; or the
+    /// director has not heard yet that it is there.
+    #[must_use]
+    pub fn lacks_device(&self, router: &Router) -> bool {
+        let known = self.director.iter().map(|of| of.reconciler().actual());
+        let mut all = core::iter::once(&self.kernel.state).chain(known);
+        all.any(|state| {
+            let has = |name: &IfName| state.links.values().any(|link| link.name == *name);
+            !router.vmacs.iter().all(|vmac| has(&vmac.name))
+        })
     }
 
     fn is_well(&self, family: Family) -> bool {

@@ -104,8 +104,10 @@ impl Router {
         }
     }
 
-    /// The end of a planned handover to a successor.
+    /// The end of a planned handover to a successor. It may have been Active all the time, and not have heard us until
+    /// now: the last word tells it to announce the addresses over what we announced.
     fn let_go(&mut self, now: Instant, leaving: Leaving, successor: &Advert) {
+        self.send(now, 0);
         let cause = Cause::HandedOver(Some(successor.source));
         if leaving.stops {
             return self.enter(now, STOPPED, cause);

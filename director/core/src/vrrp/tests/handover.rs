@@ -30,7 +30,13 @@ fn a_leaving_router_serves_until_the_successor_is_heard() {
     );
     assert_eq!(
         lab.adverts(0),
-        [(10_000_000, 0), (10_050_000, 0), (10_100_000, 0)]
+        [
+            (10_000_000, 0),
+            (10_050_000, 0),
+            (10_100_000, 0),
+            (10_609_375, 0)
+        ],
+        "the last word comes when the successor is heard"
     );
     assert_eq!(
         lab.why(0),
@@ -122,11 +128,11 @@ fn after_a_handover_it_does_not_preempt_its_successor_until_that_fails() {
     lab.act(0, Router::resign);
     lab.run_to(600_000_000);
     assert_eq!((lab.state(0), lab.state(1)), (Backup, Active));
-    lab.nodes[1].dead = true; // its last advert was at 599.609375
+    lab.nodes[1].dead = true; // its last advert was at 599.619375: it answers the last word within the gap
     lab.run_to(610_000_000);
     assert_eq!(
         lab.changes().last(),
-        Some(&(599_609_375 + 3_414_062, 0, Active))
+        Some(&(599_619_375 + 3_414_062, 0, Active))
     );
     // The old successor returns, and priorities decide again.
     lab.nodes[1].dead = false;
@@ -156,10 +162,10 @@ fn a_router_that_resumes_preempts_again() {
     lab.forget();
     lab.act(0, Router::resume);
     lab.run_to(40_000_000);
-    // The last advert that it followed was at 19.609375.
+    // The last advert that it followed was at 19.619375.
     assert_eq!(
         lab.changes(),
-        [(23_023_437, 0, Active), (23_023_437, 1, Backup)]
+        [(23_033_437, 0, Active), (23_033_437, 1, Backup)]
     );
 }
 
@@ -182,7 +188,7 @@ fn resigning_again_and_again_prolongs_nothing_and_sends_nothing_more() {
         lab.act(0, Router::resign);
     }
     lab.run_to(20_000_000);
-    assert_eq!(lab.adverts(0).len(), 3);
+    assert_eq!(lab.adverts(0).len(), 4);
     assert_eq!(
         lab.changes(),
         [(10_609_375, 1, Active), (10_609_375, 0, Backup)]
@@ -226,7 +232,7 @@ fn a_handover_becomes_a_stop_but_a_stop_is_not_taken_back() {
     lab.act(0, Router::resume);
     lab.run_to(10_700_000);
     assert!(lab.nodes[0].router.is_stopped());
-    assert_eq!(lab.adverts(0).len(), 3);
+    assert_eq!(lab.adverts(0).len(), 4);
 }
 
 #[test]
