@@ -390,6 +390,30 @@ fn a_one_way_cut_moves_active_at_most_once_and_back() -> Told {
 }
 
 #[test]
+fn a_successor_that_never_heard_of_a_handover_announces_itself_again() -> Told {
+    let mut unheard = 0;
+    for after_ms in (0..1000).step_by(100) {
+        let mut world = pair(Version::V3, SECOND)?;
+        let fault = cut(0, 1);
+        world.now(&fault)?;
+        world.run_for(20 * SECOND + after_ms * MILLISECOND)?;
+        assert_eq!(world.active(), [0, 1], "node 1 hears nobody");
+        world.command(0, Command::Handover(None))?;
+        world.run_for(200 * MILLISECOND)?;
+        world.end(&fault)?;
+        if world.active() == [1] {
+            continue; // its advert came within this time
+        }
+        unheard += 1;
+        world.run_for(20 * SECOND)?;
+        assert_eq!(world.active(), [1]);
+        rest_strictly(&world)?;
+    }
+    assert!(unheard >= 5, "{unheard}");
+    Ok(())
+}
+
+#[test]
 fn a_large_reload_goes_in_slices_between_the_adverts() -> Told {
     // Every law holds on the way: an advert each 10 ms, no slice too large, no pool emptied.
     let mut world = settled(Setup::growing_pair(Version::V3, SECOND / 100, 1000))?;
