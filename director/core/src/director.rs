@@ -251,7 +251,12 @@ impl Director {
                 self.routers.handle_packet(now, ifindex, &received);
             }
             Input::Probe { id, io } if Watches::owns(id) => self.watches.handle_io(now, id, io),
-            Input::Probe { id, io } => self.services.checks.handle_io(now, id, io),
+            Input::Probe { id, io } => {
+                // Most often what was known is seen again: nothing follows.
+                if !self.services.checks.handle_io(now, id, io) {
+                    return;
+                }
+            }
             Input::Applied { op, result } => {
                 self.handle_applied(op, result);
                 // The answers of a batch come in a row: what follows from them follows from the last one.

@@ -176,13 +176,13 @@ pub const PROGRAM_ARGUMENTS_MAX: usize = 64;
 /// Shortest interval and timeout of a check: anything faster is load, not a check.
 pub const CHECK_STEP_MIN: Duration = Duration::from_millis(10);
 
-/// Checks that are due within so long of each other are begun together: with thousands of them the loop then wakes two
+/// Checks that are due within so long of each other are begun together: with thousands of them the loop then wakes a
 /// hundred times a second and not for each. It is less than the scheduler of a busy machine makes them late.
-pub const CHECK_GRID: Duration = Duration::from_millis(5);
+pub const CHECK_GRID: Duration = Duration::from_millis(10);
 
 /// Attempts begun between two looks at the sockets: some milliseconds of the kernel's work on a slow machine, so that
 /// thousands of checks at the start can't delay an advert.
-pub const CHECK_STARTS_PER_SLICE: usize = 8;
+pub const CHECK_STARTS_PER_SLICE: usize = 12;
 
 /// The first run of a check starts within this time: a dead server must not take traffic for a whole warmup. Where more
 /// than [`CHECK_FIRST_RATE`] begin at once, they take as long as that makes it.

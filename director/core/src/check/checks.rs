@@ -190,17 +190,18 @@ impl<K: Ord + Hash + Clone> Checks<K> {
         });
     }
 
-    /// What came of the socket of `id`. What is heard of an old connection is dropped.
-    pub fn handle_io(&mut self, now: Instant, id: Id, io: Io<'_>) {
+    /// What came of the socket of `id`. What is heard of an old connection is dropped. Whether there are events now.
+    pub fn handle_io(&mut self, now: Instant, id: Id, io: Io<'_>) -> bool {
         let slot = self.slots.get(id.index as usize);
         if slot.is_none_or(|slot| slot.generation != id.generation) {
-            return;
+            return false;
         }
         let kind = self.check(id.index).map(|check| &check.ask().how.kind);
         match (kind, io) {
             (Some(Kind::Exec(_)), Io::Received(output)) => self.said.hear(id.index, output),
             _ => self.step(id.index, |check| check.handle_io(now, io)),
         }
+        !self.events.is_empty()
     }
 
     /// Begins what is due and ends what has run out of time. The shell hands over what waits in the sockets first.
