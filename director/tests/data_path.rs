@@ -264,7 +264,7 @@ impl Lan {
             };
             let ids: Vec<_> = ipvs.services().unwrap().into_keys().filter(is_ours).collect();
             for id in &ids {
-                let dests: Vec<ActualDest> = ipvs.dests(id).unwrap().values().copied().collect();
+                let dests: Vec<ActualDest> = ipvs.dests(id).unwrap().values().cloned().collect();
                 assert!(dests.len() <= 1, "{dests:?}");
             }
             ids

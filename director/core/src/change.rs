@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use self::links::links;
 use crate::config::{Check, Config, Router, VirtualAddress, VirtualServer};
-use crate::ipvs::{ActualDest, Counters, Pool, Table};
+use crate::ipvs::{ActualDest, Pool, Table, Tally};
 use crate::kernel::{Actual, Desired, Link, Op};
 use crate::net::Ifindex;
 use crate::plan::{self, Situation};
@@ -150,7 +150,7 @@ fn actual(had: &Desired, wanted: &Desired, links: &BTreeMap<Ifindex, Link>) -> A
     }
     let pools = had.table.0.iter().map(|(id, pool)| {
         let dests = pool.dests.iter().map(|(dest, to)| {
-            let counters = Counters::default();
+            let counters = Tally::default();
             (
                 *dest,
                 ActualDest {

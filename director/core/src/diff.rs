@@ -231,7 +231,7 @@ fn sync(desired: &Desired, actual: &Actual, ops: &mut Vec<Op>) {
 mod tests {
     use super::*;
     use crate::ipvs::{
-        Counters, Forwarding, Protocol, Service, SyncDaemon, SyncRole, SyncWire, Table,
+        Forwarding, Protocol, Service, SyncDaemon, SyncRole, SyncWire, Table, Tally,
     };
     use crate::kernel::{Macvlan, Route, Rule, RuleAction};
     use crate::net::{AddressOptions, Family, Mac};
@@ -286,7 +286,7 @@ mod tests {
     fn actual(scheduler: &str, dests: &[(u8, u32)]) -> Actual {
         let had = |weight| ActualDest {
             dest: to(weight),
-            counters: Counters::default(),
+            counters: Tally::default(),
         };
         let dests = dests
             .iter()

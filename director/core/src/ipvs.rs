@@ -339,13 +339,42 @@ impl<D> Default for Table<D> {
 }
 
 /// A dest as the kernel reported it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActualDest {
     /// What can be set.
     pub dest: Dest,
     /// What the kernel counts.
-    pub counters: Counters,
+    pub counters: Tally,
 }
+
+/// The counters of a dest. Where nothing was counted, as for all dests of a Backup node, they take no room.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tally(Option<Box<Counters>>);
+
+impl From<Counters> for Tally {
+    fn from(counters: Counters) -> Self {
+        Self((counters != NOTHING).then(|| Box::new(counters)))
+    }
+}
+
+impl core::ops::Deref for Tally {
+    type Target = Counters;
+
+    fn deref(&self) -> &Counters {
+        self.0.as_deref().unwrap_or(&NOTHING)
+    }
+}
+
+static NOTHING: Counters = Counters {
+    active: 0,
+    inactive: 0,
+    persistent: 0,
+    connections: 0,
+    packets_in: 0,
+    packets_out: 0,
+    bytes_in: 0,
+    bytes_out: 0,
+};
 
 /// What the kernel counts for a dest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use director_core::check::{Action, Id, Io};
 use director_core::config::{Config, Source, parse};
 use director_core::director::{Command, Director, Input, Output, Part};
-use director_core::ipvs::{ActualDest, Counters, Dest, DestId, Forwarding, Pool, ServiceId, Table};
+use director_core::ipvs::{ActualDest, Dest, DestId, Forwarding, Pool, ServiceId, Table, Tally};
 use director_core::kernel::{AddressId, Link, Op, OpError, Snapshot};
 use director_core::net::{Family, Ifindex, Mac};
 use director_core::time::{Duration, Instant};
@@ -349,6 +349,6 @@ impl Node {
 fn actual(dest: Dest) -> ActualDest {
     ActualDest {
         dest,
-        counters: Counters::default(),
+        counters: Tally::default(),
     }
 }

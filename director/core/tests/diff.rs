@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use director_core::diff;
 use director_core::ipvs::{
-    ActualDest, Counters, Dest, DestId, Forwarding, Pool, Protocol, Service, ServiceId, SyncDaemon,
-    SyncRole, SyncWire, Table, Tunnel,
+    ActualDest, Dest, DestId, Forwarding, Pool, Protocol, Service, ServiceId, SyncDaemon, SyncRole,
+    SyncWire, Table, Tally, Tunnel,
 };
 use director_core::kernel::{Actual, Desired, Op};
 use proptest::collection::btree_map;
@@ -54,7 +54,7 @@ fn apply(actual: &mut Actual, op: &Op) -> Result<(), TestCaseError> {
     let table = &mut actual.table.0;
     let had = |dest: &Dest| ActualDest {
         dest: *dest,
-        counters: Counters::default(),
+        counters: Tally::default(),
     };
     let done = match op {
         Op::NewService(id, service) => {
@@ -165,7 +165,7 @@ fn desired(state: &State) -> Desired {
 fn actual(state: &State) -> Actual {
     let had = |dest: &Dest| ActualDest {
         dest: *dest,
-        counters: Counters::default(),
+        counters: Tally::default(),
     };
     Actual {
         table: table(state, had),

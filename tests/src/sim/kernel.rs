@@ -161,7 +161,9 @@ impl Kernel {
         if part == Part::Ipvs {
             self.pools(|pool| {
                 for dest in pool.dests.values_mut().filter(|dest| dest.dest.weight == 0) {
-                    dest.counters.active = dest.counters.active.saturating_sub(1);
+                    let mut counters = *dest.counters;
+                    counters.active = counters.active.saturating_sub(1);
+                    dest.counters = counters.into();
                 }
             });
         }
@@ -487,7 +489,7 @@ fn set_dest(pool: &mut Pool<ActualDest>, dest: &DestId, to: &Dest) {
         *dest,
         ActualDest {
             dest: *to,
-            counters,
+            counters: counters.into(),
         },
     );
 }

@@ -46,6 +46,8 @@ pub(super) fn lex(text: &Text<'_>, sink: &mut Sink<'_>) -> Vec<Token> {
         lexer.line();
     }
     lexer.end();
+    // They stay while the configuration is read, which is the largest moment of a director's life.
+    lexer.tokens.shrink_to_fit();
     lexer.tokens
 }
 

@@ -370,7 +370,7 @@ fn connections(
         let Some(had) = pool.and_then(|pool| pool.dests.get(&dest.within(&id, forwarding))) else {
             return Some(sum);
         };
-        let counters = had.counters;
+        let counters = &had.counters;
         let here = u64::from(counters.active) + u64::from(counters.inactive);
         (had.dest.weight == 0).then(|| sum.saturating_add(here))
     })

@@ -281,7 +281,7 @@ fn in_kernel(
         };
         all.totals = add(
             all.totals,
-            totals(had.map(|had| had.counters).unwrap_or_default()),
+            had.map_or_else(Totals::default, |had| totals(&had.counters)),
         );
     }
     all
@@ -375,7 +375,7 @@ fn identity(id: &ServiceId) -> (String, String, u16, u32) {
     }
 }
 
-fn totals(counters: Counters) -> Totals {
+fn totals(counters: &Counters) -> Totals {
     Totals {
         active: u64::from(counters.active),
         inactive: u64::from(counters.inactive),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::ipvs::{ActualDest, Counters, Pool, Timeouts};
+use crate::ipvs::{ActualDest, Pool, Tally, Timeouts};
 use crate::kernel::{Actual, Op};
 
 /// Notes what an acknowledged operation did.
@@ -52,11 +52,9 @@ pub(super) fn record(actual: &mut Actual, op: Op) {
         Op::DelService(id) => drop(actual.table.0.remove(&id)),
         Op::NewDest(id, dest, to) | Op::SetDest(id, dest, to) => {
             if let Some(pool) = actual.table.0.get_mut(&id) {
-                let counters = pool
-                    .dests
-                    .get(&dest)
-                    .map_or_else(Counters::default, |had| had.counters);
-                pool.dests.insert(dest, ActualDest { dest: to, counters });
+                let counters = Tally::default();
+                let had = pool.dests.entry(dest).and_modify(|had| had.dest = to);
+                had.or_insert(ActualDest { dest: to, counters });
             }
         }
         Op::DelDest(id, dest) => {
