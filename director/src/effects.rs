@@ -44,14 +44,12 @@ impl Shell {
     fn drain_outputs(&mut self) -> bool {
         for handed in 1_usize.. {
             match self.core.poll_output() {
-                Some(Output::Apply(id, op)) => {
-                    if !self.batch.takes(&op) {
+                Some(output) => {
+                    let goes_along =
+                        matches!(&output, Output::Apply(_, op) if self.batch.takes(op));
+                    if !goes_along {
                         self.apply_batch();
                     }
-                    self.batch.push(id, op);
-                }
-                Some(output) => {
-                    self.apply_batch();
                     self.perform(output);
                 }
                 // Answers may bring more.

@@ -42,8 +42,6 @@ pub struct Checks<K> {
     /// At most one for each check and call.
     events: VecDeque<Event<K>>,
     random: Random,
-    /// Time over which the first runs of those that began together are spread.
-    first_within: Duration,
 }
 
 #[derive(Debug)]
@@ -75,7 +73,6 @@ impl<K: Ord + Hash + Clone> Checks<K> {
             orphans: VecDeque::new(),
             events: VecDeque::new(),
             random: Random(seed),
-            first_within: limits::CHECK_FIRST_WITHIN,
         }
     }
 
@@ -137,10 +134,10 @@ impl<K: Ord + Hash + Clone> Checks<K> {
         // Not a place more: a slab that grows by itself would keep room for as many again.
         let more = fresh.len().saturating_sub(self.free.len());
         self.slots.reserve_exact(more);
-        self.first_within = first_within(fresh.len());
+        let within = first_within(fresh.len());
         for (key, ask, health) in fresh {
             if self.find(&key).is_none() {
-                self.join(now, key, ask, health);
+                self.join(now, within, key, ask, health);
             }
         }
     }
@@ -162,7 +159,7 @@ impl<K: Ord + Hash + Clone> Checks<K> {
                 let rested = self.resting.set(index, key, false);
                 self.forget(key, index);
                 self.leave(now, index, key);
-                self.join(now, key.clone(), ask, health);
+                self.join(now, first_within(1), key.clone(), ask, health);
                 self.suspend(now, key, rested);
             }
             _ => self.step(index, |check| {
@@ -423,13 +420,13 @@ impl<K: Ord + Hash + Clone> Checks<K> {
 
     /// Lets a key be served by the check that asks the same, if there is one that knows its server or thinks of it as
     /// it does; else by a new one.
-    fn join(&mut self, now: Instant, key: K, ask: Ask, health: Health) {
+    fn join(&mut self, now: Instant, within: Duration, key: K, ask: Ask, health: Health) {
         let found = self.asked.find(hash(&ask), |index| {
             let check = self.check(index);
             check.is_some_and(|check| *check.ask() == ask && check.agrees(health))
         });
         let Some(index) = found else {
-            return self.insert(now, key, ask, health);
+            return self.insert(now, within, key, ask, health);
         };
         self.remember(&key, index);
         if let Some((keys, _)) = self
@@ -455,9 +452,10 @@ impl<K: Ord + Hash + Clone> Checks<K> {
         }
     }
 
-    fn insert(&mut self, now: Instant, key: K, ask: Ask, health: Health) {
+    /// A new check; its first run begins within a time.
+    fn insert(&mut self, now: Instant, within: Duration, key: K, ask: Ask, health: Health) {
         let number = hash(&ask);
-        let check = Check::new(now, self.first_within, (ask, health), &mut self.random);
+        let check = Check::new(now, within, (ask, health), &mut self.random);
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot {
                 generation: 0,
