@@ -106,6 +106,21 @@ fn a_reload_that_gives_a_router_up_hands_it_over_first() -> Told {
 }
 
 #[test]
+fn a_router_that_a_second_reload_brings_back_goes_on_as_active() -> Told {
+    let mut setup = Setup::pair(Version::V3, SECOND);
+    let mut without = setup.configs[0][0].clone();
+    without.routers.clear();
+    setup.configs[0].push(without);
+    let mut world = settled(setup)?;
+    world.now(&Fault::Reload { node: 0 })?;
+    world.run_for(SECOND / 2)?;
+    world.now(&Fault::Reload { node: 0 })?;
+    let gone = world.run_until(20 * SECOND, |world| world.answering() != [0]);
+    assert!(gone.is_err(), "no moment without it, nor with another");
+    rest(&world)
+}
+
+#[test]
 fn a_handover_without_a_successor_is_survived() -> Told {
     let mut world = pair(Version::V3, SECOND)?;
     world.now(&Fault::PowerCut { node: 1 })?;

@@ -82,7 +82,7 @@ pub enum Input<'a> {
     Kernel(KernelEvent),
     /// The answer to an [`Output::Read`].
     Actual(Snapshot),
-    /// A configuration that has been read and found good.
+    /// A configuration that has been read and found good. In an orderly stop it comes too late.
     Config(Box<Config>),
     /// An operator's wish.
     Command(Command),
@@ -270,6 +270,8 @@ impl Director {
                 }
             }
             Input::Actual(snapshot) => self.handle_snapshot(snapshot),
+            // What it brings would be taken out at once.
+            Input::Config(_) if self.stop.is_some() => {}
             Input::Config(config) => {
                 self.reloads += 1;
                 self.configure(*config);

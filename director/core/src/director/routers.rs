@@ -65,7 +65,8 @@ impl Routers {
         self.pacing.configure(config);
         for (index, router) in config.routers.iter().enumerate() {
             let settings = settings(config, router, index);
-            let same = |slot: &Slot| !slot.retired && slot.config.goes_on_as(router);
+            // One that is giving up because of an earlier reload, too.
+            let same = |slot: &Slot| slot.config.goes_on_as(router) && !slot.machine.is_stopped();
             match before
                 .iter()
                 .position(same)
@@ -74,6 +75,7 @@ impl Routers {
                 Some(mut slot) => {
                     slot.machine.reconfigure(now, settings);
                     slot.config = router.clone();
+                    slot.retired = false;
                     self.slots.push(slot);
                 }
                 None => self.slots.push(Slot {

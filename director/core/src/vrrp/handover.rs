@@ -119,7 +119,7 @@ impl Router {
 
     /// Stays Active: to give up where nobody takes over would be an outage that nobody asked for. What it did not
     /// announce meanwhile follows.
-    fn stay(&mut self, now: Instant) {
+    pub(super) fn stay(&mut self, now: Instant) {
         self.set_leaving(None);
         self.announcer.restart(now, &self.settings.garp);
         self.announcer.schedule_refresh(now, &self.settings.garp);

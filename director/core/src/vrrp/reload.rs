@@ -1,5 +1,6 @@
 //! New settings for a running router.
 
+use super::event::Event;
 use super::instance::Router;
 use super::settings::Settings;
 use super::state::{Hears, State};
@@ -8,13 +9,18 @@ use crate::wire::vrrp::Version;
 
 impl Router {
     /// New settings for the same VRID on the same interface. The state stays, a handover that was done is forgotten,
-    /// changes of priority and interval hold at once: a running timer keeps the moment when it was started. The
-    /// caller then repeats [`Router::addresses_present`], which announces new addresses.
+    /// changes of priority and interval hold at once: a running timer keeps the moment when it was started; a
+    /// [`Router::stop`] under way is taken back. The caller then repeats [`Router::addresses_present`], which announces new addresses.
     pub fn reconfigure(&mut self, now: Instant, settings: Settings) {
         let old_wait = self.backup_wait();
         let old = self.replace_settings(settings);
         self.yielded &= self.settings.priority == old.priority;
         match &self.state {
+            // It was to stop for good, and is wanted again.
+            State::Active(active) if active.stops() => {
+                self.tell(Event::Resumed);
+                self.stay(now);
+            }
             State::Active(active) if active.leaving.is_some() => {}
             State::Active(_) => {
                 self.active_interval = self.settings.advert_interval;
