@@ -662,6 +662,47 @@ mod tests {
     }
 
     #[test]
+    fn where_a_dest_goes_the_one_that_waits_is_tried_before() {
+        let with = |dests: &[u8]| {
+            let mut desired = services(1);
+            let pool = desired.table.0.get_mut(&vip(1)).unwrap();
+            pool.dests = dests.iter().map(|last| dest(*last)).collect();
+            desired
+        };
+        let mut reconciler = read(at(0), with(&[1]));
+        let mut turn = |now, desired: Desired, refuses: bool| {
+            set(&mut reconciler, desired);
+            reconciler.begin_slice();
+            let mut tried = Vec::new();
+            while let Some((id, op)) = reconciler.poll_op(now, Part::Ipvs) {
+                let result = match &op {
+                    Op::NewDest(_, id, _) if refuses && *id == dest(2).0 => {
+                        Err(OpError::NO_SERVICE)
+                    }
+                    _ => Ok(()),
+                };
+                reconciler.handle_applied(now, id, result);
+                tried.push(op);
+            }
+            tried
+        };
+        turn(at(0), with(&[1]), false);
+        let mut refused = (0..1000).map(|milli| turn(at(milli), with(&[1, 2]), true).len());
+        assert_eq!(
+            refused.by_ref().sum::<usize>(),
+            4,
+            "after 0, 100, 300, 700 ms"
+        );
+        drop(refused);
+        let ops = turn(at(1000), with(&[2]), false);
+        assert!(
+            matches!(ops.as_slice(), [Op::NewDest(_, new, _), Op::DelDest(_, old)]
+                if (*new, *old) == (dest(2).0, dest(1).0)),
+            "{ops:?}"
+        );
+    }
+
+    #[test]
     fn a_foreign_edit_is_found_by_the_next_reading_and_repaired() {
         let mut reconciler = read(at(0), services(1));
         reconciler.begin_slice();

@@ -343,6 +343,8 @@ impl World {
         if !std::mem::take(&mut self.nodes[node].stalled) {
             return Ok(());
         }
+        // What it says from sleep may move Active, though it can't be that itself any more.
+        self.laws.disturb(self.now);
         let mut inbox = std::mem::take(&mut self.nodes[node].inbox);
         inbox.sort_by_key(|arrival| !matches!(arrival, Arrival::Packet(..)));
         for arrival in inbox {

@@ -22,6 +22,7 @@ pub(super) struct Pauses {
 struct Pause {
     until: Instant,
     length: Duration,
+    refused_at: Instant,
 }
 
 const FIRST_DEST: DestId = DestId {
@@ -83,7 +84,12 @@ impl Pauses {
         let length = length.min(limits::OP_BACKOFF_MAX);
         self.forget(object);
         let until = now + length;
-        self.of.insert(object, Pause { until, length });
+        let pause = Pause {
+            until,
+            length,
+            refused_at: now,
+        };
+        self.of.insert(object, pause);
         self.ends.insert((until, object));
         (length, before.is_none())
     }
@@ -99,7 +105,7 @@ impl Pauses {
 
     /// Of the operations that some objects need, those that need not wait; and whether others do. One of `concerned`
     /// that needs nothing any more is forgotten; one that is tried again keeps its pause. What belongs to a service
-    /// waits with it.
+    /// waits with it. Where a dest goes, those that wait to take connections in its place are tried at once.
     pub(super) fn admit(
         &mut self,
         now: Instant,
@@ -117,7 +123,9 @@ impl Pauses {
             }
         }
         // Of all before one of them is changed.
-        let pauses: Vec<_> = ops.iter().map(|op| self.waits_until(now, op)).collect();
+        let in_place = ops.iter().any(takes_out);
+        let waits = |op| self.waits_until(now, op, in_place);
+        let pauses: Vec<_> = ops.iter().map(waits).collect();
         let mut may = Vec::with_capacity(ops.len());
         let all = ops.len();
         for (op, until) in ops.into_iter().zip(pauses) {
@@ -135,12 +143,18 @@ impl Pauses {
     }
 
     /// Until when an operation has to wait, if it has to. What belongs to a service waits with it, whatever its own
-    /// pause.
-    fn waits_until(&self, now: Instant, op: &Op) -> Option<Instant> {
+    /// pause. What serves `in_place` of something else waits no longer than for the first time.
+    fn waits_until(&self, now: Instant, op: &Op, in_place: bool) -> Option<Instant> {
         let object = object(op);
         let service = object.service().map(Object::Service);
         let service = service.and_then(|service| self.until(service));
-        self.until(object).max(service).filter(|until| *until > now)
+        let own = self.of.get(&object).map(|pause| match pause {
+            Pause {
+                refused_at, until, ..
+            } if in_place && serves(op) => (*until).min(*refused_at + limits::OP_BACKOFF_MIN),
+            Pause { until, .. } => *until,
+        });
+        own.max(service).filter(|until| *until > now)
     }
 
     /// An object waits until then, or is tried now.
@@ -151,6 +165,16 @@ impl Pauses {
             self.ends.insert((pause.until, object));
         }
     }
+}
+
+/// Whether an operation has a dest take connections.
+const fn serves(op: &Op) -> bool {
+    matches!(op, Op::NewDest(_, _, to) | Op::SetDest(_, _, to) if to.weight > 0)
+}
+
+/// Whether an operation has a dest take no more connections.
+const fn takes_out(op: &Op) -> bool {
+    matches!(op, Op::DelDest(..)) || matches!(op, Op::SetDest(_, _, to) if to.weight == 0)
 }
 
 #[cfg(test)]
