@@ -405,6 +405,25 @@ fn a_one_way_cut_moves_active_at_most_once_and_back() -> Told {
 }
 
 #[test]
+fn a_router_that_outlives_its_cable_announces_itself_again() -> Told {
+    let mut setup = Setup::pair(Version::V3, SECOND);
+    for config in setup.configs.iter_mut().flatten() {
+        config.routers[0].ignore_link = true;
+    }
+    let mut world = settled(setup)?;
+    world.now(&Fault::Unplug { node: 0 })?;
+    world.run_for(10 * SECOND)?;
+    assert_eq!(world.active(), [0, 1]);
+    // The other one leaves before the cable is back, so that nobody tells of it.
+    world.command(1, Command::Stop)?;
+    world.run_for(2 * SECOND)?;
+    assert_eq!(world.answering(), Vec::<usize>::new());
+    world.end(&Fault::Unplug { node: 0 })?;
+    world.run_for(10 * SECOND)?;
+    rest_strictly(&world)
+}
+
+#[test]
 fn a_successor_that_never_heard_of_a_handover_announces_itself_again() -> Told {
     let mut unheard = 0;
     for after_ms in (0..1000).step_by(100) {

@@ -37,6 +37,22 @@ pub fn together(nodes: &[Node]) -> Result<(), Violation> {
     Ok(())
 }
 
+/// Whether all directors that run tie the same virtual routers together.
+#[must_use]
+pub fn agree(nodes: &[Node]) -> bool {
+    let vrids = |config: &Config| -> Vec<u8> { config.routers.iter().map(|of| of.vrid).collect() };
+    let mut configs = nodes
+        .iter()
+        .filter_map(|node| node.director.as_ref())
+        .map(director_core::director::Director::config);
+    let Some(first) = configs.next() else {
+        return true;
+    };
+    configs.all(|other| {
+        other.groups == first.groups && (first.groups.is_empty() || vrids(other) == vrids(first))
+    })
+}
+
 /// A router competes with its own priority and with what its pools and its switch make of it, and with nothing else.
 ///
 /// # Errors

@@ -141,6 +141,11 @@ impl Laws {
 
     /// Exactly one of the nodes that could be is Active, once everything has been whole for long enough.
     fn one_active(&mut self, now: Instant, nodes: &[Node]) -> Result<(), Violation> {
+        if !groups::agree(nodes) {
+            // A member that one node ties to others, and another node does not have or not so, may be nowhere.
+            self.odd.clear();
+            return Ok(());
+        }
         let calm = now.since(self.disturbed_at);
         for (vrid, bound) in routers(nodes) {
             if calm < bound {
@@ -392,7 +397,7 @@ impl Laws {
                 own.any(|router| router.vrid == vrid && node.is_active(router))
             };
             let active = nodes.iter().filter(of).count();
-            if active != 1 {
+            if active > 1 || active == 0 && groups::agree(nodes) {
                 return Err(Violation(format!(
                     "at rest: {active} Active in vrid {vrid}"
                 )));

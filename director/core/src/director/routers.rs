@@ -4,11 +4,11 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::collections::BTreeSet;
 
 use super::groups::{Group, Groups};
-use super::links::{Delays, Links};
+use super::links::{Delays, Links, serves};
 use super::pacing::{Announcement, Pacing};
 use super::roster::Roster;
 use super::settings::settings;
-use super::source::{refused_device, source};
+use super::source::word;
 use super::surroundings::Surroundings;
 use super::{AdvertBytes, Output};
 use crate::config::{self, Config, VirtualAddress};
@@ -43,6 +43,8 @@ pub(super) struct Slot {
     pub(super) machine: vrrp::Router,
     /// The interface, once it is known.
     place: Option<Ifindex>,
+    /// The interface is up and has its carrier.
+    linked: bool,
     carriers: Vec<Carrier>,
     /// Given up by a reload: it hands over and goes.
     retired: bool,
@@ -82,6 +84,7 @@ impl Routers {
                     config: router.clone(),
                     machine: vrrp::Router::new(now, settings),
                     place: None,
+                    linked: false,
                     carriers: Vec::new(),
                     retired: false,
                     takeovers: 0,
@@ -122,22 +125,22 @@ impl Routers {
         let mut words = Vec::with_capacity(self.slots.len());
         let mut finder = Finder::new(config, &actual.links);
         for slot in &mut self.slots {
-            let link = finder.link(&slot.config.interface);
-            let mut vmacs = slot.config.vmacs.iter();
-            let lacks_device = vmacs.any(|vmac| finder.device(vmac).is_none());
             slot.carriers = carriers(&mut finder, &slot.config);
-            // At the start the director itself sets the link up, and makes the devices: that they are not yet is no
-            // fault, unless the kernel refuses them.
             let is_start = matches!(slot.machine.state(), State::Initialize(Waits::Link));
             let tally = around.tally(&self.links, &slot.config);
-            let is_down = lacks_device || link.is_some_and(|link| !link.up);
-            let is_early = is_start && (tally.waits || is_down);
             slot.machine.set_weight(now, tally.weight);
-            let refused = refused_device(&mut finder, around.reconciler, &slot.config);
-            let is_early = is_early && refused.is_none();
-            let word = source(around, &self.links, &slot.config, tally);
-            let word = word.and_then(|source| refused.map_or(Ok(source), Err));
-            words.push((!is_early).then_some(word));
+            let is_linked = finder.link(&slot.config.interface).is_some_and(serves);
+            let was_linked = core::mem::replace(&mut slot.linked, is_linked);
+            if is_linked && !was_linked {
+                slot.machine.announce_again(now);
+            }
+            words.push(word(
+                around,
+                &self.links,
+                &mut finder,
+                (&slot.config, is_start),
+                tally,
+            ));
         }
         self.groups.spread(&self.slots, &mut words);
         for (slot, word) in self.slots.iter_mut().zip(words) {

@@ -7,12 +7,37 @@ use super::surroundings::{Surroundings, Tally};
 use crate::config::{self, Config};
 use crate::net::Family;
 use crate::plan::{self, Finder};
-use crate::reconcile::Reconciler;
 use crate::vrrp::{Fault, Source};
 use crate::wire::{ipv4, ipv6, trailer};
 
+/// What a router is told of its interface; nothing at the start while the director itself sets the link up and makes the
+/// devices: that they are not yet is no fault.
+pub(super) fn word<'a>(
+    around: &Surroundings<'_>,
+    links: &Links,
+    finder: &mut Finder<'a>,
+    (router, is_start): (&'a config::Router, bool),
+    tally: Tally,
+) -> Option<Result<Source, Fault>> {
+    let missing = |vmac: &&'a config::Vmac| finder.device(vmac).is_none();
+    let missing: Vec<&config::Vmac> = router.vmacs.iter().filter(missing).collect();
+    // The router's addresses have no place here; another node's may have one.
+    let refused = missing.iter().find(|vmac| {
+        let base = finder.link(&vmac.base).map(|base| base.ifindex);
+        base.is_some_and(|base| around.reconciler.refuses_device(base, vmac.mac))
+    });
+    let is_down =
+        !missing.is_empty() || finder.link(&router.interface).is_some_and(|link| !link.up);
+    if is_start && refused.is_none() && (tally.waits || is_down) {
+        return None;
+    }
+    let refused = refused.map(|vmac| Fault::NoDevice(vmac.name.clone()));
+    let source = source(around, links, router, tally);
+    Some(source.and_then(|source| refused.map_or(Ok(source), Err)))
+}
+
 /// What the router's interface is: where its adverts come from, or why it does not serve.
-pub(super) fn source(
+fn source(
     around: &Surroundings<'_>,
     links: &Links,
     router: &config::Router,
@@ -68,20 +93,6 @@ pub(super) fn source(
     address
         .map(|address| Source { address })
         .ok_or(Fault::NoAddress(router.family()))
-}
-
-/// A device that the kernel refuses: the router's addresses have no place here, another node's may have one.
-pub(super) fn refused_device<'a>(
-    finder: &mut Finder<'a>,
-    reconciler: &Reconciler,
-    router: &'a config::Router,
-) -> Option<Fault> {
-    let refused = router.vmacs.iter().find(|vmac| {
-        let base = finder.link(&vmac.base).map(|base| base.ifindex);
-        finder.device(vmac).is_none()
-            && base.is_some_and(|base| reconciler.refuses_device(base, vmac.mac))
-    });
-    refused.map(|vmac| Fault::NoDevice(vmac.name.clone()))
 }
 
 /// Bytes of the router's adverts as IP packets. A longer one than the MTU would never leave, and the others would take

@@ -12,6 +12,7 @@
 
 use core::net::IpAddr;
 
+use super::instance::Router;
 use super::settings::GarpSettings;
 use crate::limits;
 use crate::time::{Duration, Instant, earliest};
@@ -47,6 +48,22 @@ struct Entry {
     rounds: u32,
     /// Not before.
     at: Instant,
+}
+
+impl Router {
+    /// A rival of another member of its sync group was heard: what that announced elsewhere may be ours.
+    pub fn announce_over(&mut self, now: Instant) {
+        if self.wants_addresses() {
+            self.announcer.handle_rival(now, &self.settings.garp);
+        }
+    }
+
+    /// The link is there again that was gone while it stayed Active: what others announced meanwhile is announced over.
+    pub fn announce_again(&mut self, now: Instant) {
+        if self.may_announce() {
+            self.announcer.restart(now, &self.settings.garp);
+        }
+    }
 }
 
 impl Announcer {

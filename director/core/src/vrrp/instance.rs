@@ -214,13 +214,6 @@ impl Router {
         self.step(now, Trigger::LetGo);
     }
 
-    /// A rival of another member of its sync group was heard: what that announced elsewhere may be ours.
-    pub fn announce_over(&mut self, now: Instant) {
-        if self.wants_addresses() {
-            self.announcer.handle_rival(now, &self.settings.garp);
-        }
-    }
-
     /// As [`Router::resign`], but ends in Initialize for good; see [`Router::is_stopped`].
     pub fn stop(&mut self, now: Instant) {
         self.step(now, Trigger::Resign { stops: true });
