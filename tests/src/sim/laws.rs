@@ -47,6 +47,8 @@ pub type Neighbours = BTreeMap<IpAddr, Option<usize>>;
 pub struct Laws {
     /// Which nodes could be Active when that was last looked at, by IPv4 and by IPv6.
     able: Vec<[bool; 2]>,
+    /// Virtual routers of each node that lacked a device then.
+    lacking: Vec<Vec<u8>>,
     /// When it changed last, or something else that justifies another Active.
     disturbed_at: Instant,
     /// Virtual routers that have not exactly one Active, since when.
@@ -65,6 +67,7 @@ impl Laws {
     pub fn new(nodes: usize) -> Self {
         Self {
             able: vec![[false; 2]; nodes],
+            lacking: vec![Vec::new(); nodes],
             disturbed_at: Instant::ZERO,
             odd: BTreeMap::new(),
             adverts: BTreeMap::new(),
@@ -98,11 +101,13 @@ impl Laws {
         self.excuse(nodes, network, neighbours);
         let mut disturbed = !network.is_whole(now);
         for (index, node) in nodes.iter_mut().enumerate() {
+            let lacking = node.routers().filter(|router| node.lacks_device(router));
+            let lacking: Vec<u8> = lacking.map(|router| router.vrid).collect();
             // One whose device is being made anew has no place for its addresses, and leaves all the same.
-            let lacks = |vrid| router_of(node, vrid).is_some_and(|of| node.lacks_device(of));
-            let leaves = |vrid: &u8| self.active.contains(&(*vrid, index)) || lacks(*vrid);
-            let left: BTreeSet<u8> = node.handing_over.iter().copied().filter(leaves).collect();
-            node.handing_over = left;
+            let leaves = |vrid| self.active.contains(&(vrid, index)) || lacking.contains(&vrid);
+            node.handing_over.retain(|vrid| leaves(*vrid));
+            disturbed |= self.lacking[index] != lacking;
+            self.lacking[index] = lacking;
             let able = [Family::V4, Family::V6].map(|family| node.is_able(family));
             disturbed |= node.deaf || self.able[index] != able;
             self.able[index] = able;
@@ -181,7 +186,9 @@ impl Laws {
             for router in node.routers() {
                 let key = (index, router.vrid);
                 let family = usize::from(router.family() == Family::V6);
-                if !self.active.contains(&(router.vrid, index)) || !self.able[index][family] {
+                let is_able =
+                    self.able[index][family] && !self.lacking[index].contains(&router.vrid);
+                if !self.active.contains(&(router.vrid, index)) || !is_able {
                     self.adverts.remove(&key);
                     continue;
                 }
@@ -304,8 +311,9 @@ impl Laws {
         let Some(id) = service(op) else {
             return Ok(());
         };
-        // What others did is found at the next reading at the latest.
-        let meddled = now.since(node.meddled_at) < limits::AUDIT_INTERVAL * 2;
+        // What others did is found at the next reading, which comes later where readings take long.
+        let unread = node.table_read_at <= node.meddled_at;
+        let meddled = unread || now.since(node.meddled_at) < limits::AUDIT_INTERVAL * 2;
         let serves_now = serves(&node.kernel.state.table, &id, |dest| dest.dest.weight);
         if must_serve && !serves_now && !meddled {
             return Err(Violation(format!(

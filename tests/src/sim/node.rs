@@ -86,6 +86,8 @@ pub struct Node {
     pub switch: i64,
     /// When somebody else last changed the kernel's state, or the kernel last refused.
     pub meddled_at: Instant,
+    /// When its director last read the IPVS table.
+    pub table_read_at: Instant,
 }
 
 impl Node {
@@ -110,6 +112,7 @@ impl Node {
             saved: Vec::new(),
             switch: 0,
             meddled_at: Instant::ZERO,
+            table_read_at: Instant::ZERO,
         }
     }
 
@@ -182,8 +185,7 @@ impl Node {
     /// interface serves.
     #[must_use]
     pub fn is_able(&self, family: Family) -> bool {
-        let lacks = |router: &Router| router.family() == family && self.lacks_device(router);
-        self.is_well(family) && self.handing_over.is_empty() && !self.routers().any(lacks)
+        self.is_well(family) && self.handing_over.is_empty()
     }
 
     /// The same of one virtual router: another one may be leaving.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use director_core::check::{Id, Io};
-use director_core::director::{Command, Director, Input};
+use director_core::director::{Command, Director, Input, Part};
 use director_core::kernel::{KernelEvent, Op, OpError};
 use director_core::time::{Duration, Instant};
 use director_core::vrrp::Received;
@@ -233,6 +233,9 @@ impl World {
             }
             Arrival::Read(part) => {
                 let snapshot = self.nodes[node].kernel.read(part);
+                if part == Part::Ipvs {
+                    self.nodes[node].table_read_at = self.now;
+                }
                 self.feed(node, Input::Actual(snapshot))
             }
             Arrival::Command(command) => {

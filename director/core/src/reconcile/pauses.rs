@@ -123,7 +123,8 @@ impl Pauses {
             }
         }
         // Of all before one of them is changed.
-        let in_place = ops.iter().any(takes_out);
+        let goes = |op| takes_out(op) && self.waits_until(now, op, false).is_none();
+        let in_place = ops.iter().any(goes);
         let waits = |op| self.waits_until(now, op, in_place);
         let pauses: Vec<_> = ops.iter().map(waits).collect();
         let mut may = Vec::with_capacity(ops.len());

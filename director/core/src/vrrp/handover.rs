@@ -127,14 +127,14 @@ impl Router {
     }
 
     /// Not Active, and told to give up: does not preempt.
-    pub(super) fn refrain(&mut self, state: &State) {
+    pub(super) fn refrain(&mut self, now: Instant, state: &State) {
         self.handed_over = true;
         if let State::Backup(Backup {
             hears: Hears::Lower { peer, .. },
             ..
         }) = state
         {
-            self.state = self.backup(peer.at, Hears::Active(*peer));
+            self.state = self.backup_to(now, *peer);
         }
     }
 

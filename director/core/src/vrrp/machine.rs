@@ -94,7 +94,7 @@ impl Router {
             // 6.4.3: a Shutdown event, put off until somebody else serves.
             (S::Active(_), T::Resign { stops }) => self.leave(now, stops),
             (_, T::Resign { stops: true }) => self.enter(now, STOPPED, Cause::Stopped),
-            (state, T::Resign { stops: false }) => self.refrain(&state),
+            (state, T::Resign { stops: false }) => self.refrain(now, &state),
             (_, T::Resume) => self.compete(),
 
             // Not running: adverts were dropped before, and no timer is due.
@@ -213,6 +213,16 @@ impl Router {
         State::Backup(Backup {
             active_down_at: now + self.active_down_interval(),
             hears,
+            prolonged: false,
+            ready: false,
+        })
+    }
+
+    /// Backup to a router that was last heard a while ago; what should have been done by then is done now.
+    pub(super) fn backup_to(&self, now: Instant, peer: Peer) -> State {
+        State::Backup(Backup {
+            active_down_at: (peer.at + self.active_down_interval()).max(now),
+            hears: Hears::Active(peer),
             prolonged: false,
             ready: false,
         })

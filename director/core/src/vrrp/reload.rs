@@ -66,7 +66,7 @@ impl Router {
             && (self.follows(peer.priority) || self.settings.preempt_delay != old.preempt_delay)
         {
             // Followed from now on, or the delay begins anew with the next advert.
-            self.state = self.backup(peer.at, Hears::Active(peer));
+            self.state = self.backup_to(now, peer);
             return;
         }
         let peer_owns = hears.peer().is_some_and(|peer| peer.priority == 255);

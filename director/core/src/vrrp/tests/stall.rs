@@ -168,3 +168,24 @@ fn a_lower_priority_that_is_followed_for_a_delay_breaks_the_silence() {
     lab.oversleep_to(40_000_000, 0); // prolonged anew
     assert_eq!(lab.state(0), Backup);
 }
+
+/// Who waits for its sync group sees its time go by, awake.
+#[test]
+fn a_priority_that_falls_in_a_long_wait_for_the_group_tells_of_no_stall() {
+    let mut waits = settings_v3(150, 1000);
+    waits.grouped = true;
+    let mut lab = Lab::new(&[waits]);
+    lab.run_to(100_000);
+    lab.inject_as(0, PEER, 100, &settings_v3(100, 1000));
+    lab.run_to(20_000_000);
+    assert_eq!(
+        lab.nodes[0].router.next_timeout(),
+        None,
+        "it is the group's"
+    );
+    lab.act(0, |router, now| router.set_weight(now, -100));
+    lab.run_to(20_000_000);
+    let mut events = lab.events.iter();
+    assert!(!events.any(|(_, _, event)| matches!(event, Event::Stalled(_))));
+    assert_eq!(lab.nodes[0].router.next_timeout(), None, "again");
+}
