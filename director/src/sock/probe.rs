@@ -27,8 +27,8 @@ use super::belief::Beliefs;
 use super::spare::{Spare, Spares};
 
 sockopt_impl!(
-    /// TCP_DEFER_ACCEPT (tcp(7)): a client acknowledges the SYN-ACK late then, for it expects to be heard before. Unlike
-    /// TCP_QUICKACK it holds for all connections of a socket.
+    /// TCP_DEFER_ACCEPT (tcp(7)): a client acknowledges the SYN-ACK late then, for it expects to be heard before.
+    /// Unlike TCP_QUICKACK it holds for all connections of a socket.
     DeferAccept,
     SetOnly,
     libc::IPPROTO_TCP,

@@ -10,8 +10,8 @@ use crate::plan::{self, Finder};
 use crate::vrrp::{Fault, Source};
 use crate::wire::{ipv4, ipv6, trailer};
 
-/// What a router is told of its interface; nothing at the start while the director itself sets the link up and makes the
-/// devices: that they are not yet is no fault.
+/// What a router is told of its interface; nothing at the start while the director itself sets the link up and makes
+/// the devices: that they are not yet is no fault.
 pub(super) fn word<'a>(
     around: &Surroundings<'_>,
     links: &Links,

@@ -10,7 +10,8 @@ use crate::wire::vrrp::Version;
 impl Router {
     /// New settings for the same VRID on the same interface. The state stays, a handover that was done is forgotten,
     /// changes of priority and interval hold at once: a running timer keeps the moment when it was started; a
-    /// [`Router::stop`] under way is taken back. The caller then repeats [`Router::addresses_present`], which announces new addresses.
+    /// [`Router::stop`] under way is taken back. The caller then repeats [`Router::addresses_present`], which announces
+    /// new addresses.
     pub fn reconfigure(&mut self, now: Instant, settings: Settings) {
         let old_wait = self.backup_wait();
         let old = self.replace_settings(settings);
