@@ -57,6 +57,8 @@ struct Side {
     reading: bool,
     /// Next reading; none before the first has been asked for.
     read_at: Option<Instant>,
+    /// How long the last one took, stalls left out.
+    took: Duration,
     /// Operations not handed out yet.
     queue: VecDeque<Op>,
     /// The queue no longer leads from actual to desired. Of the IPVS part [`Work`] says it for each service.
@@ -307,10 +309,11 @@ impl Reconciler {
     /// A part has been read whole and compared.
     fn end_reading(&mut self, now: Instant, part: Part, repairs: usize) -> Option<Finding> {
         let side = &mut self.sides[part as usize];
-        let took = side.read_at.map_or(Duration::ZERO, |at| now.since(at));
+        let elapsed = side.read_at.map_or(Duration::ZERO, |at| now.since(at));
+        side.took = elapsed.min(side.took * 2 + limits::AUDIT_GROWTH);
         // Reading a large table takes long: it may use a hundredth of the time.
         let share = if side.reading {
-            took * 100
+            side.took * 100
         } else {
             Duration::ZERO
         };
@@ -790,6 +793,31 @@ mod tests {
             "{ops:?}"
         );
         assert_eq!(ops[4..], [Op::DelService(vip(count + 1))]);
+    }
+
+    #[test]
+    fn a_stall_in_a_reading_hardly_puts_off_the_next_one() {
+        let mut reconciler = read(at(0), services(1));
+        let mut audit = |from: u64, took: u64| {
+            let begun = at(from);
+            while reconciler.poll_read(begun).is_some() {}
+            let table = reconciler.actual().table.clone();
+            let (sync, timeouts) = (BTreeMap::new(), [0; 3]);
+            let ended = at(from + took);
+            let snapshot = Snapshot::Ipvs {
+                table,
+                sync,
+                timeouts,
+            };
+            reconciler.handle_snapshot(ended, snapshot);
+            let next = reconciler.sides[Part::Ipvs as usize].read_at.unwrap();
+            next.since(ended).as_millis()
+        };
+        assert_eq!(audit(2000, 4), 1000);
+        assert_eq!(audit(10_000, 5000), 10_800, "by 108 ms");
+        // What is long again and again is so.
+        assert_eq!(audit(50_000, 300), 30_000);
+        assert_eq!(audit(100_000, 300), 30_000);
     }
 
     #[test]
