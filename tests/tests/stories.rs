@@ -405,6 +405,20 @@ fn a_one_way_cut_moves_active_at_most_once_and_back() -> Told {
 }
 
 #[test]
+fn a_stop_that_oversleeps_its_time_leaves_nothing_behind() -> Told {
+    let mut world = pair(Version::V3, SECOND)?;
+    world.command(0, Command::Stop)?;
+    world.now(&Fault::Stall { node: 0 })?;
+    world.run_for(20 * SECOND)?;
+    assert_eq!(world.answering(), [0, 1], "it sleeps");
+    // A law asks that its addresses are gone when it ends.
+    world.end(&Fault::Stall { node: 0 })?;
+    world.run_until(SECOND, |world| world.nodes[0].director.is_none())?;
+    assert_eq!(world.answering(), [1]);
+    Ok(())
+}
+
+#[test]
 fn a_router_that_outlives_its_cable_announces_itself_again() -> Told {
     let mut setup = Setup::pair(Version::V3, SECOND);
     for config in setup.configs.iter_mut().flatten() {

@@ -151,6 +151,9 @@ pub const CHECKS_HOLD_MAX: Duration = Duration::from_secs(10);
 /// removal of a large table; PID 1 waits longer than this.
 pub const STOP_MAX: Duration = Duration::from_secs(8);
 
+/// So long the removal of everything may take at least, at the end of a stop that a stall made late.
+pub const STOP_REMOVAL_MIN: Duration = Duration::from_secs(1);
+
 /// Checks of one node: as many as dests. The index of a check is a `u32`.
 pub const CHECKS_MAX: usize = DESTS_MAX;
 

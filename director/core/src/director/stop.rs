@@ -9,6 +9,8 @@ use crate::time::Instant;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stop {
     pub(super) until: Instant,
+    /// All virtual routers have let go.
+    released: bool,
     pub(super) done: bool,
 }
 
@@ -22,6 +24,7 @@ impl Director {
         self.routers.stop(self.now);
         self.stop = Some(Stop {
             until: self.now + limits::STOP_MAX,
+            released: false,
             done: false,
         });
         self.dirty = true;
@@ -29,14 +32,18 @@ impl Director {
 
     /// Ends it when nothing is left to do, or when it has taken too long.
     pub(super) fn end_stop(&mut self, released: bool) {
-        let Some(stop) = self.stop.filter(|stop| !stop.done) else {
+        let Some(stop) = self.stop.as_mut().filter(|stop| !stop.done) else {
             return;
         };
+        if released && !core::mem::replace(&mut stop.released, released) {
+            // Whatever stall ate up the time: what is to go is to be asked for.
+            stop.until = stop.until.max(self.now + limits::STOP_REMOVAL_MIN);
+        }
         let finished = released && self.reconciler.is_converged();
         if !finished && self.now < stop.until {
             return;
         }
-        self.stop = Some(Stop { done: true, ..stop });
+        stop.done = true;
         let operations = u32::try_from(self.reconciler.pending()).unwrap_or(u32::MAX);
         if operations > 0 {
             self.note(Event::StopIncomplete { operations });
