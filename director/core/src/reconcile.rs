@@ -57,8 +57,9 @@ struct Side {
     reading: bool,
     /// Next reading; none before the first has been asked for.
     read_at: Option<Instant>,
-    /// How long the last one took, stalls left out.
+    /// How long the last one took, stalls left out; and the operations acknowledged before it.
     took: Duration,
+    applied: u64,
     /// Operations not handed out yet.
     queue: VecDeque<Op>,
     /// The queue no longer leads from actual to desired. Of the IPVS part [`Work`] says it for each service.
@@ -310,7 +311,9 @@ impl Reconciler {
     fn end_reading(&mut self, now: Instant, part: Part, repairs: usize) -> Option<Finding> {
         let side = &mut self.sides[part as usize];
         let elapsed = side.read_at.map_or(Duration::ZERO, |at| now.since(at));
-        side.took = elapsed.min(side.took * 2 + limits::AUDIT_GROWTH);
+        let done = core::mem::replace(&mut side.applied, self.applied);
+        let grown = Duration::from_millis(self.applied - done);
+        side.took = elapsed.min(side.took * 2 + limits::AUDIT_GROWTH + grown);
         // Reading a large table takes long: it may use a hundredth of the time.
         let share = if side.reading {
             side.took * 100
