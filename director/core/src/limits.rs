@@ -134,8 +134,8 @@ pub const OP_BACKOFF_MAX: Duration = Duration::from_secs(10);
 /// How often the kernel's tables are read again to find foreign edits.
 pub const AUDIT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A reading counts for twice the time of the one before it at most, so much, and a millisecond for each operation since:
-/// what a stall of the director adds is not its cost.
+/// A reading counts for twice the time of the one before it at most, so much, and a millisecond for each operation
+/// since: what a stall of the director adds is not its cost.
 pub const AUDIT_GROWTH: Duration = Duration::from_millis(100);
 
 /// No table is read again before its last operation is so long ago: a takeover of hundreds of virtual routers takes

@@ -179,8 +179,9 @@ impl Reconciler {
     /// Whether the kernel refused the device of a virtual hardware address when it was last asked for it.
     #[must_use]
     pub fn refuses_device(&self, base: Ifindex, mac: Mac) -> bool {
-        let side = &self.sides[Part::Network as usize];
-        side.pauses.has(&Object::Vmac(base, mac))
+        self.sides[Part::Network as usize]
+            .pauses
+            .has(&Object::Vmac(base, mac))
     }
 
     /// An operation that the kernel has not answered yet.
@@ -315,11 +316,7 @@ impl Reconciler {
         let grown = Duration::from_millis(self.applied - done);
         side.took = elapsed.min(side.took * 2 + limits::AUDIT_GROWTH + grown);
         // Reading a large table takes long: it may use a hundredth of the time.
-        let share = if side.reading {
-            side.took * 100
-        } else {
-            Duration::ZERO
-        };
+        let share = side.took * (100 * u32::from(side.reading));
         side.read_at = Some(now + limits::AUDIT_INTERVAL.max(share));
         side.reading = false;
         let was_known = core::mem::replace(&mut side.known, true);
