@@ -85,12 +85,7 @@ fn a_planned_handover_leaves_no_gap() -> Told {
 
 #[test]
 fn a_reload_that_gives_a_router_up_hands_it_over_first() -> Told {
-    let mut setup = Setup::pair(Version::V3, SECOND);
-    let mut without = setup.configs[0][0].clone();
-    without.routers.clear();
-    setup.configs[0].push(without);
-    let mut world = settled(setup)?;
-    world.now(&Fault::Reload { node: 0 })?;
+    let mut world = given_up()?;
     let took = world.run_until(2 * SECOND, |world| {
         assert!(
             !world.answering().is_empty(),
@@ -107,12 +102,7 @@ fn a_reload_that_gives_a_router_up_hands_it_over_first() -> Told {
 
 #[test]
 fn a_router_that_a_second_reload_brings_back_goes_on_as_active() -> Told {
-    let mut setup = Setup::pair(Version::V3, SECOND);
-    let mut without = setup.configs[0][0].clone();
-    without.routers.clear();
-    setup.configs[0].push(without);
-    let mut world = settled(setup)?;
-    world.now(&Fault::Reload { node: 0 })?;
+    let mut world = given_up()?;
     world.run_for(SECOND / 2)?;
     world.now(&Fault::Reload { node: 0 })?;
     let gone = world.run_until(20 * SECOND, |world| world.answering() != [0]);
@@ -544,6 +534,17 @@ fn restarted_serves(world: &mut World, count: usize, why: &str) -> Told {
         })
         .expect_err("it is so to the end");
     Ok(())
+}
+
+/// A settled pair in which a reload has just had the Active node give its router up; another one brings it back.
+fn given_up() -> Result<World, Violation> {
+    let mut setup = Setup::pair(Version::V3, SECOND);
+    let mut without = setup.configs[0][0].clone();
+    without.routers.clear();
+    setup.configs[0].push(without);
+    let mut world = settled(setup)?;
+    world.now(&Fault::Reload { node: 0 })?;
+    Ok(world)
 }
 
 /// A pair that has settled.
