@@ -149,11 +149,12 @@ impl Pauses {
         let object = object(op);
         let service = object.service().map(Object::Service);
         let service = service.and_then(|service| self.until(service));
-        let own = self.of.get(&object).map(|pause| match pause {
-            Pause {
-                refused_at, until, ..
-            } if in_place && serves(op) => (*until).min(*refused_at + limits::OP_BACKOFF_MIN),
-            Pause { until, .. } => *until,
+        let own = self.of.get(&object).map(|pause| {
+            if in_place && serves(op) {
+                pause.until.min(pause.refused_at + limits::OP_BACKOFF_MIN)
+            } else {
+                pause.until
+            }
         });
         own.max(service).filter(|until| *until > now)
     }

@@ -210,22 +210,13 @@ impl Router {
     }
 
     pub(super) fn backup(&self, now: Instant, hears: Hears) -> State {
-        State::Backup(Backup {
-            active_down_at: now + self.active_down_interval(),
-            hears,
-            prolonged: false,
-            ready: false,
-        })
+        backup_until(now + self.active_down_interval(), hears)
     }
 
     /// Backup to a router that was last heard a while ago; what should have been done by then is done now.
     pub(super) fn backup_to(&self, now: Instant, peer: Peer) -> State {
-        State::Backup(Backup {
-            active_down_at: (peer.at + self.active_down_interval()).max(now),
-            hears: Hears::Active(peer),
-            prolonged: false,
-            ready: false,
-        })
+        let active_down_at = peer.at + self.active_down_interval();
+        backup_until(active_down_at.max(now), Hears::Active(peer))
     }
 
     /// Takes over when it is time, unless this node itself was asleep: when it wakes later than a living Active
@@ -452,6 +443,16 @@ impl Router {
             }
         }
     }
+}
+
+/// The Active_Down_Timer begins anew and runs until then.
+const fn backup_until(active_down_at: Instant, hears: Hears) -> State {
+    State::Backup(Backup {
+        active_down_at,
+        hears,
+        prolonged: false,
+        ready: false,
+    })
 }
 
 /// Who sent an advert.
