@@ -7,6 +7,7 @@ pub mod cmdline;
 pub mod console;
 pub mod devices;
 pub mod logging;
+pub mod memory;
 pub mod modules;
 pub mod pid1;
 mod sys;

@@ -2,12 +2,10 @@
 
 use std::process::ExitCode;
 
-use dlmalloc::GlobalDlmalloc;
+use init::memory::Memory;
 
-/// musl's own allocator takes a seventh of the time in which a large table is put into the kernel, and a quarter of
-/// that in which a large configuration is read.
 #[global_allocator]
-static ALLOCATOR: GlobalDlmalloc = GlobalDlmalloc;
+static ALLOCATOR: Memory = Memory;
 
 fn main() -> ExitCode {
     // The kernel passes words of its command line to init as arguments: they choose no role.
