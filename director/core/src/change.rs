@@ -14,7 +14,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use self::links::links;
-use crate::config::{Check, Config, Router, VirtualAddress, VirtualServer};
+use crate::config::{Config, Router, ServerCheck, VirtualAddress, VirtualServer};
 use crate::ipvs::{ActualDest, Pool, Table, Tally};
 use crate::kernel::{Actual, Desired, Link, Op};
 use crate::net::Ifindex;
@@ -401,17 +401,17 @@ fn checks(old: &Config, new: &Config, changes: &mut Vec<Change>) {
         let reals = had.iter().flat_map(|had| &had.real_servers);
         let mut old: BTreeMap<_, _> = reals.map(|real| (real.id, real)).collect();
         for real in &server.real_servers {
-            let had = old.remove(&real.id).map_or(&[][..], |had| &had.checks);
+            let had = old.remove(&real.id).map_or(&[][..], |had| &*had.checks);
             let same = had
                 .iter()
-                .zip(&real.checks)
+                .zip(&*real.checks)
                 .filter(|(had, check)| had == check);
             let same = same.count();
             begin += real.checks.len() - same;
             end += had.len() - same;
             let ways = had.iter().map(|had| &had.how.path).map(Some);
             let ways = real.checks.iter().zip(ways.chain(core::iter::repeat(None)));
-            let is_led = |(check, had): &(&Check, Option<&Option<_>>)| {
+            let is_led = |(check, had): &(&ServerCheck, Option<&Option<_>>)| {
                 check.how.path.is_some() && *had != Some(&check.how.path)
             };
             led += ways.filter(is_led).count();

@@ -16,6 +16,7 @@ mod recoveries;
 mod report;
 mod roster;
 mod routers;
+mod seats;
 mod services;
 mod settings;
 mod settle;

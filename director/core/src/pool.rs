@@ -197,7 +197,7 @@ mod tests {
             inhibit_on_failure: false,
             alpha: false,
             slow_start: Duration::ZERO,
-            checks: Vec::new(),
+            checks: [].into(),
         };
         VirtualServer {
             group: None,

@@ -59,7 +59,7 @@ fn a_check_asks_at_the_port_of_its_real_servers_line_also_where_packets_keep_the
         let server = format!("lvs_method {forwarding}");
         let parsed = read(service, &server, check);
         let server = parsed.config.as_ref().unwrap().services[0].real_servers[0].clone();
-        let asked_at = server.checks.first().map(|check| check.target.port());
+        let asked_at = server.asks().next().map(|check| check.target.port());
         (server.id.port, asked_at, problems(&parsed))
     };
     let warning = |suffix: &str| {
@@ -348,7 +348,7 @@ fn asked(service: &str, server: &str, check: &str) -> Check {
     let config = parsed
         .config
         .unwrap_or_else(|| panic!("{:?}", parsed.diagnostics));
-    config.services[0].real_servers[0].checks[0].clone()
+    config.services[0].real_servers[0].asks().next().unwrap()
 }
 
 fn read(service: &str, server: &str, check: &str) -> Parsed {

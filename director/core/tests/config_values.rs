@@ -56,8 +56,9 @@ fn real_server(service_words: &str, words: &str) -> RealServer {
 
 fn asked(service_words: &str, server_words: &str, words: &str) -> Check {
     real_server(service_words, &format!("{server_words}\n{words}"))
-        .checks
-        .remove(0)
+        .asks()
+        .next()
+        .unwrap()
 }
 
 fn check(service_words: &str, server_words: &str, words: &str) -> CheckSettings {
@@ -428,7 +429,10 @@ fn direct_routing_keeps_the_port_of_the_service() {
         .map(|server| server.id.port)
         .collect();
     assert_eq!(ports, [80, 80, 81]);
-    assert_eq!(service.real_servers[0].checks[0].target.port(), 8080);
+    assert_eq!(
+        service.real_servers[0].asks().next().unwrap().target.port(),
+        8080
+    );
     let (id, dest) = service.sorry.unwrap();
     assert_eq!(
         (id.port, dest.forwarding, dest.weight),
@@ -453,7 +457,10 @@ fn a_firewall_mark_has_a_family_and_its_dests_no_port() {
         }
     );
     assert_eq!(service.real_servers[0].id.port, 0);
-    assert_eq!(service.real_servers[0].checks[0].target.port(), 8080);
+    assert_eq!(
+        service.real_servers[0].asks().next().unwrap().target.port(),
+        8080
+    );
     let service = config(&text("NAT", "10.0.0.2", "protocol TCP"))
         .services
         .remove(0);
@@ -525,7 +532,10 @@ fn a_group_is_many_services_with_one_pool() {
     ];
     assert_eq!(names, expected);
     // What the checks ask is what the file says; what the kernel is told follows from each member.
-    assert_eq!(server.real_servers[0].checks[0].target.port(), 53);
+    assert_eq!(
+        server.real_servers[0].asks().next().unwrap().target.port(),
+        53
+    );
     let ports = |real: usize| -> Vec<u16> {
         let real = &server.real_servers[real];
         let within = server

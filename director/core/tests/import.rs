@@ -138,9 +138,7 @@ fn piranhas_pair_becomes_a_virtual_router_and_its_nannies_checks() {
     };
     assert_eq!(real.id.to_string(), "192.168.1.21:8080");
     assert!(real.inhibit_on_failure);
-    let [check] = real.checks.as_slice() else {
-        panic!()
-    };
+    let [check] = &*real.checks else { panic!() };
     assert_eq!(
         (check.how.retry, check.how.interval),
         (0, Duration::from_secs(6))

@@ -8,7 +8,7 @@ use director_core::config::{Router, VirtualAddress};
 use director_core::director::Reason;
 use director_core::ipvs::{ServiceId, Table};
 use director_core::kernel::{Op, OpError};
-use director_core::net::Family;
+use director_core::net::{Cidr, Family};
 use director_core::time::{Duration, Instant};
 use director_core::{diff, limits};
 
@@ -300,7 +300,10 @@ impl Laws {
         result: Result<(), OpError>,
     ) -> Result<(), Violation> {
         match result {
-            Ok(()) => self.refused[index].retain(|(other, _)| other != op),
+            // What goes well with a route tells of all that is asked for in its place.
+            Ok(()) => self.refused[index].retain(|(other, _)| {
+                other != op && (route(op).is_none() || route(other) != route(op))
+            }),
             Err(error) if is_gone_already(op, error) => {}
             Err(_) => {
                 self.refused[index].push((op.clone(), now));
@@ -460,6 +463,16 @@ fn serves<D>(table: &Table<D>, id: &ServiceId, weight: impl Fn(&D) -> u32) -> bo
 const fn service(op: &Op) -> Option<ServiceId> {
     match op {
         Op::SetDest(id, ..) | Op::DelDest(id, _) | Op::DelService(id) => Some(*id),
+        _ => None,
+    }
+}
+
+/// The place in a routing table that an operation is about.
+fn route(op: &Op) -> Option<(Cidr, u32, u32)> {
+    match op {
+        Op::AddRoute(route) | Op::DelRoute(route) => {
+            Some((route.destination, route.table, route.metric))
+        }
         _ => None,
     }
 }

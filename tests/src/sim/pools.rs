@@ -41,7 +41,7 @@ fn pool(
 ) -> Result<(), String> {
     let serving = serving(table, id);
     let told =
-        |check: &Check| matches!(&check.how.kind, CheckKind::Exec(program) if program.dynamic);
+        |check: Check| matches!(&check.how.kind, CheckKind::Exec(program) if program.dynamic);
     for real in &server.real_servers {
         let dest = real.id.within(id, real.dest.forwarding);
         let serves = serving.contains(&dest);
@@ -52,7 +52,7 @@ fn pool(
             }
             continue;
         }
-        let well = real.checks.iter().all(|check| reals.passes(check));
+        let well = real.asks().all(|check| reals.passes(&check));
         if !well && serves {
             return Err(format!("{} fails and serves", real.id));
         }
@@ -61,7 +61,7 @@ fn pool(
         }
         let pool = table.0.get(id);
         let weight = pool.and_then(|pool| Some(pool.dests.get(&dest)?.dest.weight));
-        if serves && real.checks.iter().any(told) && weight != Some(TOLD) {
+        if serves && real.asks().any(told) && weight != Some(TOLD) {
             return Err(format!("{} has not the weight that was told", real.id));
         }
     }

@@ -1,10 +1,10 @@
 //! Real servers of the configurations, and what their checks ask.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::IpAddr;
 use std::sync::Arc;
 
-use director_core::check::{Owner, Program, Reply, Udp};
-use director_core::config::{Check, CheckKind, CheckSettings, RealServer, Url};
+use director_core::check::{Owner, Program, Reply, Target, Udp};
+use director_core::config::{CheckKind, CheckSettings, RealServer, ServerCheck, Url};
 use director_core::ipvs::{Dest, DestId, Forwarding};
 use director_core::time::Duration;
 use director_core::wire::dns::Question;
@@ -29,11 +29,11 @@ pub(super) const fn dest(weight: u32) -> Dest {
 }
 
 /// Lets a check ask by something else than a page or a connection.
-pub(super) fn another_kind(check: &mut Check, random: &mut Random) {
+pub(super) fn another_kind(check: &mut ServerCheck, server: IpAddr, random: &mut Random) {
     let kind = match random.below(6) {
         0 => CheckKind::Ping,
         1 => {
-            check.target.set_port(MAIL);
+            check.target = Target::Port(MAIL);
             CheckKind::Smtp {
                 helo: "node".to_string(),
             }
@@ -46,7 +46,7 @@ pub(super) fn another_kind(check: &mut Check, random: &mut Random) {
                 length: (3, 3),
             }),
         })),
-        _ => program(check.target.ip(), random.chance(50)),
+        _ => program(server, random.chance(50)),
     };
     Arc::make_mut(&mut check.how).kind = kind;
 }
@@ -59,6 +59,13 @@ fn program(server: IpAddr, dynamic: bool) -> CheckKind {
         owner: Owner::NOBODY,
         dynamic,
     }))
+}
+
+/// Changes the checks of a real server.
+pub(super) fn with_checks(real: &mut RealServer, change: impl FnMut(&mut ServerCheck)) {
+    let mut checks = real.checks.to_vec();
+    checks.iter_mut().for_each(change);
+    real.checks = checks.into();
 }
 
 /// A real server with one check, by HTTP or of the connection alone.
@@ -98,9 +105,10 @@ pub(super) fn real(number: u8, http: bool) -> RealServer {
         inhibit_on_failure: false,
         alpha: false,
         slow_start: Duration::ZERO,
-        checks: vec![Check {
-            target: SocketAddr::new(id.address, id.port),
+        checks: [ServerCheck {
+            target: Target::Port(id.port),
             how: how.into(),
-        }],
+        }]
+        .into(),
     }
 }

@@ -15,7 +15,7 @@ use director_core::wire::vrrp;
 
 use super::random::Random;
 use super::routing;
-use super::servers::{another_kind, dest, dest_id, real};
+use super::servers::{another_kind, dest, dest_id, real, with_checks};
 use super::{groups, intruder, locals, vmac};
 
 /// What a world is made of.
@@ -53,7 +53,9 @@ impl Setup {
                 let mut real = real(1 + number % 9, false);
                 real.id.port = 8000 + u16::from(number);
                 real.dest.forwarding = Forwarding::Nat;
-                Arc::make_mut(&mut real.checks[0].how).interval = Duration::from_secs(60);
+                with_checks(&mut real, |check| {
+                    Arc::make_mut(&mut check.how).interval = Duration::from_secs(60);
+                });
                 real
             })
             .collect();
@@ -309,6 +311,7 @@ fn random_services(random: &mut Random) -> Vec<Arc<VirtualServer>> {
         let reals: Vec<_> = (0..1 + random.below(3) as u8)
             .map(|number| {
                 let mut real = real(1 + number, random.chance(50));
+                let address = real.id.address;
                 real.inhibit_on_failure = random.chance(30);
                 real.alpha = random.chance(30);
                 real.dest.weight = 1 + random.below(3) as u32;
@@ -316,17 +319,17 @@ fn random_services(random: &mut Random) -> Vec<Arc<VirtualServer>> {
                     real.slow_start =
                         random.time(Duration::from_millis(100), Duration::from_secs(3));
                 }
-                for check in &mut real.checks {
+                with_checks(&mut real, |check| {
                     let how = Arc::make_mut(&mut check.how);
                     how.retry = random.below(3) as u32;
                     how.rise = 1 + random.below(3) as u32;
                     how.interval = random.time(Duration::from_secs(1), Duration::from_secs(3));
                     if random.chance(40) {
-                        another_kind(check, random);
+                        another_kind(check, address, random);
                     }
-                }
+                });
                 if random.chance(10) {
-                    real.checks.clear();
+                    real.checks = [].into();
                 }
                 real
             })

@@ -1,6 +1,6 @@
 //! All checks of a node.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::Hash;
 
 use super::index::{Index, hash};
@@ -8,6 +8,7 @@ use super::keys::{Keys, Resting};
 use super::line::{Line, line_of};
 use super::said::Said;
 use super::schedule::{Change, Check, first_within};
+use super::timers::Timers;
 use super::{Action, Ask, Event, Health, Id, Io, Kind, Random, Status};
 use crate::limits;
 use crate::time::{Duration, Instant};
@@ -30,7 +31,7 @@ pub struct Checks<K> {
     resting: Resting<K>,
     said: Said,
     /// Moments of all slots that have one.
-    timers: BTreeSet<(Instant, u32)>,
+    timers: Timers,
     /// Checks that need a socket, and those that need a program or a file.
     lines: [Line; 2],
     /// Attempts that may still begin in this slice.
@@ -63,7 +64,7 @@ impl<K: Ord + Hash + Clone> Checks<K> {
             keys: Index::default(),
             resting: Resting::default(),
             said: Said::default(),
-            timers: BTreeSet::new(),
+            timers: Timers::default(),
             lines: [
                 Line::new(limits::PROBES_OPEN_MAX),
                 Line::new(limits::PROGRAMS_MAX),
@@ -205,7 +206,7 @@ impl<K: Ord + Hash + Clone> Checks<K> {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.starts_left = limits::CHECK_STARTS_PER_SLICE;
         // Ends: each step moves the check's moment beyond `now`, or takes it away.
-        while let Some((_, index)) = self.timers.first().filter(|(at, _)| *at <= now).copied() {
+        while let Some(index) = self.timers.due(now) {
             self.step(index, |check| check.handle_timeout(now));
         }
     }
@@ -251,9 +252,7 @@ impl<K: Ord + Hash + Clone> Checks<K> {
         if self.starts_left == 0 && self.lines.iter().any(Line::is_ready) {
             return Some(Instant::ZERO);
         }
-        let (at, _) = self.timers.first()?;
-        let grid = u64::try_from(limits::CHECK_GRID.as_micros()).unwrap_or(1);
-        Some(Instant::from_micros(at.micros().next_multiple_of(grid)))
+        self.timers.first()
     }
 
     /// Whether the server passes this check; none for an unknown key.
@@ -387,9 +386,11 @@ impl<K: Ord + Hash + Clone> Checks<K> {
         }
         let timer = check.next_timeout();
         if timer != had_timer {
-            self.timers.extend(timer.map(|at| (at, index)));
             if let Some(at) = had_timer {
-                self.timers.remove(&(at, index));
+                self.timers.remove(at, index);
+            }
+            if let Some(at) = timer {
+                self.timers.insert(at, index);
             }
         }
     }
@@ -466,8 +467,9 @@ impl<K: Ord + Hash + Clone> Checks<K> {
         });
         self.asked.insert(number, index);
         self.remember(&key, index);
-        self.timers
-            .extend(check.next_timeout().map(|at| (at, index)));
+        if let Some(at) = check.next_timeout() {
+            self.timers.insert(at, index);
+        }
         if let Some(slot) = self.slots.get_mut(index as usize) {
             slot.check = Some((Keys::new(key), check));
         }
@@ -484,7 +486,7 @@ impl<K: Ord + Hash + Clone> Checks<K> {
             self.said.forget(index);
             self.asked.remove(hash(check.ask()), index);
             if let Some(at) = check.next_timeout() {
-                self.timers.remove(&(at, index));
+                self.timers.remove(at, index);
             }
             if check.is_open() {
                 self.orphans.push_back(Id { index, generation });

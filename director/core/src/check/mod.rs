@@ -35,6 +35,7 @@ mod settings;
 mod talk;
 #[cfg(test)]
 mod tests;
+mod timers;
 
 use core::fmt;
 use core::net::SocketAddr;
@@ -43,8 +44,8 @@ pub use checks::Checks;
 pub use failure::{Barrier, Failure, TlsError};
 pub use schedule::Status;
 pub use settings::{
-    Ask, Bind, DataPath, Kind, Owner, Program, Regex, Reply, Settings, Tls, Transport, Udp, Url,
-    Watch,
+    Ask, Bind, DataPath, Kind, Owner, Program, Regex, Reply, ServerCheck, Settings, Target, Tls,
+    Transport, Udp, Url, Watch,
 };
 
 #[cfg(doc)]
@@ -201,6 +202,36 @@ impl<K> Event<K> {
             value: change.value,
             lasted: change.lasted,
             took: change.took,
+        }
+    }
+}
+
+impl<K> Event<K> {
+    /// The same by another name of the check.
+    pub(crate) fn told_of<N>(self, key: N) -> Event<N> {
+        let Self {
+            kind,
+            target,
+            path,
+            old,
+            new,
+            cause,
+            value,
+            lasted,
+            took,
+            ..
+        } = self;
+        Event {
+            key,
+            kind,
+            target,
+            path,
+            old,
+            new,
+            cause,
+            value,
+            lasted,
+            took,
         }
     }
 }

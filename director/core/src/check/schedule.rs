@@ -55,9 +55,7 @@ pub(super) struct Check {
     /// When the last attempt began; boot before the first.
     last_run: Instant,
     runs: u64,
-    failures: u64,
     odd: Option<Box<Odd>>,
-    failures_in_row: u32,
     successes_in_row: u32,
     /// In microseconds, as far as they go.
     latency_us: u32,
@@ -68,9 +66,11 @@ pub(super) struct Check {
     hang_up: bool,
 }
 
-/// What a check that succeeds, and tells no number, has not.
+/// What a check that never failed, and tells no number, has not.
 #[derive(Debug, Default)]
 struct Odd {
+    failures: u64,
+    failures_in_row: u32,
     /// Why the last attempt failed.
     failure: Option<Failure>,
     /// The number of the last success.
@@ -115,9 +115,7 @@ impl Check {
             since: now,
             last_run: Instant::ZERO,
             runs: 0,
-            failures: 0,
             odd: None,
-            failures_in_row: 0,
             successes_in_row: 0,
             latency_us: 0,
             health,
@@ -175,13 +173,19 @@ impl Check {
         self.odd.as_ref()?.value
     }
 
+    /// Attempts that failed so far.
+    fn failures(&self) -> u64 {
+        self.odd.as_ref().map_or(0, |odd| odd.failures)
+    }
+
     /// Whether the last attempt failed.
     pub(super) fn has_failed(&self) -> bool {
         self.odd.as_ref().is_some_and(|odd| odd.failure.is_some())
     }
 
     pub(super) fn status(&self) -> Status {
-        let failure = self.odd.as_ref().and_then(|odd| odd.failure);
+        let odd = self.odd.as_deref();
+        let failure = odd.and_then(|odd| odd.failure);
         Status {
             health: self.health,
             since: self.since,
@@ -193,11 +197,11 @@ impl Check {
                 Phase::Waiting(at) | Phase::Due(at) => *at,
                 Phase::Running(run) => run.due,
             },
-            failures_in_row: self.failures_in_row,
+            failures_in_row: odd.map_or(0, |odd| odd.failures_in_row),
             successes_in_row: self.successes_in_row,
             value: self.value(),
             runs: self.runs,
-            failures: self.failures,
+            failures: self.failures(),
         }
     }
 
@@ -325,17 +329,18 @@ impl Check {
     }
 
     fn note_odd(&mut self, failure: Option<Failure>, value: Option<i64>) {
-        if failure.is_none() && value.is_none() {
-            self.odd = None;
-        } else {
-            **self.odd.get_or_insert_default() = Odd { failure, value };
+        if failure.is_some() || value.is_some() || self.odd.is_some() {
+            let odd = self.odd.get_or_insert_default();
+            (odd.failure, odd.value) = (failure, value);
         }
     }
 
     fn succeed(&mut self) {
-        self.failures_in_row = 0;
+        if let Some(odd) = &mut self.odd {
+            odd.failures_in_row = 0;
+        }
         self.successes_in_row = self.successes_in_row.saturating_add(1);
-        let never_failed = self.failures == 0;
+        let never_failed = self.failures() == 0;
         if never_failed || self.successes_in_row >= self.ask.how.rise {
             self.health = Health::Up;
         }
@@ -343,11 +348,12 @@ impl Check {
 
     /// Counts a failure; still Up means that it is not enough of them.
     fn fail(&mut self) -> Health {
-        let never_succeeded = self.runs == self.failures;
-        self.failures += 1;
+        let never_succeeded = self.runs == self.failures();
         self.successes_in_row = 0;
-        self.failures_in_row = self.failures_in_row.saturating_add(1);
-        if never_succeeded || self.failures_in_row > self.ask.how.retry {
+        let odd = self.odd.get_or_insert_default();
+        odd.failures += 1;
+        odd.failures_in_row = odd.failures_in_row.saturating_add(1);
+        if never_succeeded || odd.failures_in_row > self.ask.how.retry {
             self.health = Health::Down;
         }
         self.health

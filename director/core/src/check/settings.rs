@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use crate::ipvs::Forwarding;
+use crate::ipvs::{DestId, Forwarding};
 #[cfg(doc)]
 use crate::limits;
 use crate::net::{Family, IfName};
@@ -26,6 +26,60 @@ impl Ask {
     /// The family of the target.
     pub(super) fn family(&self) -> Family {
         Family::of(self.target.ip())
+    }
+}
+
+/// A check of a real server, as the configuration has it. Most real servers of a node have the same ones, each asks of
+/// itself, and they share them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerCheck {
+    /// Of whom.
+    pub target: Target,
+    /// All else.
+    pub how: Arc<Settings>,
+}
+
+/// Whom a check of a real server asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The real server itself.
+    Server,
+    /// The real server, at this port; 0 where the check has none.
+    Port(u16),
+    /// Somebody else (`connect_ip`).
+    Elsewhere(Box<SocketAddr>),
+}
+
+impl Target {
+    /// This address, as seen from a real server.
+    pub(crate) fn of(address: SocketAddr, server: DestId) -> Self {
+        if address != SocketAddr::new(server.address, address.port()) {
+            Self::Elsewhere(Box::new(address))
+        } else if address.port() != server.port {
+            Self::Port(address.port())
+        } else {
+            Self::Server
+        }
+    }
+
+    /// The address, for this real server.
+    fn address(&self, server: DestId) -> SocketAddr {
+        match self {
+            Self::Server => SocketAddr::new(server.address, server.port),
+            Self::Port(port) => SocketAddr::new(server.address, *port),
+            Self::Elsewhere(address) => **address,
+        }
+    }
+}
+
+impl ServerCheck {
+    /// What is asked for this real server.
+    #[must_use]
+    pub fn ask(&self, server: DestId) -> Ask {
+        Ask {
+            target: self.target.address(server),
+            how: Arc::clone(&self.how),
+        }
     }
 }
 

@@ -118,7 +118,9 @@ pub use routing::Route;
 pub use statics::Statics;
 pub use tracked::{InitFile, LinkDelay, PoolChoice, Tracked, Tracker, Watch};
 
-pub use crate::check::{Ask as Check, Kind as CheckKind, Settings as CheckSettings, Url};
+pub use crate::check::{
+    Ask as Check, Kind as CheckKind, ServerCheck, Settings as CheckSettings, Url,
+};
 use crate::ipvs::{Dest, DestId, Forwarding, Service, ServiceId, SyncWire, Timeouts};
 use crate::net::{AddressOptions, Cidr, Family, IfName, Mac, Name};
 use crate::routing::Rule;
@@ -486,5 +488,12 @@ pub struct RealServer {
     /// How long its weight takes to grow when it comes back (`slow_start`), 0.
     pub slow_start: Duration,
     /// Its checks; it is up when none has failed.
-    pub checks: Vec<Check>,
+    pub checks: Arc<[ServerCheck]>,
+}
+
+impl RealServer {
+    /// What its checks ask, and of whom.
+    pub fn asks(&self) -> impl Iterator<Item = Check> {
+        self.checks.iter().map(|check| check.ask(self.id))
+    }
 }

@@ -12,7 +12,8 @@ use super::notices::{self, Subject};
 use super::read::{Reader, decimal};
 use super::service::{WEIGHT_MAX, port, span};
 use super::tree::Statement;
-use super::{DepoolLimit, RealServer};
+use super::{Check, DepoolLimit, RealServer, ServerCheck};
+use crate::check::Target;
 use crate::ipvs::{Dest, DestId, Forwarding, ServiceId};
 use crate::net::Family;
 use crate::time::Duration;
@@ -123,15 +124,22 @@ impl Pool<'_> {
             .map(|check| check::read(reader, *check, &context))
             .collect();
         alpha |= checks.iter().any(|check| check.alpha);
-        let checks = checks.into_iter().filter_map(|found| found.check).collect();
         let dest = Dest {
             forwarding,
             weight: weight.unwrap_or(1),
             upper,
             lower,
         };
+        let id = id?;
+        let own = |check: Check| ServerCheck {
+            target: Target::of(check.target, id),
+            how: check.how,
+        };
+        let checks = checks.into_iter().filter_map(|found| found.check.map(own));
+        let checks: Vec<_> = checks.collect();
+        let checks = reader.shared_checks(&checks);
         Some(RealServer {
-            id: id?,
+            id,
             dest,
             inhibit_on_failure,
             alpha,

@@ -8,12 +8,12 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::CheckSettings;
 use super::diagnostic::{Place, Sink};
 use super::keywords::{self, Block, Braces, Keyword, Mark};
 use super::notices::Notice;
 use super::tls::Ssl;
 use super::tree::{Statement, Statements, Word};
+use super::{CheckSettings, ServerCheck};
 use crate::check::Owner;
 use crate::net::{IfName, Name};
 use crate::pattern::{Options, Pattern};
@@ -47,10 +47,27 @@ pub(super) struct Reader<'r, 'a> {
     patterns: BTreeMap<(String, Options), Pattern>,
     /// What the last checks do: most others do the same, and share it.
     settings: VecDeque<Arc<CheckSettings>>,
+    /// The checks of the last real servers, likewise.
+    checks: VecDeque<Arc<[ServerCheck]>>,
 }
 
 /// How many different checks are remembered: more than one real server has.
 const SETTINGS_MAX: usize = 8;
+
+/// One of the last values, if it is the same as this one; else a new one, which is the first of them now.
+fn shared<T: ?Sized + PartialEq>(
+    last: &mut VecDeque<Arc<T>>,
+    value: &T,
+    new: impl FnOnce() -> Arc<T>,
+) -> Arc<T> {
+    if let Some(same) = last.iter().find(|known| ***known == *value) {
+        return Arc::clone(same);
+    }
+    let new = new();
+    last.truncate(SETTINGS_MAX - 1);
+    last.push_front(Arc::clone(&new));
+    new
+}
 
 impl<'r, 'a> Reader<'r, 'a> {
     pub(super) fn new(sink: &'r mut Sink<'a>) -> Self {
@@ -69,6 +86,7 @@ impl<'r, 'a> Reader<'r, 'a> {
             unordered: 0,
             patterns: BTreeMap::new(),
             settings: VecDeque::new(),
+            checks: VecDeque::new(),
         }
     }
 
@@ -87,13 +105,12 @@ impl<'r, 'a> Reader<'r, 'a> {
 
     /// What a check does: the same value as another one's that does the same, if it was read not long before.
     pub(super) fn shared(&mut self, settings: CheckSettings) -> Arc<CheckSettings> {
-        if let Some(same) = self.settings.iter().find(|known| ***known == settings) {
-            return Arc::clone(same);
-        }
-        let new = Arc::new(settings);
-        self.settings.truncate(SETTINGS_MAX - 1);
-        self.settings.push_front(Arc::clone(&new));
-        new
+        shared(&mut self.settings, &settings, || Arc::new(settings.clone()))
+    }
+
+    /// The checks of a real server: the same value as those of one that was read not long before, if they are the same.
+    pub(super) fn shared_checks(&mut self, checks: &[ServerCheck]) -> Arc<[ServerCheck]> {
+        shared(&mut self.checks, checks, || checks.into())
     }
 
     /// The priority of a rule that has none of its own: the first, or the next lower one.

@@ -5,7 +5,7 @@
 //! all have been looked at, and all pools that follow from it are planned.
 
 use super::Director;
-use super::services::{Services, keys};
+use super::services::Services;
 use crate::check::Health;
 use crate::ipvs::{ActualDest, Table};
 use crate::kernel::Part;
@@ -65,9 +65,11 @@ impl Services {
             let id = real.id.within(&server.id, real.dest.forwarding);
             let served = pool.dests.get(&id).is_some_and(|had| had.dest.weight > 0);
             let health = if served { Health::Up } else { Health::Down };
-            for key in keys(&server, real) {
-                if self.checks.assume(now, &key, health) {
-                    self.follow(now, &key);
+            let state = self.states.get(index);
+            let seats = state.map(|state| state.seats(&server, place));
+            for seat in seats.into_iter().flatten() {
+                if self.checks.assume(now, &seat, health) {
+                    self.follow(now, &seat);
                 }
             }
         }

@@ -1,25 +1,22 @@
 //! The checks in the status snapshot.
 
+use super::Director;
 use super::report::{micros, millis};
-use super::{Director, services};
+use super::services::State;
 use crate::check::{self, Failure};
 use crate::config::{VirtualServer, Watch};
 use crate::status::CheckStatus;
 use crate::time::Instant;
 
 pub(super) fn checks<'a>(
-    server: &'a VirtualServer,
+    (server, state): (&'a VirtualServer, &'a State),
     director: &'a Director,
 ) -> impl Iterator<Item = CheckStatus> + 'a {
-    let keys = server
-        .real_servers
-        .iter()
-        .flat_map(|real| services::keys(server, real));
     let checks = &director.services.checks;
-    keys.filter_map(|key| {
-        let (ask, status) = checks.status(&key)?;
-        let mut status = check_status(server.id.to_string(), ask, &status, checks.said(&key));
-        let others = checks.sharers(&key).saturating_sub(1);
+    state.all_seats(server).filter_map(|seat| {
+        let (ask, status) = checks.status(&seat)?;
+        let mut status = check_status(server.id.to_string(), ask, &status, checks.said(&seat));
+        let others = checks.sharers(&seat).saturating_sub(1);
         status.shared = u32::try_from(others).unwrap_or(u32::MAX);
         let way = director.way(ask);
         status.path = way.map_or_else(String::new, |way| way.to_string());

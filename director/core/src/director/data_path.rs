@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use super::Director;
 use crate::check::{self, Action, Ask, Barrier, Bind};
-use crate::config::{Config, Router, VirtualAddress, VirtualServer};
+use crate::config::{Config, RealServer, Router, VirtualAddress, VirtualServer};
 use crate::ipvs::{ActualDest, Dest, DestId, Forwarding, Pool, Service, ServiceId, Table};
 use crate::limits;
 use crate::net::{Family, IfName, Ifindex};
@@ -59,7 +59,9 @@ impl DataPaths {
         servers: &[Arc<VirtualServer>],
     ) -> Vec<ServiceId> {
         let reals = servers.iter().flat_map(|server| &server.real_servers);
-        let targets = reals.flat_map(|real| &real.checks).filter_map(target);
+        let targets = reals
+            .flat_map(RealServer::asks)
+            .filter_map(|ask| target(&ask));
         let wanted: BTreeMap<Target, Option<u32>> = targets
             .map(|target| (target, self.marks.get(&target).copied()))
             .collect();

@@ -3,10 +3,10 @@
 use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::services::{Services, all_keys};
+use super::seats::Seat;
+use super::services::{Services, State};
 use crate::check::Checks;
 use crate::config::{Config, VirtualAddress, VirtualServer};
-use crate::event::CheckKey;
 use crate::kernel::AddressId;
 use crate::time::Instant;
 
@@ -24,7 +24,7 @@ impl Services {
                 self.suspending.push(index);
             } else if state.suspended.take() == Some(true) {
                 // The service is the same as before; but before nobody tracked it.
-                suspend(&mut self.checks, now, server, false);
+                suspend(&mut self.checks, now, (server, state), false);
             }
         }
     }
@@ -68,7 +68,7 @@ impl Services {
             let mut own = server.ids().filter_map(|id| id.address());
             let suspended = !own.any(|address| here.contains(&address));
             if state.suspended.replace(suspended) != Some(suspended) {
-                suspend(&mut self.checks, now, server, suspended);
+                suspend(&mut self.checks, now, (server, state), suspended);
             }
         }
     }
@@ -76,12 +76,12 @@ impl Services {
 
 /// Lets the checks of a service rest, or go on.
 pub(super) fn suspend(
-    checks: &mut Checks<CheckKey>,
+    checks: &mut Checks<Seat>,
     now: Instant,
-    server: &VirtualServer,
+    (server, state): (&VirtualServer, &State),
     suspended: bool,
 ) {
-    for key in all_keys(server) {
-        checks.suspend(now, &key, suspended);
+    for seat in state.all_seats(server) {
+        checks.suspend(now, &seat, suspended);
     }
 }

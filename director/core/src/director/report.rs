@@ -4,6 +4,7 @@ use core::net::IpAddr;
 
 use super::check_report::reason;
 use super::groups::Group;
+use super::seats::{Seat, seats};
 use super::services::{self, Standing, State};
 use super::surroundings::Surroundings;
 use super::{Director, Slot};
@@ -203,7 +204,8 @@ pub(super) fn service(server: &VirtualServer, state: &State, director: &Director
         .zip(&state.reals)
         .map(|(real, standing)| {
             let had = kernel(&real.id, &real.dest);
-            dest(server, real, standing, had, director)
+            let seats = seats(state.number, standing.number, real);
+            dest(server, (real, standing), seats, had, director)
         })
         .collect();
     if let Some((id, to)) = &server.sorry {
@@ -289,14 +291,13 @@ fn in_kernel(
 
 fn dest(
     server: &VirtualServer,
-    real: &RealServer,
-    standing: &Standing,
+    (real, standing): (&RealServer, &Standing),
+    seats: impl Iterator<Item = Seat>,
     had: InKernel,
     director: &Director,
 ) -> DestStatus {
     let checks = &director.services.checks;
-    let keys = services::keys(server, real);
-    let mut statuses = keys.filter_map(|key| Some((checks.said(&key), checks.status(&key)?)));
+    let mut statuses = seats.filter_map(|seat| Some((checks.said(&seat), checks.status(&seat)?)));
     let reason = match standing.health {
         Health::Up if standing.ramp.is_some() => "slow start".to_string(),
         Health::Up if real.checks.is_empty() => "no check configured".to_string(),

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::data_path::DataPaths;
 use super::presence::suspend;
+use super::seats::{Numbers, Seat, seats};
 use crate::check::{self, Checks, Health};
 use crate::config::{Config, RealServer, VirtualServer};
-use crate::event::{CheckKey, Event};
+use crate::event::Event;
 use crate::ipvs::{Dest, DestId, Pool, ServiceId, WEIGHT_MAX};
 use crate::overrides::{Kind, Leaving, Override, Saved};
 use crate::plan;
@@ -26,7 +27,10 @@ pub(super) struct Services {
     pub(super) suspending: Vec<usize>,
     /// Services whose pool may be other than it was.
     pub(super) turned: BTreeSet<ServiceId>,
-    pub(super) checks: Checks<CheckKey>,
+    pub(super) checks: Checks<Seat>,
+    /// Where a service stands, by its number; and the next number.
+    pub(super) numbers: BTreeMap<u32, usize>,
+    next_number: u32,
     pub(super) paths: DataPaths,
     /// Words of a director before this one for services that there are not: the next configuration may have them, when
     /// that of the start was refused.
@@ -42,11 +46,13 @@ pub(super) struct Services {
 }
 
 /// A service before a configuration, with what is known of it.
-type Had = (Arc<VirtualServer>, State);
+pub(super) type Had = (Arc<VirtualServer>, State);
 
 /// What is known of one service.
 #[derive(Clone, Debug)]
 pub(super) struct State {
+    /// By which its checks know it.
+    pub(super) number: u32,
     pub(super) quorum: Quorum,
     /// Since when it is as it is.
     pub(super) quorum_since: Instant,
@@ -68,6 +74,8 @@ pub(super) struct Standing {
     fell: bool,
     /// It failed, and stays in: more may not go (`depool_limit`).
     pub(super) held: bool,
+    /// By which its checks know it.
+    pub(super) number: u32,
     /// Its weight while it is up: the configured one, or what its checks make of it.
     pub(super) weight: u32,
     /// An operator's word.
@@ -86,6 +94,8 @@ impl Services {
             suspending: Vec::new(),
             turned: BTreeSet::new(),
             checks: Checks::new(seed),
+            numbers: BTreeMap::new(),
+            next_number: 0,
             paths: DataPaths::default(),
             waiting: Vec::new(),
             wake_at: None,
@@ -102,32 +112,35 @@ impl Services {
         let mut events = Vec::new();
         let (old, before) = self.take_before(servers);
         // First the checks, all at once: health is what they make it.
-        let gone = before.iter().map(|(server, _)| server);
         let changed = old.iter().filter(|(_, changes)| *changes);
-        let replaced = changed.filter_map(|(had, _)| Some(&had.as_ref()?.0));
-        let of: Vec<CheckKey> = gone
-            .chain(replaced)
-            .flat_map(|server| all_keys(server))
-            .collect();
+        let replaced = changed.filter_map(|(had, _)| had.as_ref());
+        let replaced = before.iter().chain(replaced);
+        let of = replaced.flat_map(|(server, state)| state.all_seats(server));
+        let next = &mut self.next_number;
+        let numbered = servers.iter().zip(&old).map(|(server, (had, changes))| {
+            changes.then(|| Numbers::new(server, had.as_ref(), next))
+        });
+        let numbered: Vec<Option<Numbers>> = numbered.collect();
         let wanted = servers
             .iter()
-            .zip(&old)
-            .filter(|(_, (_, changes))| *changes);
-        let wanted = wanted.flat_map(|(server, _)| checks(server));
+            .zip(&numbered)
+            .filter_map(|(server, of)| Some((server, of.as_ref()?)));
+        let wanted = wanted.flat_map(|(server, numbers)| checks(server, numbers));
         self.checks.replace(now, of, wanted);
         let gone = before.iter().map(|(server, _)| server);
         self.turned.extend(gone.flat_map(|server| server.ids()));
-        for (server, (had, changes)) in servers.iter().zip(old) {
-            let state = match had {
-                Some((_, state)) if !changes => state,
-                had => {
+        for ((server, (had, _)), numbers) in servers.iter().zip(old).zip(numbered) {
+            let state = match (numbers, had) {
+                (None, Some((_, state))) => state,
+                (None, None) => continue, // what was not there has numbers
+                (Some(numbers), had) => {
                     let old = had.iter().flat_map(|(server, _)| server.ids());
                     self.turned.extend(old.chain(server.ids()));
-                    let mut state = self.state(now, server, had.as_ref());
+                    let mut state = self.state(now, server, had.as_ref(), numbers);
                     if let Some((had, before)) = &had {
                         if before.suspended == Some(true) {
                             // Whether they still are to rest is looked at anew.
-                            suspend(&mut self.checks, now, server, false);
+                            suspend(&mut self.checks, now, (server, &state), false);
                         }
                         events.extend(state.leave(now, server, had, before));
                     }
@@ -140,6 +153,8 @@ impl Services {
         for (server, state) in before {
             events.extend(self.retire(now, &server, &state));
         }
+        let numbers = self.states.iter().map(|state| state.number);
+        self.numbers = numbers.zip(0..).collect();
         let waiting = core::mem::take(&mut self.waiting);
         self.restore(now, &waiting);
         self.waiting.clear();
@@ -205,6 +220,7 @@ impl Services {
             ..had.clone()
         };
         let mut state = State {
+            number: before.number,
             quorum: Quorum::new(&server, |_| Place::Out),
             quorum_since: now,
             suspended: None,
@@ -222,15 +238,21 @@ impl Services {
     }
 
     /// What is known of a service that is new or other than it was.
-    fn state(&self, now: Instant, server: &VirtualServer, old: Option<&Had>) -> State {
+    fn state(
+        &self,
+        now: Instant,
+        server: &VirtualServer,
+        old: Option<&Had>,
+        numbers: Numbers,
+    ) -> State {
         let was = |real: &RealServer| {
             let (had, state) = old?;
             let mut reals = had.real_servers.iter();
             let index = reals.position(|other| other.id == real.id)?;
             state.reals.get(index)
         };
-        let stands = |real: &RealServer| {
-            let (health, weight) = self.judge(server, real);
+        let stands = |(real, number): (&RealServer, u32)| {
+            let (health, weight) = self.judge(real, seats(numbers.service, number, real));
             let was = was(real);
             let same = was.filter(|was| was.health == health);
             Standing {
@@ -238,17 +260,20 @@ impl Services {
                 since: same.map_or(now, |was| was.since),
                 fell: same.is_some_and(|was| was.fell),
                 held: false,
+                number,
                 weight,
                 word: was.and_then(|was| was.word.clone()),
                 ramp: same.and_then(|was| was.ramp.clone()),
             }
         };
-        let reals: Vec<Standing> = server.real_servers.iter().map(stands).collect();
+        let reals = server.real_servers.iter().zip(numbers.reals);
+        let reals: Vec<Standing> = reals.map(stands).collect();
         let (quorum, quorum_since) = match old {
             Some((_, state)) => (state.quorum, state.quorum_since),
             None => (Quorum::new(server, place_of(&reals)), now),
         };
         let mut state = State {
+            number: numbers.service,
             quorum,
             quorum_since,
             suspended: None,
@@ -263,14 +288,11 @@ impl Services {
     }
 
     /// Follows a check that changed its mind: the real server's health, the quorum, the pool.
-    pub(super) fn follow(&mut self, now: Instant, key: &CheckKey) -> Option<Event> {
-        let index = *self.places.get(&key.service)?;
+    pub(super) fn follow(&mut self, now: Instant, seat: &Seat) -> Option<Event> {
+        let (index, place) = self.find_seat(seat)?;
         let server = self.servers.get(index)?;
-        let place = server
-            .real_servers
-            .iter()
-            .position(|real| real.id == key.dest)?;
-        let (health, weight) = self.judge(server, server.real_servers.get(place)?);
+        let seats = self.states.get(index)?.seats(server, place);
+        let (health, weight) = self.judge(server.real_servers.get(place)?, seats);
         let state = self.states.get_mut(index)?;
         let real = state.reals.get_mut(place)?;
         if real.health != health {
@@ -340,10 +362,10 @@ impl Services {
     }
 
     /// Up when none of its checks says otherwise; and the weight that its checks make of the configured one.
-    fn judge(&self, server: &VirtualServer, real: &RealServer) -> (Health, u32) {
+    fn judge(&self, real: &RealServer, seats: impl Iterator<Item = Seat>) -> (Health, u32) {
         let mut health = Health::Up;
         let (mut weight, mut added) = (i64::from(real.dest.weight), 0_i64);
-        for (ask, is, value) in keys(server, real).filter_map(|key| self.checks.verdict(&key)) {
+        for (ask, is, value) in seats.filter_map(|seat| self.checks.verdict(&seat)) {
             if is == Health::Down {
                 health = Health::Down;
             }
@@ -440,29 +462,16 @@ impl State {
     }
 }
 
-/// The keys of a real server's checks.
-pub(super) fn keys(server: &VirtualServer, real: &RealServer) -> impl Iterator<Item = CheckKey> {
-    let (service, dest) = (server.id, real.id);
-    // A real server has far fewer checks than fit the number; the configuration holds the bound.
-    (0..=u16::MAX)
-        .zip(&real.checks)
-        .map(move |(ordinal, _)| CheckKey {
-            service,
-            dest,
-            ordinal,
-        })
-}
-
-pub(super) fn all_keys(server: &VirtualServer) -> impl Iterator<Item = CheckKey> {
-    let reals = server.real_servers.iter();
-    reals.flat_map(|real| keys(server, real))
-}
-
-fn checks(server: &VirtualServer) -> impl Iterator<Item = (CheckKey, check::Ask, Health)> {
-    server.real_servers.iter().flat_map(|real| {
+/// The checks of a service, and what is thought of its real servers before these have told.
+fn checks(
+    server: &VirtualServer,
+    numbers: &Numbers,
+) -> impl Iterator<Item = (Seat, check::Ask, Health)> {
+    let reals = server.real_servers.iter().zip(&numbers.reals);
+    reals.flat_map(|(real, number)| {
         let initially = if real.alpha { Health::Down } else { Health::Up };
-        keys(server, real)
-            .zip(&real.checks)
-            .map(move |(key, ask)| (key, ask.clone(), initially))
+        seats(numbers.service, *number, real)
+            .zip(real.asks())
+            .map(move |(seat, ask)| (seat, ask, initially))
     })
 }

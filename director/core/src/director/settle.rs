@@ -12,7 +12,9 @@ impl Director {
         let now = self.now;
         while let Some(event) = self.services.checks.poll_event() {
             let turn = self.services.follow(now, &event.key);
-            self.note(Event::Check(event));
+            if let Some(key) = self.services.key(&event.key) {
+                self.note(Event::Check(event.told_of(key)));
+            }
             if let Some(event) = turn {
                 self.note(event);
             }

@@ -48,7 +48,7 @@ impl Director {
             let service = service(server, state, self);
             told += 1 + service.dests.len();
             status.services.push(service);
-            status.checks.extend(checks(server, self));
+            status.checks.extend(checks((server, state), self));
             *next += 1;
         }
         status.checks.extend(watches(self));

@@ -47,7 +47,7 @@ fn is_source(found: &VirtualAddress) -> bool {
 fn answers_itself(real: &RealServer) -> bool {
     let has_own = matches!(real.dest.forwarding, Forwarding::Dr | Forwarding::Tun(_));
     has_own
-        && real.checks.iter().any(|check| {
+        && real.asks().any(|check| {
             let source = check.how.bind.as_ref().and_then(|bind| bind.address);
             check.target.is_ipv6() && source.is_none() && check.how.path.is_none()
         })
