@@ -14,7 +14,7 @@ use nix::sys::mman::{MRemapFlags, MapFlags, ProtFlags, mmap_anonymous, mremap, m
 pub struct Memory;
 
 /// From so many bytes on a thing has pages to itself: few enough for the page that is left half empty not to matter.
-const LARGE: usize = 128 * 1024;
+const LARGE: usize = 64 * 1024;
 
 const fn is_large(size: usize, align: usize) -> bool {
     size >= LARGE && align <= 4096

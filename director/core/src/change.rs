@@ -129,7 +129,7 @@ fn desired(config: &Config, links: &BTreeMap<Ifindex, Link>) -> Desired {
 /// The addresses of `quorum_up`.
 fn quorums(config: &Config) -> BTreeMap<&VirtualAddress, bool> {
     let servers = config.services.iter();
-    let addresses = servers.filter_map(|server| server.quorum_address.as_ref());
+    let addresses = servers.filter_map(|server| server.quorum_address.as_deref());
     addresses.map(|address| (address, true)).collect()
 }
 

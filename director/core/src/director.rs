@@ -187,7 +187,7 @@ pub struct Director {
     reconciler: Reconciler,
     /// The packet filter that the configuration asks for.
     filter: Arc<Filter>,
-    ring: Box<Ring>,
+    ring: Ring,
     events: VecDeque<Event>,
     /// Since when links are as they are, of those that have changed.
     links_since: BTreeMap<Ifindex, Instant>,
@@ -220,7 +220,7 @@ impl Director {
             watches: Watches::new(!seed),
             reconciler: Reconciler::new(),
             filter: Arc::default(),
-            ring: Box::default(),
+            ring: Ring::default(),
             events: VecDeque::new(),
             links_since: BTreeMap::new(),
             now,

@@ -1,6 +1,7 @@
 //! All that is worth a line in the log: one enum, one `Display`, one ring that `log` shows.
 
 use core::fmt;
+use std::collections::VecDeque;
 
 use crate::check;
 pub use crate::config::Level;
@@ -285,14 +286,18 @@ fn write_watch(f: &mut fmt::Formatter<'_>, event: &check::Event<Tracked>) -> fmt
 /// The last events, oldest dropped first and counted.
 #[derive(Clone, Debug, Default)]
 pub struct Ring {
-    records: heapless::HistoryBuf<(u64, Instant, Event), { limits::EVENTS_MAX }>,
+    /// At most [`limits::EVENTS_MAX`]; room is taken as they come.
+    records: VecDeque<(u64, Instant, Event)>,
     next: u64,
 }
 
 impl Ring {
     /// Keeps an event.
     pub fn push(&mut self, now: Instant, event: Event) {
-        self.records.write((self.next, now, event));
+        if self.records.len() == limits::EVENTS_MAX {
+            self.records.pop_front();
+        }
+        self.records.push_back((self.next, now, event));
         self.next += 1;
     }
 
@@ -305,6 +310,6 @@ impl Ring {
             at_us: at.micros(),
             text: event.to_string(),
         };
-        self.records.oldest_ordered().skip(skip).map(line).collect()
+        self.records.iter().skip(skip).map(line).collect()
     }
 }

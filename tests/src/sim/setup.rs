@@ -340,7 +340,7 @@ fn random_services(random: &mut Random) -> Vec<Arc<VirtualServer>> {
             service.sorry_inhibit = random.chance(30);
         }
         if random.chance(20) {
-            service.group = Some("G".parse().expect("a short name"));
+            service.group = Some(Box::new("G".parse().expect("a short name")));
             service.others = (0..1 + random.below(3) as u16)
                 .map(|member| service_id(1000 + 100 * index + member))
                 .collect();
@@ -350,7 +350,7 @@ fn random_services(random: &mut Random) -> Vec<Arc<VirtualServer>> {
         }
         service.ha_suspend = random.chance(15);
         if random.chance(15) {
-            service.quorum_address = Some(virtual_address(99, 0));
+            service.quorum_address = Some(Box::new(virtual_address(99, 0)));
         }
         if random.chance(20) {
             (service.quorum, service.hysteresis) = (2, random.below(2) as u32);

@@ -386,7 +386,7 @@ impl Router {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VirtualServer {
     /// The `virtual_server_group` it serves, if any.
-    pub group: Option<Name>,
+    pub group: Option<Box<Name>>,
     /// Identity; that of the first member, where it serves a group.
     pub id: ServiceId,
     /// The further members of its group: each is a service of the kernel, all have one pool and one quorum.
@@ -404,7 +404,7 @@ pub struct VirtualServer {
     /// Margin around the quorum, 0.
     pub hysteresis: u32,
     /// An address that is on the node while the pool has its quorum (`quorum_up`, `quorum_down`).
-    pub quorum_address: Option<VirtualAddress>,
+    pub quorum_address: Option<Box<VirtualAddress>>,
     /// Checks run only while the node has an address of the service; what they said before holds on (`ha_suspend`).
     /// [`Config::may_rest`] says whether that is so.
     pub ha_suspend: bool,

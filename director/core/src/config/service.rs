@@ -131,7 +131,7 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>, groups: &G
             .zip(service)
             .filter(|_| has_pool)
             .map(|((id, others), service)| VirtualServer {
-                group: group.cloned(),
+                group: group.cloned().map(Box::new),
                 id: *id,
                 others: others.to_vec(),
                 service,
@@ -140,7 +140,7 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>, groups: &G
                 sorry_inhibit: draft.sorry_inhibit,
                 quorum,
                 hysteresis,
-                quorum_address,
+                quorum_address: quorum_address.map(Box::new),
                 ha_suspend: suspends.is_some(),
                 drain_timeout: draft.drain_timeout,
                 depool_limit: draft.depool_limit,

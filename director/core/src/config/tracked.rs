@@ -58,7 +58,7 @@ impl PoolChoice {
         };
         match self {
             Self::All => true,
-            Self::Group(name) => server.group.as_ref() == Some(name),
+            Self::Group(name) => server.group.as_deref() == Some(name),
             Self::Address(..) | Self::Mark(_) => server.ids().any(is),
         }
     }

@@ -73,7 +73,7 @@ impl DataPaths {
                 .extend(ids.filter_map(|id| Some((id.address()?, None))));
             let quorums = servers
                 .iter()
-                .filter_map(|server| server.quorum_address.as_ref());
+                .filter_map(|server| server.quorum_address.as_deref());
             let virtuals = config.routers.iter().flat_map(Router::virtual_addresses);
             let homes = quorums.chain(&config.local_addresses).chain(virtuals);
             let home = |known: &VirtualAddress| (known.cidr.address, Some(known.interface.clone()));

@@ -90,7 +90,7 @@ fn is_meant(server: &VirtualServer, word: &str) -> bool {
         }
         ServiceId::Fwmark { mark, .. } => word.strip_prefix("fwm/") == Some(&mark.to_string()),
     };
-    let group = server.group.as_ref().map(Name::as_str);
+    let group = server.group.as_deref().map(Name::as_str);
     group == Some(word) || server.ids().any(is_id)
 }
 

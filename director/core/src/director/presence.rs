@@ -34,7 +34,7 @@ impl Services {
         let mut addresses = BTreeMap::new();
         for index in &self.on_quorum {
             if let (Some(server), Some(state)) = (self.servers.get(*index), self.states.get(*index))
-                && let Some(address) = &server.quorum_address
+                && let Some(address) = server.quorum_address.as_deref()
             {
                 *addresses.entry(address).or_insert(true) &= state.quorum.held();
             }
@@ -48,7 +48,7 @@ impl Services {
             .on_quorum
             .iter()
             .filter_map(|index| self.servers.get(*index));
-        let mut all = servers.filter_map(|server| server.quorum_address.as_ref());
+        let mut all = servers.filter_map(|server| server.quorum_address.as_deref());
         all.any(|known| known.cidr.address == address)
     }
 
