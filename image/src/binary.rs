@@ -62,8 +62,12 @@ pub fn keelson(workspace: &Workspace, report: Report) -> Result<Binary, Error> {
     })
 }
 
+/// The linker's script, in the repository: what stays out of the binary, and what lies together in it.
+const LAYOUT: &str = "image/layout.ld";
+
 /// Flags of rustc that keep this machine's folders out of the binary (panic messages name source files), and the tables
-/// for unwinding; and that make it smaller: relocations take a bit each where the target's C library can read them so.
+/// for unwinding; that lay its functions out, by names that tell the types of generic ones; and that make it smaller:
+/// relocations take a bit each where the target's C library can read them so.
 fn flags(workspace: &Workspace, toolchain: &Toolchain) -> Vec<String> {
     let home = env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| env::home_dir().map(|home| home.join(".cargo")));
@@ -71,10 +75,11 @@ fn flags(workspace: &Workspace, toolchain: &Toolchain) -> Vec<String> {
     let remap = |(from, to): (Option<PathBuf>, &str)| {
         Some(format!("--remap-path-prefix={}={to}", from?.display()))
     };
-    let script = workspace.root.join("image/no-unwinding.ld");
+    let script = workspace.root.join(LAYOUT);
     let linker = [
         "-Clink-arg=-Wl,--no-eh-frame-hdr".to_owned(),
         format!("-Clink-arg=-T{}", script.display()),
+        "-Csymbol-mangling-version=v0".to_owned(),
     ];
     let packed = "-Clink-arg=-Wl,-z,pack-relative-relocs".to_owned();
     let packed = toolchain.reads_packed_relocations().then_some(packed);
@@ -122,5 +127,42 @@ mod tests {
         assert_eq!(check(&own), Err("asks for a dynamic loader".to_owned()));
         assert!(check(b"#!/bin/sh\n").is_err());
         assert!(check(&own[..100]).is_err());
+    }
+    /// `_13director_core6change` names two.
+    fn names(pattern: &str) -> Vec<&str> {
+        let (mut names, mut left) = (Vec::new(), pattern);
+        while !left.is_empty() {
+            let digits = left.find(|c: char| !c.is_ascii_digit()).unwrap();
+            let (name, rest) = left[digits..].split_at(left[..digits].parse().unwrap());
+            names.push(name);
+            left = rest;
+        }
+        names
+    }
+
+    #[test]
+    fn what_the_layout_names_of_our_own_exists() {
+        let root = Workspace::new().root;
+        let script = fs::read_to_string(root.join(LAYOUT)).unwrap();
+        let words = script.split(|c: char| c.is_whitespace() || "()*[".contains(c));
+        for pattern in words.filter_map(|word| word.strip_prefix('_')) {
+            let names = names(pattern);
+            let mut folder = match names[0] {
+                "director" => root.join("director/src"),
+                "director_core" => root.join("director/core/src"),
+                "init" => root.join("init/src"),
+                _ => continue,
+            };
+            // Modules, and then something in the last one.
+            let mut text = String::new();
+            for name in &names[1..] {
+                folder.push(name);
+                let file = [folder.with_extension("rs"), folder.join("mod.rs")];
+                match file.iter().find(|file| file.exists()) {
+                    Some(file) => text = fs::read_to_string(file).unwrap(),
+                    None => assert!(text.contains(name), "{pattern}: no {name}"),
+                }
+            }
+        }
     }
 }

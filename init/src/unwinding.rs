@@ -1,4 +1,4 @@
-//! Nobody unwinds the product's stack: a panic says where it was and aborts (`image/no-unwinding.ld` leaves out what
+//! Nobody unwinds the product's stack: a panic says where it was and aborts (`image/layout.ld` leaves out what
 //! describes the frames). The standard library is compiled for others too: its panic handler would print a backtrace,
 //! with a reader of DWARF for it, and a twentieth of the binary would be for that. Where the names of the unwinder
 //! (Itanium C++ ABI, Exception Handling 1.2) are found here, nothing of it is linked.
