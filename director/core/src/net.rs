@@ -1,7 +1,7 @@
 //! Names for the things of a network, so that an index is never taken for a VRID.
 
 use core::fmt;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -59,6 +59,37 @@ impl fmt::Display for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [a, b, c, d, e, g] = self.0;
         write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+/// An address and a port: two thirds of the room that `SocketAddr` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Endpoint {
+    /// Address.
+    pub address: IpAddr,
+    /// Port; 0 where there is none.
+    pub port: u16,
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        SocketAddr::from(*self).fmt(f)
+    }
+}
+
+impl From<Endpoint> for SocketAddr {
+    fn from(Endpoint { address, port }: Endpoint) -> Self {
+        Self::new(address, port)
+    }
+}
+
+impl From<SocketAddr> for Endpoint {
+    /// Without the scope of a link-local address, which is a matter of the interface.
+    fn from(address: SocketAddr) -> Self {
+        Self {
+            address: address.ip(),
+            port: address.port(),
+        }
     }
 }
 

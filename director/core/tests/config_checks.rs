@@ -59,7 +59,7 @@ fn a_check_asks_at_the_port_of_its_real_servers_line_also_where_packets_keep_the
         let server = format!("lvs_method {forwarding}");
         let parsed = read(service, &server, check);
         let server = parsed.config.as_ref().unwrap().services[0].real_servers[0].clone();
-        let asked_at = server.asks().next().map(|check| check.target.port());
+        let asked_at = server.asks().next().map(|check| check.target.port);
         (server.id.port, asked_at, problems(&parsed))
     };
     let warning = |suffix: &str| {
@@ -285,7 +285,7 @@ fn a_program_is_a_path_with_words_and_runs_as_nobody() {
     let check = &asked.how;
     assert_eq!((check.interval, check.timeout), (7 * SECOND, 7 * SECOND));
     assert_eq!((check.retry, check.delay_before_retry), (0, SECOND));
-    assert_eq!(asked.target, "10.0.0.2:8080".parse().unwrap());
+    assert_eq!(asked.target.to_string(), "10.0.0.2:8080");
     let expected = Program {
         path: "/etc/keepalived/look".to_string(),
         arguments: vec!["a b".to_string(), "c".to_string()],

@@ -147,7 +147,7 @@ pub fn switch(random: &mut Random) -> (Watch, Tracker) {
     let watch = Watch {
         of: of.clone(),
         check: Check {
-            target: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+            target: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0).into(),
             how: how.into(),
         },
         weight,

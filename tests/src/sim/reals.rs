@@ -85,7 +85,7 @@ impl Reals {
     /// Whether a check succeeds.
     #[must_use]
     pub fn passes(&self, check: &Check) -> bool {
-        let mood = self.mood(check.target.ip());
+        let mood = self.mood(check.target.address);
         match &check.how.kind {
             CheckKind::Tcp => mood.connects(),
             // Who answers nonsense to a datagram has answered.

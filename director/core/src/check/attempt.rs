@@ -207,7 +207,7 @@ fn begin(ask: &Ask) -> Action {
         Kind::Exec(program) => Action::Run(program.clone()),
         Kind::File(watch) => Action::Read(watch.path.clone()),
         kind => Action::Connect {
-            target: ask.target,
+            target: ask.target.into(),
             transport: kind.transport(),
             bind: ask.how.bind.clone(),
             tls: match kind {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::hash::Hash;
 
 use super::index::{Index, hash};
-use super::keys::{Keys, Resting};
+use super::keys::{Resting, Sharers};
 use super::line::{Line, line_of};
 use super::said::Said;
 use super::schedule::{Change, Check, first_within};
@@ -28,6 +28,7 @@ pub struct Checks<K> {
     asked: Index,
     /// The slots by their keys, each as often as it has some.
     keys: Index,
+    sharers: Sharers<K>,
     resting: Resting<K>,
     said: Said,
     /// Moments of all slots that have one.
@@ -50,7 +51,8 @@ struct Slot<K> {
     /// Of the connection under way, or of the last one.
     generation: u32,
     /// What `timers` holds of it is what it has for its next moment between two steps.
-    check: Option<(Keys<K>, Check)>,
+    /// With the first whom it serves.
+    check: Option<(K, Check)>,
 }
 
 impl<K: Ord + Hash + Clone> Checks<K> {
@@ -62,6 +64,7 @@ impl<K: Ord + Hash + Clone> Checks<K> {
             free: Vec::new(),
             asked: Index::default(),
             keys: Index::default(),
+            sharers: Sharers::default(),
             resting: Resting::default(),
             said: Said::default(),
             timers: Timers::default(),
@@ -85,8 +88,11 @@ impl<K: Ord + Hash + Clone> Checks<K> {
     /// Checks whose settings are alike in everything are one check: one attempt serves all their keys, and each has its
     /// own events. One that comes later takes over what is known.
     pub fn set(&mut self, now: Instant, wanted: impl IntoIterator<Item = (K, Ask, Health)>) {
-        let slots = self.slots.iter().filter_map(|slot| slot.check.as_ref());
-        let all: Vec<K> = slots.flat_map(|(keys, _)| keys.iter().cloned()).collect();
+        let slots = 0..self.slots.len() as u32; // fits, as below
+        let all: Vec<K> = slots
+            .flat_map(|index| self.served(index))
+            .cloned()
+            .collect();
         self.replace(now, all, wanted);
     }
 
@@ -154,16 +160,16 @@ impl<K: Ord + Hash + Clone> Checks<K> {
         let Some(ask) = other.map(|check| check.ask().clone()) else {
             return false;
         };
-        match self.served(index) {
+        match self.sharers.of(index) {
             // The others may know otherwise.
-            Some(keys) if !keys.is_one() => {
+            [_, ..] => {
                 let rested = self.resting.set(index, key, false);
                 self.forget(key, index);
                 self.leave(now, index, key);
                 self.join(now, first_within(1), key.clone(), ask, health);
                 self.suspend(now, key, rested);
             }
-            _ => self.step(index, |check| {
+            [] => self.step(index, |check| {
                 check.assume(now, health);
                 None
             }),
@@ -181,7 +187,7 @@ impl<K: Ord + Hash + Clone> Checks<K> {
 
     fn rest(&mut self, now: Instant, index: u32) {
         let resting = self.resting.of(index);
-        let all = self.served(index).is_some_and(|keys| keys.len() == resting);
+        let all = self.served(index).count() == resting;
         self.step(index, |check| {
             check.suspend(now, all);
             None
@@ -288,8 +294,8 @@ impl<K: Ord + Hash + Clone> Checks<K> {
     /// How many keys its check serves, itself among them; 0 for an unknown key.
     #[must_use]
     pub fn sharers(&self, key: &K) -> usize {
-        let keys = self.find(key).and_then(|index| self.served(index));
-        keys.map_or(0, Keys::len)
+        let index = self.find(key);
+        index.map_or(0, |index| self.served(index).count())
     }
 
     /// How many checks there are.
@@ -313,17 +319,18 @@ impl<K: Ord + Hash + Clone> Checks<K> {
         self.check(self.find(key)?)
     }
 
-    fn served(&self, index: u32) -> Option<&Keys<K>> {
-        let (keys, _) = self.slots.get(index as usize)?.check.as_ref()?;
-        Some(keys)
+    /// Whom the check of a slot serves.
+    fn served(&self, index: u32) -> impl Iterator<Item = &K> {
+        let slot = self.slots.get(index as usize);
+        let first = slot
+            .and_then(|slot| slot.check.as_ref())
+            .map(|(first, _)| first);
+        first.into_iter().chain(self.sharers.of(index))
     }
 
     /// The place of a key.
     fn find(&self, key: &K) -> Option<u32> {
-        let has = |index| {
-            let mut keys = self.served(index).into_iter().flat_map(Keys::iter);
-            keys.any(|other| other == key)
-        };
+        let has = |index| self.served(index).any(|other| other == key);
         self.keys.find(hash(key), has)
     }
 
@@ -357,7 +364,7 @@ impl<K: Ord + Hash + Clone> Checks<K> {
         let Some(slot) = self.slots.get_mut(index as usize) else {
             return;
         };
-        let Some((keys, check)) = &mut slot.check else {
+        let Some((first, check)) = &mut slot.check else {
             return;
         };
         let (was_due, was_running, had_action) =
@@ -365,7 +372,8 @@ impl<K: Ord + Hash + Clone> Checks<K> {
         let had_timer = check.next_timeout();
         if let Some(change) = act(check) {
             let ask = check.ask();
-            let events = keys.iter().map(|key| Event::of(key.clone(), ask, change));
+            let keys = core::iter::once(&*first).chain(self.sharers.of(index));
+            let events = keys.map(|key| Event::of(key.clone(), ask, change));
             self.events.extend(events);
         }
         if let Some(line) = self.lines.get_mut(line_of(&check.ask().how)) {
@@ -384,15 +392,7 @@ impl<K: Ord + Hash + Clone> Checks<K> {
         if check.has_action() && !had_action {
             self.ready.push_back(index);
         }
-        let timer = check.next_timeout();
-        if timer != had_timer {
-            if let Some(at) = had_timer {
-                self.timers.remove(at, index);
-            }
-            if let Some(at) = timer {
-                self.timers.insert(at, index);
-            }
-        }
+        self.timers.change(index, had_timer, check.next_timeout());
     }
 
     /// Lets a running check take new settings, if it asks the same of the same target.
@@ -407,7 +407,7 @@ impl<K: Ord + Hash + Clone> Checks<K> {
         let what = |ask: &Ask| (ask.target, ask.how.path.clone());
         let same = what(old) == what(ask)
             && (&old.how.kind, &old.how.bind) == (&ask.how.kind, &ask.how.bind);
-        if !same || !self.served(index).is_some_and(Keys::is_one) {
+        if !same || !self.sharers.of(index).is_empty() {
             return false;
         }
         let mut random = self.random;
@@ -430,26 +430,21 @@ impl<K: Ord + Hash + Clone> Checks<K> {
             return self.insert(now, within, key, ask, health);
         };
         self.remember(&key, index);
-        if let Some((keys, _)) = self
-            .slots
-            .get_mut(index as usize)
-            .and_then(|slot| slot.check.as_mut())
-        {
-            keys.push(key);
-            self.rest(now, index);
-        }
+        self.sharers.push(index, key);
+        self.rest(now, index);
     }
 
     /// A key is no longer served by this check; without any it ends.
     fn leave(&mut self, now: Instant, index: u32, key: &K) {
         self.resting.set(index, key, false);
         let slot = self.slots.get_mut(index as usize);
-        match slot.and_then(|slot| slot.check.as_mut()) {
-            Some((keys, _)) if !keys.is_one() => {
-                keys.remove(key);
-                self.rest(now, index);
-            }
-            _ => self.remove(index),
+        let first = slot
+            .and_then(|slot| slot.check.as_mut())
+            .map(|(first, _)| first);
+        if first.is_some_and(|first| self.sharers.remove(index, first, key)) {
+            self.rest(now, index);
+        } else {
+            self.remove(index);
         }
     }
 
@@ -467,11 +462,9 @@ impl<K: Ord + Hash + Clone> Checks<K> {
         });
         self.asked.insert(number, index);
         self.remember(&key, index);
-        if let Some(at) = check.next_timeout() {
-            self.timers.insert(at, index);
-        }
+        self.timers.change(index, None, check.next_timeout());
         if let Some(slot) = self.slots.get_mut(index as usize) {
-            slot.check = Some((Keys::new(key), check));
+            slot.check = Some((key, check));
         }
     }
 
@@ -485,9 +478,7 @@ impl<K: Ord + Hash + Clone> Checks<K> {
             self.free.push(index);
             self.said.forget(index);
             self.asked.remove(hash(check.ask()), index);
-            if let Some(at) = check.next_timeout() {
-                self.timers.remove(at, index);
-            }
+            self.timers.change(index, check.next_timeout(), None);
             if check.is_open() {
                 self.orphans.push_back(Id { index, generation });
             }

@@ -1,55 +1,40 @@
-//! Who is served by one check, and who of them wants it to rest.
+//! Who shares a check with others, and who wants it to rest.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Who is served by a check. Most often it is one; room for more is only taken when there are more.
+/// Who else is served by a check, by its slot: most serve one alone, and pay nothing for it.
 #[derive(Debug)]
-pub(super) struct Keys<K> {
-    pub(super) first: K,
-    more: Option<Box<More<K>>>,
+pub(super) struct Sharers<K>(BTreeMap<u32, Vec<K>>);
+
+impl<K> Default for Sharers<K> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
 }
 
-#[derive(Debug)]
-struct More<K>(Vec<K>);
-
-impl<K: Ord> Keys<K> {
-    pub(super) const fn new(first: K) -> Self {
-        Self { first, more: None }
+impl<K: Ord> Sharers<K> {
+    pub(super) fn of(&self, index: u32) -> &[K] {
+        self.0.get(&index).map_or(&[], Vec::as_slice)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &K> {
-        let more = self.more.iter().flat_map(|more| &more.0);
-        core::iter::once(&self.first).chain(more)
+    pub(super) fn push(&mut self, index: u32, key: K) {
+        self.0.entry(index).or_default().push(key);
     }
 
-    pub(super) fn len(&self) -> usize {
-        1 + self.more.as_ref().map_or(0, |more| more.0.len())
-    }
-
-    pub(super) const fn is_one(&self) -> bool {
-        self.more.is_none()
-    }
-
-    pub(super) fn push(&mut self, key: K) {
-        let more = self.more.get_or_insert_with(|| Box::new(More(Vec::new())));
-        more.0.push(key);
-    }
-
-    /// Takes one out, unless it is the only one.
-    pub(super) fn remove(&mut self, key: &K) {
-        let Some(more) = &mut self.more else {
-            return;
+    /// Takes one out of those whom a check serves, of whom `first` is the first; false when it is the only one.
+    pub(super) fn remove(&mut self, index: u32, first: &mut K, key: &K) -> bool {
+        let Some(others) = self.0.get_mut(&index) else {
+            return false;
         };
-        if self.first == *key {
-            if let Some(next) = more.0.pop() {
-                self.first = next;
-            }
-        } else {
-            more.0.retain(|other| other != key);
+        if *first != *key {
+            others.retain(|other| other != key);
+        } else if let Some(next) = others.pop() {
+            *first = next;
         }
-        if more.0.is_empty() {
-            self.more = None;
+        if others.is_empty() {
+            self.0.remove(&index);
         }
+        true
     }
 }
 

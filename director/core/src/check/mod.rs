@@ -194,7 +194,7 @@ impl<K> Event<K> {
         Self {
             key,
             kind: ask.how.kind.name(),
-            target: ask.target,
+            target: ask.target.into(),
             path: path.map(|path| path.address),
             old: change.old,
             new: change.new,

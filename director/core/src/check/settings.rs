@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::ipvs::{DestId, Forwarding};
 #[cfg(doc)]
 use crate::limits;
-use crate::net::{Family, IfName};
+use crate::net::{Endpoint, Family, IfName};
 use crate::pattern::Pattern;
 use crate::time::Duration;
 use crate::wire::dns;
@@ -17,7 +17,7 @@ use crate::wire::dns;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ask {
     /// Where; for a program or a file, the server of which it tells.
-    pub target: SocketAddr,
+    pub target: Endpoint,
     /// All else. Most checks of a node differ in nothing but their targets, and share this.
     pub how: Arc<Settings>,
 }
@@ -25,7 +25,7 @@ pub struct Ask {
 impl Ask {
     /// The family of the target.
     pub(super) fn family(&self) -> Family {
-        Family::of(self.target.ip())
+        Family::of(self.target.address)
     }
 }
 
@@ -47,27 +47,28 @@ pub enum Target {
     /// The real server, at this port; 0 where the check has none.
     Port(u16),
     /// Somebody else (`connect_ip`).
-    Elsewhere(Box<SocketAddr>),
+    Elsewhere(Endpoint),
 }
 
 impl Target {
     /// This address, as seen from a real server.
-    pub(crate) fn of(address: SocketAddr, server: DestId) -> Self {
-        if address != SocketAddr::new(server.address, address.port()) {
-            Self::Elsewhere(Box::new(address))
-        } else if address.port() != server.port {
-            Self::Port(address.port())
+    pub(crate) fn of(asked: Endpoint, server: DestId) -> Self {
+        if asked.address != server.address {
+            Self::Elsewhere(asked)
+        } else if asked.port != server.port {
+            Self::Port(asked.port)
         } else {
             Self::Server
         }
     }
 
     /// The address, for this real server.
-    fn address(&self, server: DestId) -> SocketAddr {
-        match self {
-            Self::Server => SocketAddr::new(server.address, server.port),
-            Self::Port(port) => SocketAddr::new(server.address, *port),
-            Self::Elsewhere(address) => **address,
+    const fn endpoint(&self, server: DestId) -> Endpoint {
+        let DestId { address, port } = server;
+        match *self {
+            Self::Server => Endpoint { address, port },
+            Self::Port(port) => Endpoint { address, port },
+            Self::Elsewhere(asked) => asked,
         }
     }
 }
@@ -77,7 +78,7 @@ impl ServerCheck {
     #[must_use]
     pub fn ask(&self, server: DestId) -> Ask {
         Ask {
-            target: self.target.address(server),
+            target: self.target.endpoint(server),
             how: Arc::clone(&self.how),
         }
     }

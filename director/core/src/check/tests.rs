@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::limits;
+use crate::net::Endpoint;
 use crate::pattern::{Options, Pattern};
 use crate::time::Instant;
 
@@ -1005,7 +1006,7 @@ impl World {
                 Action::Connect {
                     target, transport, ..
                 } => {
-                    assert_eq!(target.ip(), ask(0, tcp()).target.ip());
+                    assert_eq!(target.ip(), ask(0, tcp()).target.address);
                     self.transport = Some(transport);
                     self.begin(id, now);
                 }
@@ -1112,7 +1113,10 @@ impl World {
 /// Of a server that has a port for each check.
 fn ask(port: u32, settings: Settings) -> Ask {
     Ask {
-        target: ([192, 0, 2, 10], 80 + u16::try_from(port).unwrap()).into(),
+        target: Endpoint {
+            address: [192, 0, 2, 10].into(),
+            port: 80 + u16::try_from(port).unwrap(),
+        },
         how: settings.into(),
     }
 }

@@ -11,13 +11,21 @@ use crate::time::Instant;
 pub(super) struct Timers(BTreeMap<u64, Vec<u32>>);
 
 impl Timers {
-    pub(super) fn insert(&mut self, at: Instant, index: u32) {
-        self.0.entry(on_grid(at)).or_default().push(index);
+    /// The moment of a check is another one, if it has one.
+    pub(super) fn change(&mut self, index: u32, from: Option<Instant>, to: Option<Instant>) {
+        let (from, to) = (from.map(on_grid), to.map(on_grid));
+        if from == to {
+            return;
+        }
+        if let Some(at) = to {
+            self.0.entry(at).or_default().push(index);
+        }
+        if let Some(at) = from {
+            self.remove(at, index);
+        }
     }
 
-    /// Forgets the moment of a check, which has one then.
-    pub(super) fn remove(&mut self, at: Instant, index: u32) {
-        let at = on_grid(at);
+    fn remove(&mut self, at: u64, index: u32) {
         let Some(all) = self.0.get_mut(&at) else {
             return;
         };
@@ -58,14 +66,14 @@ mod tests {
         let at = Instant::from_micros;
         let mut timers = Timers::default();
         for (moment, index) in [(20_001, 1), (30_000, 2), (30_001, 3), (12, 4)] {
-            timers.insert(at(moment), index);
+            timers.change(index, None, Some(at(moment)));
         }
-        timers.remove(at(12), 4);
+        timers.change(4, Some(at(12)), None);
         assert_eq!(timers.first(), Some(at(30_000)));
         assert_eq!(timers.due(at(29_999)), None);
         for index in [2, 1] {
             assert_eq!(timers.due(at(30_000)), Some(index));
-            timers.remove(at(25_000), index);
+            timers.change(index, Some(at(25_000)), Some(at(31_000)));
         }
         assert_eq!(timers.due(at(30_000)), None);
         assert_eq!(timers.first(), Some(at(40_000)));

@@ -222,7 +222,7 @@ pub(super) fn read(
             ..schedule(kind, timers, common.timeout)
         };
         Check {
-            target,
+            target: target.into(),
             how: reader.shared(how),
         }
     });

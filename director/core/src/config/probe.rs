@@ -75,7 +75,7 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>) -> Option<
         init_fail: false,
         init_file: None,
         check: Check {
-            target,
+            target: target.into(),
             how: how.into(),
         },
     })

@@ -73,7 +73,7 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>) -> Option<
         init_fail,
         init_file: None,
         check: Check {
-            target: NOWHERE,
+            target: NOWHERE.into(),
             how: how.into(),
         },
     })

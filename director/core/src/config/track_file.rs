@@ -84,7 +84,7 @@ pub(super) fn look(target: SocketAddr, path: String, (weight, reverse): (i32, bo
         warmup: Duration::ZERO,
     };
     Check {
-        target,
+        target: target.into(),
         how: how.into(),
     }
 }

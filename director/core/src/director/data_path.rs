@@ -187,8 +187,8 @@ const fn service_id((family, ..): &Target, mark: u32) -> ServiceId {
 fn target(ask: &Ask) -> Option<Target> {
     let path = ask.how.path.as_ref()?;
     let dest = DestId {
-        address: ask.target.ip(),
-        port: ask.target.port(),
+        address: ask.target.address,
+        port: ask.target.port,
     };
     Some((Family::of(path.address.ip()), dest, path.forwarding))
 }

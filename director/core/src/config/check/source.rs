@@ -49,6 +49,6 @@ fn answers_itself(real: &RealServer) -> bool {
     has_own
         && real.asks().any(|check| {
             let source = check.how.bind.as_ref().and_then(|bind| bind.address);
-            check.target.is_ipv6() && source.is_none() && check.how.path.is_none()
+            check.target.address.is_ipv6() && source.is_none() && check.how.path.is_none()
         })
 }
