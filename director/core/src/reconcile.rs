@@ -8,14 +8,15 @@
 mod object;
 mod pauses;
 mod record;
+mod side;
 mod table;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use self::object::{Object, is_gone_already, object};
-use self::pauses::Pauses;
 use self::record::record;
+use self::side::Side;
 use self::table::Incoming;
 use self::work::Work;
 use crate::kernel::{
@@ -46,40 +47,6 @@ pub struct Reconciler {
     applied: u64,
     repairs: u64,
     failed: u64,
-}
-
-/// One part of the kernel's state. The parts do not wait for each other: a long reading of a large IPVS table must
-/// not hold up an address.
-#[derive(Clone, Debug, Default)]
-struct Side {
-    /// Read at least once; before that nothing of it may be changed.
-    known: bool,
-    reading: bool,
-    /// Next reading; none before the first has been asked for.
-    read_at: Option<Instant>,
-    /// How long the last one took, stalls left out; and the operations acknowledged before it.
-    took: Duration,
-    applied: u64,
-    /// Operations not handed out yet.
-    queue: VecDeque<Op>,
-    /// The queue no longer leads from actual to desired. Of the IPVS part [`Work`] says it for each service.
-    stale: bool,
-    /// Operations not answered yet.
-    in_flight: usize,
-    /// What was refused.
-    pauses: Pauses,
-}
-
-impl Side {
-    /// Whether the kernel owes an answer: then that is the next thing to happen.
-    const fn waits(&self) -> bool {
-        self.reading || self.in_flight > 0
-    }
-
-    /// Whether actual and desired state may differ by more than the queue.
-    fn differs(&self) -> bool {
-        self.stale || !self.pauses.is_empty()
-    }
 }
 
 /// What one answer or reading brought to light.
