@@ -178,7 +178,8 @@ fn a_drained_server_keeps_its_connections_and_then_goes_until_it_is_enabled() ->
     let had = |world: &World| {
         let pool = &world.nodes[0].kernel.state.table.0[&service];
         let had = pool.dests.get(&dest);
-        had.map(|had| (had.dest.weight, had.counters.active))
+        let counters = world.nodes[0].kernel.state.counters.get(&service, &dest);
+        had.map(|had| (had.weight, counters.active))
     };
     world.command(0, Command::Dest(service, dest, Wish::Drain(None)))?;
     world.run_until(SECOND, |world| {
@@ -207,7 +208,7 @@ fn a_drain_ends_with_its_time_and_a_disabled_server_is_out_at_once() -> Told {
     let (service, dest) = first_dest(&world);
     let is_in = |world: &World| {
         let pool = &world.nodes[0].kernel.state.table.0[&service];
-        pool.dests.contains_key(&dest)
+        pool.dests.get(&dest).is_some()
     };
     world.command(0, Command::Dest(service, dest, Wish::Drain(Some(1))))?;
     let out = world.run_until(10 * SECOND, |world| !is_in(world))?;
@@ -240,7 +241,7 @@ fn a_service_that_a_reload_takes_out_lets_its_connections_end() -> Told {
     let (service, _) = first_dest(&world);
     let weights = |world: &World| -> Option<Vec<u32>> {
         let pool = world.nodes[0].kernel.state.table.0.get(&service)?;
-        Some(pool.dests.values().map(|had| had.dest.weight).collect())
+        Some(pool.dests.iter().map(|(_, had)| had.weight).collect())
     };
     let served = weights(&world);
     world.now(&Fault::Reload { node: 0 })?;
@@ -267,7 +268,7 @@ fn an_operators_word_outlives_a_start_whose_configuration_is_refused() -> Told {
     let (service, dest) = first_dest(&world);
     let is_in = |world: &World| {
         let pool = world.nodes[0].kernel.state.table.0.get(&service);
-        pool.map(|pool| pool.dests.contains_key(&dest))
+        pool.map(|pool| pool.dests.get(&dest).is_some())
     };
     world.command(0, Command::Dest(service, dest, Wish::Disable))?;
     world.run_for(SECOND)?;

@@ -8,7 +8,6 @@ use director::proto::{Reply, Request, Tagged};
 use director_core::check;
 use director_core::config::{self, Config, Source};
 use director_core::director::{Command, Director, Input, OpId, Output};
-use director_core::ipvs::Table;
 use director_core::kernel::{AddressId, KernelEvent, Link, OpError, Snapshot};
 use director_core::net::{Cidr, Family, Ifindex, Mac};
 use director_core::record;
@@ -378,7 +377,8 @@ fn kernel_event(bytes: &mut Bytes<'_>) -> KernelEvent {
 fn snapshot(bytes: &mut Bytes<'_>) -> Snapshot {
     if bytes.one() & 1 == 0 {
         return Snapshot::Ipvs {
-            table: Table::default(),
+            table: Default::default(),
+            counters: Default::default(),
             sync: Default::default(),
             timeouts: Default::default(),
         };

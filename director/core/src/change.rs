@@ -15,7 +15,6 @@ use serde::Serialize;
 
 use self::links::links;
 use crate::config::{Config, Router, ServerCheck, VirtualAddress, VirtualServer};
-use crate::ipvs::{ActualDest, Pool, Table, Tally};
 use crate::kernel::{Actual, Desired, Link, Op};
 use crate::net::Ifindex;
 use crate::plan::{self, Situation};
@@ -148,23 +147,6 @@ fn actual(had: &Desired, wanted: &Desired, links: &BTreeMap<Ifindex, Link>) -> A
             .or_else(|| mtu(wanted).map(|_| 0))
             .unwrap_or_default();
     }
-    let pools = had.table.0.iter().map(|(id, pool)| {
-        let dests = pool.dests.iter().map(|(dest, to)| {
-            let counters = Tally::default();
-            (
-                *dest,
-                ActualDest {
-                    dest: *to,
-                    counters,
-                },
-            )
-        });
-        let pool = Pool {
-            service: pool.service.clone(),
-            dests: dests.collect(),
-        };
-        (*id, pool)
-    });
     let options = had.addresses.iter();
     let options = options.map(|id| (*id, had.options.get(id).cloned()));
     Actual {
@@ -174,7 +156,7 @@ fn actual(had: &Desired, wanted: &Desired, links: &BTreeMap<Ifindex, Link>) -> A
         routes: had.routes.clone(),
         rules: had.rules.clone(),
         filter: Some(Arc::clone(&had.filter)),
-        table: Table(pools.collect()),
+        table: had.table.clone(),
         sync: had.sync.clone(),
         // Told of already.
         timeouts: wanted.timeouts,

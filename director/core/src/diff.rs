@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::ipvs::{ActualDest, Dest, DestId, Pool, ServiceId, Timeouts};
+use crate::ipvs::{Dests, Pool, ServiceId, Timeouts};
 use crate::kernel::{Actual, AddressId, Desired, Link, Op, Vmac};
 use crate::net::{IfName, Ifindex};
 
@@ -141,8 +141,8 @@ pub fn ipvs(desired: &Desired, actual: &Actual) -> Vec<Op> {
 /// One service of the IPVS part.
 pub fn service(
     id: ServiceId,
-    wanted: Option<&Pool<Dest>>,
-    had: Option<&Pool<ActualDest>>,
+    wanted: Option<&Arc<Pool>>,
+    had: Option<&Arc<Pool>>,
     ops: &mut Vec<Op>,
 ) {
     match (wanted, had) {
@@ -157,38 +157,28 @@ pub fn service(
             if had.service != pool.service {
                 ops.push(Op::SetService(id, pool.service.clone()));
             }
-            dests(id, &pool.dests, had, ops);
+            dests(id, &pool.dests, &had.dests, ops);
         }
     }
 }
 
 /// Raised weights before lowered ones, removal last.
-fn dests(
-    id: ServiceId,
-    wanted: &BTreeMap<DestId, Dest>,
-    had: &Pool<ActualDest>,
-    ops: &mut Vec<Op>,
-) {
+fn dests(id: ServiceId, wanted: &Dests, had: &Dests, ops: &mut Vec<Op>) {
     // Most pools are as they should be, and looking up each dest costs ten times as much.
-    let mut pairs = wanted.iter().zip(&had.dests);
-    if wanted.len() == had.dests.len() && pairs.all(|(to, from)| to == (from.0, &from.1.dest)) {
+    if wanted == had {
         return;
     }
     let (mut lowered, mut removed) = (Vec::new(), Vec::new());
-    for (dest, to) in wanted {
-        match had.dests.get(dest) {
+    for (dest, to) in wanted.iter() {
+        match had.get(dest) {
             None => ops.push(Op::NewDest(id, *dest, *to)),
-            Some(from) if from.dest == *to => {}
-            Some(from) if from.dest.weight > to.weight => lowered.push(Op::SetDest(id, *dest, *to)),
+            Some(from) if from == to => {}
+            Some(from) if from.weight > to.weight => lowered.push(Op::SetDest(id, *dest, *to)),
             Some(_) => ops.push(Op::SetDest(id, *dest, *to)),
         }
     }
-    removed.extend(
-        had.dests
-            .keys()
-            .filter(|dest| !wanted.contains_key(dest))
-            .map(|dest| Op::DelDest(id, *dest)),
-    );
+    let gone = had.iter().filter(|(dest, _)| wanted.get(dest).is_none());
+    removed.extend(gone.map(|(dest, _)| Op::DelDest(id, *dest)));
     ops.append(&mut lowered);
     ops.append(&mut removed);
 }
@@ -231,7 +221,7 @@ fn sync(desired: &Desired, actual: &Actual, ops: &mut Vec<Op>) {
 mod tests {
     use super::*;
     use crate::ipvs::{
-        Forwarding, Protocol, Service, SyncDaemon, SyncRole, SyncWire, Table, Tally,
+        Dest, DestId, Forwarding, Protocol, Service, SyncDaemon, SyncRole, SyncWire, Table,
     };
     use crate::kernel::{Macvlan, Route, Rule, RuleAction};
     use crate::net::{AddressOptions, Family, Mac};
@@ -268,36 +258,24 @@ mod tests {
         }
     }
 
-    fn desired(scheduler: &str, dests: &[(u8, u32)]) -> Desired {
+    fn table(scheduler: &str, dests: &[(u8, u32)]) -> Table {
         let dests = dests
             .iter()
-            .map(|(last, weight)| (dest(*last), to(*weight)))
-            .collect();
-        let pool = Pool {
-            service: service(scheduler),
-            dests,
-        };
+            .map(|(last, weight)| (dest(*last), to(*weight)));
+        let pool = Pool::new(service(scheduler), dests.collect());
+        Table(BTreeMap::from([(VIP, pool)]))
+    }
+
+    fn desired(scheduler: &str, dests: &[(u8, u32)]) -> Desired {
         Desired {
-            table: Table(BTreeMap::from([(VIP, pool)])),
+            table: table(scheduler, dests),
             ..Desired::default()
         }
     }
 
     fn actual(scheduler: &str, dests: &[(u8, u32)]) -> Actual {
-        let had = |weight| ActualDest {
-            dest: to(weight),
-            counters: Tally::default(),
-        };
-        let dests = dests
-            .iter()
-            .map(|(last, weight)| (dest(*last), had(*weight)))
-            .collect();
-        let pool = Pool {
-            service: service(scheduler),
-            dests,
-        };
         Actual {
-            table: Table(BTreeMap::from([(VIP, pool)])),
+            table: table(scheduler, dests),
             ..Actual::default()
         }
     }

@@ -1,11 +1,13 @@
 //! The IPVS table as sorted values: what a service and a dest are (linux/ip_vs.h, generic netlink family `IPVS`).
 
+mod pool;
+
 use core::fmt;
 use core::net::IpAddr;
-use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::pool::{ActualDest, Counters, Dests, Pool, Table, Tallies, Tally};
 use crate::net::{Family, IfName, ParseError};
 
 /// Transport protocol of a service.
@@ -317,84 +319,6 @@ pub struct Dest {
     pub upper: u32,
     /// Lower connection threshold; 0 for the kernel's default.
     pub lower: u32,
-}
-
-/// One service with its pool.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pool<D> {
-    /// The service.
-    pub service: Service,
-    /// Its dests, in the order of their identity.
-    pub dests: BTreeMap<DestId, D>,
-}
-
-/// A table of services; `D` is [`Dest`] where a table is wished for and [`ActualDest`] where one was read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Table<D>(pub BTreeMap<ServiceId, Pool<D>>);
-
-impl<D> Default for Table<D> {
-    fn default() -> Self {
-        Self(BTreeMap::new())
-    }
-}
-
-/// A dest as the kernel reported it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ActualDest {
-    /// What can be set.
-    pub dest: Dest,
-    /// What the kernel counts.
-    pub counters: Tally,
-}
-
-/// The counters of a dest. Where nothing was counted, as for all dests of a Backup node, they take no room.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tally(Option<Box<Counters>>);
-
-impl From<Counters> for Tally {
-    fn from(counters: Counters) -> Self {
-        Self((counters != NOTHING).then(|| Box::new(counters)))
-    }
-}
-
-impl core::ops::Deref for Tally {
-    type Target = Counters;
-
-    fn deref(&self) -> &Counters {
-        self.0.as_deref().unwrap_or(&NOTHING)
-    }
-}
-
-static NOTHING: Counters = Counters {
-    active: 0,
-    inactive: 0,
-    persistent: 0,
-    connections: 0,
-    packets_in: 0,
-    packets_out: 0,
-    bytes_in: 0,
-    bytes_out: 0,
-};
-
-/// What the kernel counts for a dest.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counters {
-    /// Connections in state established.
-    pub active: u32,
-    /// All other connection entries.
-    pub inactive: u32,
-    /// Persistence templates.
-    pub persistent: u32,
-    /// Connections scheduled since the dest was added.
-    pub connections: u64,
-    /// Packets from clients.
-    pub packets_in: u64,
-    /// Packets to clients (0 in DR and TUN: they bypass the director).
-    pub packets_out: u64,
-    /// Bytes from clients.
-    pub bytes_in: u64,
-    /// Bytes to clients (0 in DR and TUN).
-    pub bytes_out: u64,
 }
 
 /// Direction of the kernel's connection synchronisation (IP_VS_STATE_*).

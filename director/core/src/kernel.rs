@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::filter::Filter;
 use crate::ipvs::{
-    ActualDest, Dest, DestId, Service, ServiceId, SyncDaemon, SyncRole, Table, Timeouts,
+    Dest, DestId, Service, ServiceId, SyncDaemon, SyncRole, Table, Tallies, Timeouts,
 };
 use crate::net::{AddressOptions, Cidr, IfName, Ifindex, Mac};
 pub use crate::routing::{MAIN, Metrics, NextHop, Route, RouteKind, Rule, RuleAction};
@@ -93,7 +93,9 @@ pub struct Actual {
     /// The director's part of the packet filter; none while what is there is not what the director put there.
     pub filter: Option<Arc<Filter>>,
     /// The IPVS table.
-    pub table: Table<ActualDest>,
+    pub table: Table,
+    /// What the kernel counted of its dests.
+    pub counters: Tallies,
     /// The running synchronisation daemons.
     pub sync: BTreeMap<SyncRole, SyncDaemon>,
     /// IPVS timeouts.
@@ -122,7 +124,7 @@ pub struct Desired {
     /// The director's part of the packet filter.
     pub filter: Arc<Filter>,
     /// The IPVS table.
-    pub table: Table<Dest>,
+    pub table: Table,
     /// Synchronisation daemons.
     pub sync: BTreeMap<SyncRole, SyncDaemon>,
     /// IPVS timeouts; 0 for those that are no matter of the director's.
@@ -302,7 +304,9 @@ pub enum Snapshot {
     /// The IPVS table, its synchronisation daemons, its timeouts.
     Ipvs {
         /// All services with their dests.
-        table: Table<ActualDest>,
+        table: Table,
+        /// What was counted of the dests.
+        counters: Tallies,
         /// Running daemons.
         sync: BTreeMap<SyncRole, SyncDaemon>,
         /// Timeouts.

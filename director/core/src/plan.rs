@@ -306,13 +306,10 @@ fn insert(desired: &mut Desired, id: AddressId, address: &VirtualAddress) {
 
 /// One of the services of a `virtual_server` in the IPVS table; `dests` by [`crate::pool::dests`].
 #[must_use]
-pub fn pool(server: &VirtualServer, id: &ServiceId, dests: &BTreeMap<DestId, Dest>) -> Pool<Dest> {
+pub fn pool(server: &VirtualServer, id: &ServiceId, dests: &BTreeMap<DestId, Dest>) -> Arc<Pool> {
     let dests = dests.iter();
     let dests = dests.map(|(dest, to)| (dest.within(id, to.forwarding), *to));
-    Pool {
-        service: server.service(id.family()),
-        dests: dests.collect(),
-    }
+    Pool::new(server.service(id.family()), dests.collect())
 }
 
 /// The Active node sends its connections, the others receive; without a virtual router both run everywhere.

@@ -195,6 +195,9 @@ impl Reconciler {
                     // What waited with it need not wait any more.
                     self.mark_object(object);
                 }
+                if let Some(id) = object.service() {
+                    self.share_after_last(id);
+                }
                 return None;
             }
         };
@@ -236,9 +239,11 @@ impl Reconciler {
             }
             Snapshot::Ipvs {
                 table,
+                counters,
                 sync,
                 timeouts,
             } => {
+                let table = (table, counters);
                 if !self.sides[Part::Ipvs as usize].known {
                     return self.take_first(now, table, sync, timeouts);
                 }
@@ -469,7 +474,10 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::ipvs::{Dest, DestId, Forwarding, Pool, Protocol, Service, ServiceId, Table};
+    use crate::ipvs::{
+        Counters, Dest, DestId, Dests, Forwarding, Pool, Protocol, Service, ServiceId, Table,
+        Tallies,
+    };
     use crate::kernel::AddressId;
     use crate::net::Ifindex;
 
@@ -508,10 +516,7 @@ mod tests {
     }
 
     fn services(count: u16) -> Desired {
-        let pool = || Pool {
-            service: service(),
-            dests: BTreeMap::from([dest(1)]),
-        };
+        let pool = || Pool::new(service(), [dest(1)].into_iter().collect());
         Desired {
             table: Table((0..count).map(|port| (vip(port + 1), pool())).collect()),
             ..Desired::default()
@@ -529,6 +534,7 @@ mod tests {
             Part::Filter => Snapshot::Filter(Some(Arc::default())),
             Part::Ipvs => Snapshot::Ipvs {
                 table: Table::default(),
+                counters: Tallies::default(),
                 sync: BTreeMap::new(),
                 timeouts: [0; 3],
             },
@@ -543,7 +549,7 @@ mod tests {
             reconciler.set_pool(id, None);
         }
         for (id, pool) in &desired.table.0 {
-            reconciler.set_pool(*id, Some(pool.clone()));
+            reconciler.set_pool(*id, Some(Arc::clone(pool)));
         }
         reconciler.set_desired(desired);
     }
@@ -635,7 +641,7 @@ mod tests {
     fn where_a_dest_goes_the_one_that_waits_is_tried_before() {
         let with = |dests: &[u8]| {
             let mut desired = services(1);
-            let pool = desired.table.0.get_mut(&vip(1)).unwrap();
+            let pool = Arc::make_mut(desired.table.0.get_mut(&vip(1)).unwrap());
             pool.dests = dests.iter().map(|last| dest(*last)).collect();
             desired
         };
@@ -713,23 +719,20 @@ mod tests {
         let (first, last) = (vip(1), vip(count));
         table.0.remove(&first);
         table.0.remove(&last);
-        table.0.insert(
-            vip(count + 1),
-            Pool {
-                service: service(),
-                dests: BTreeMap::new(),
-            },
-        );
+        table
+            .0
+            .insert(vip(count + 1), Pool::new(service(), Dests::default()));
         while reconciler.poll_read(audit) != Some(Part::Ipvs) {
             reconciler.handle_snapshot(audit, empty(Part::Network));
         }
         reconciler.take_read();
         reconciler.begin_slice();
-        let (sync, timeouts) = (BTreeMap::new(), [0; 3]);
+        let (counters, sync, timeouts) = (Tallies::default(), BTreeMap::new(), [0; 3]);
         let mut found = reconciler.handle_snapshot(
             audit,
             Snapshot::Ipvs {
                 table,
+                counters,
                 sync,
                 timeouts,
             },
@@ -763,16 +766,82 @@ mod tests {
     }
 
     #[test]
+    fn a_pool_is_kept_once_whenever_the_kernel_has_come_to_agree() {
+        let of_weight = |weight| {
+            let mut desired = services(3);
+            for pool in desired.table.0.values_mut() {
+                let all = (1..=20)
+                    .map(dest)
+                    .map(|(id, to)| (id, Dest { weight, ..to }));
+                Arc::make_mut(pool).dests = all.collect();
+            }
+            desired
+        };
+        // As many operations are acknowledged as may be; how many pools are kept once then.
+        let turn = |reconciler: &mut Reconciler, now: Instant, most: usize| {
+            reconciler.begin_slice();
+            for _ in 0..most {
+                if let Some((id, _)) = reconciler.poll_op(now, Part::Ipvs) {
+                    reconciler.handle_applied(now, id, Ok(()));
+                }
+            }
+            let (wanted, had) = (&reconciler.desired.table.0, &reconciler.actual.table.0);
+            let pairs = wanted.values().zip(had.values());
+            assert!(most < 100 || reconciler.is_converged() && wanted == had);
+            pairs.filter(|(a, b)| Arc::ptr_eq(a, b)).count()
+        };
+        let mut reconciler = read(at(0), of_weight(1));
+        assert_eq!(turn(&mut reconciler, at(0), 20), 0, "one dest is missing");
+        assert_eq!(turn(&mut reconciler, at(0), 1), 1);
+        assert_eq!(turn(&mut reconciler, at(0), 100), 3);
+        set(&mut reconciler, of_weight(2));
+        assert_eq!(turn(&mut reconciler, at(0), 0), 0);
+        assert_eq!(turn(&mut reconciler, at(0), 100), 3);
+        // Wanted otherwise, and again as it is, before anything was done.
+        set(&mut reconciler, of_weight(1));
+        set(&mut reconciler, of_weight(2));
+        assert_eq!(turn(&mut reconciler, at(0), 100), 3);
+
+        let mut audit = |now, kernel: Desired, counters: &Tallies| {
+            while reconciler.poll_read(now) != Some(Part::Ipvs) {
+                reconciler.handle_snapshot(now, empty(Part::Network));
+            }
+            reconciler.begin_slice();
+            let snapshot = Snapshot::Ipvs {
+                table: kernel.table,
+                counters: counters.clone(),
+                sync: BTreeMap::new(),
+                timeouts: [0; 3],
+            };
+            reconciler.handle_snapshot(now, snapshot);
+            let before = turn(&mut reconciler, now, 0);
+            assert_eq!(&reconciler.actual.counters, counters);
+            (before, turn(&mut reconciler, now, 100))
+        };
+        let mut counters = Tallies::default();
+        let active = Counters {
+            active: 1,
+            ..Counters::default()
+        };
+        counters.set(vip(1), dest(1).0, active);
+        assert_eq!(audit(at(2000), of_weight(2), &counters), (3, 3));
+        // Edited by somebody else, and repaired.
+        assert_eq!(audit(at(4000), of_weight(7), &counters), (0, 3));
+        assert_eq!(audit(at(6000), of_weight(2), &Tallies::default()), (3, 3));
+    }
+
+    #[test]
     fn a_stall_in_a_reading_hardly_puts_off_the_next_one() {
         let mut reconciler = read(at(0), services(1));
         let mut audit = |from: u64, took: u64| {
             let begun = at(from);
             while reconciler.poll_read(begun).is_some() {}
             let table = reconciler.actual().table.clone();
-            let (sync, timeouts) = (BTreeMap::new(), [0; 3]);
+            let (counters, sync, timeouts) = (Tallies::default(), BTreeMap::new(), [0; 3]);
             let ended = at(from + took);
             let snapshot = Snapshot::Ipvs {
                 table,
+                counters,
                 sync,
                 timeouts,
             };

@@ -4,11 +4,12 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use director_core::check::{Action, Id, Io};
 use director_core::config::{Config, Source, parse};
 use director_core::director::{Command, Director, Input, Output, Part};
-use director_core::ipvs::{ActualDest, Dest, DestId, Forwarding, Pool, ServiceId, Table, Tally};
+use director_core::ipvs::{Dest, DestId, Dests, Forwarding, Pool, ServiceId, Table, Tallies};
 use director_core::kernel::{AddressId, Link, Op, OpError, Snapshot};
 use director_core::net::{Family, Ifindex, Mac};
 use director_core::time::{Duration, Instant};
@@ -174,7 +175,7 @@ struct Node {
     director: Director,
     now: Instant,
     addresses: BTreeMap<AddressId, bool>,
-    table: BTreeMap<ServiceId, Pool<ActualDest>>,
+    table: BTreeMap<ServiceId, Arc<Pool>>,
     /// The kernel takes no private service.
     refuses: bool,
     /// The kernel takes virtual addresses.
@@ -226,8 +227,8 @@ impl Node {
             upper: 0,
             lower: 0,
         };
-        let dests = BTreeMap::from([(dest, actual(to))]);
-        self.table.insert(id, Pool { service, dests });
+        let dests = [(dest, to)].into_iter().collect();
+        self.table.insert(id, Pool::new(service, dests));
     }
 
     fn marks(&self) -> Vec<u32> {
@@ -301,17 +302,16 @@ impl Node {
             Op::AddAddress(id, _) => drop(self.addresses.insert(id, true)),
             Op::DelAddress(id) => drop(self.addresses.remove(&id)),
             Op::NewService(id, service) => {
-                let dests = BTreeMap::new();
-                self.table.insert(id, Pool { service, dests });
+                self.table.insert(id, Pool::new(service, Dests::default()));
             }
             Op::DelService(id) => drop(self.table.remove(&id)),
             Op::NewDest(id, dest, to) | Op::SetDest(id, dest, to) => {
                 let pool = self.table.get_mut(&id).ok_or(OpError::NO_SERVICE)?;
-                pool.dests.insert(dest, actual(to));
+                Arc::make_mut(pool).dests.set(dest, to);
             }
             Op::DelDest(id, dest) => {
                 let pool = self.table.get_mut(&id).ok_or(OpError::NO_SERVICE)?;
-                pool.dests.remove(&dest);
+                Arc::make_mut(pool).dests.remove(&dest);
             }
             _ => {}
         }
@@ -339,16 +339,10 @@ impl Node {
             Part::Filter => Snapshot::Filter(None),
             Part::Ipvs => Snapshot::Ipvs {
                 table: Table(self.table.clone()),
+                counters: Tallies::default(),
                 sync: BTreeMap::new(),
                 timeouts: [0; 3],
             },
         }
-    }
-}
-
-fn actual(dest: Dest) -> ActualDest {
-    ActualDest {
-        dest,
-        counters: Tally::default(),
     }
 }

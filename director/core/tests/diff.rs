@@ -3,11 +3,12 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use director_core::diff;
 use director_core::ipvs::{
-    ActualDest, Dest, DestId, Forwarding, Pool, Protocol, Service, ServiceId, SyncDaemon, SyncRole,
-    SyncWire, Table, Tally, Tunnel,
+    Dest, DestId, Dests, Forwarding, Pool, Protocol, Service, ServiceId, SyncDaemon, SyncRole,
+    SyncWire, Table, Tunnel,
 };
 use director_core::kernel::{Actual, Desired, Op};
 use proptest::collection::btree_map;
@@ -27,55 +28,40 @@ proptest! {
             let before = actual.clone();
             apply(&mut actual, &op)?;
             for (id, pool) in &before.table.0 {
-                let stays = desired.table.0.get(id).is_some_and(|wanted| serves(wanted, |to| *to));
-                let emptied = serves(pool, |had| had.dest)
-                    && !actual.table.0.get(id).is_some_and(|pool| serves(pool, |had| had.dest));
+                let stays = desired.table.0.get(id).is_some_and(serves);
+                let emptied = serves(pool) && !actual.table.0.get(id).is_some_and(serves);
                 prop_assert!(!(stays && emptied), "{op} empties {id}");
             }
         }
         prop_assert_eq!(diff::ipvs(&desired, &actual), vec![]);
         prop_assert_eq!(&actual.sync, &desired.sync);
-        let table = |(id, pool): (&ServiceId, &Pool<ActualDest>)| {
-            let dests = pool.dests.iter().map(|(dest, had)| (*dest, had.dest)).collect();
-            (*id, Pool { service: pool.service.clone(), dests })
-        };
-        let reached = Table(actual.table.0.iter().map(table).collect());
-        prop_assert_eq!(reached, desired.table);
+        prop_assert_eq!(actual.table, desired.table);
     }
 }
 
 /// Whether a new connection finds a dest.
-fn serves<D>(pool: &Pool<D>, dest: impl Fn(&D) -> Dest) -> bool {
-    pool.dests.values().any(|had| dest(had).weight > 0)
+fn serves(pool: &Arc<Pool>) -> bool {
+    pool.dests.iter().any(|(_, had)| had.weight > 0)
 }
 
 /// The kernel's rules: nothing comes twice, and nothing changes or goes that is not there.
 fn apply(actual: &mut Actual, op: &Op) -> Result<(), TestCaseError> {
     let table = &mut actual.table.0;
-    let had = |dest: &Dest| ActualDest {
-        dest: *dest,
-        counters: Tally::default(),
-    };
     let done = match op {
         Op::NewService(id, service) => {
-            let dests = BTreeMap::new();
-            let service = service.clone();
-            table.insert(*id, Pool { service, dests }).is_none()
+            let pool = Pool::new(service.clone(), Dests::default());
+            table.insert(*id, pool).is_none()
         }
         Op::SetService(id, service) => table
             .get_mut(id)
-            .map(|pool| pool.service = service.clone())
+            .map(|pool| Arc::make_mut(pool).service = service.clone())
             .is_some(),
         Op::DelService(id) => table.remove(id).is_some(),
-        Op::NewDest(id, dest, to) => table
-            .get_mut(id)
-            .is_some_and(|pool| pool.dests.insert(*dest, had(to)).is_none()),
-        Op::SetDest(id, dest, to) => table
-            .get_mut(id)
-            .is_some_and(|pool| pool.dests.insert(*dest, had(to)).is_some()),
+        Op::NewDest(id, dest, to) => set_dest(table.get_mut(id), *dest, *to) == Some(false),
+        Op::SetDest(id, dest, to) => set_dest(table.get_mut(id), *dest, *to) == Some(true),
         Op::DelDest(id, dest) => table
             .get_mut(id)
-            .is_some_and(|pool| pool.dests.remove(dest).is_some()),
+            .is_some_and(|pool| Arc::make_mut(pool).dests.remove(dest)),
         Op::StartSync(role, daemon) => actual.sync.insert(*role, daemon.clone()).is_none(),
         Op::StopSync(role) => actual.sync.remove(role).is_some(),
         Op::SetTimeouts(set) => {
@@ -88,6 +74,14 @@ fn apply(actual: &mut Actual, op: &Op) -> Result<(), TestCaseError> {
     };
     prop_assert!(done, "the kernel would refuse: {op}");
     Ok(())
+}
+
+/// Whether a service that is there had the dest already.
+fn set_dest(pool: Option<&mut Arc<Pool>>, dest: DestId, to: Dest) -> Option<bool> {
+    let dests = &mut Arc::make_mut(pool?).dests;
+    let had = dests.get(&dest).is_some();
+    dests.set(dest, to);
+    Some(had)
 }
 
 /// Services by number, each with its scheduler and its dests by number; synchronisation daemons; timeouts.
@@ -116,7 +110,7 @@ fn state() -> impl Strategy<Value = State> {
     (services, sync, [timeout(), timeout(), timeout()])
 }
 
-fn table<D>((services, ..): &State, of: impl Fn(&Dest) -> D) -> Table<D> {
+fn table((services, ..): &State) -> Table {
     let pool = |(number, (scheduler, dests)): (&u8, &(&str, BTreeMap<u8, Dest>))| {
         let id = ServiceId::Address {
             protocol: Protocol::Tcp,
@@ -132,10 +126,10 @@ fn table<D>((services, ..): &State, of: impl Fn(&Dest) -> D) -> Table<D> {
         };
         let dest = |(number, dest): (&u8, &Dest)| {
             let address = [10, 0, 1, *number].into();
-            (DestId { address, port: 80 }, of(dest))
+            (DestId { address, port: 80 }, *dest)
         };
         let dests = dests.iter().map(dest).collect();
-        (id, Pool { service, dests })
+        (id, Pool::new(service, dests))
     };
     Table(services.iter().map(pool).collect())
 }
@@ -155,7 +149,7 @@ fn sync((_, daemons, _): &State) -> BTreeMap<SyncRole, SyncDaemon> {
 
 fn desired(state: &State) -> Desired {
     Desired {
-        table: table(state, |dest| *dest),
+        table: table(state),
         sync: sync(state),
         timeouts: state.2,
         ..Desired::default()
@@ -163,12 +157,8 @@ fn desired(state: &State) -> Desired {
 }
 
 fn actual(state: &State) -> Actual {
-    let had = |dest: &Dest| ActualDest {
-        dest: *dest,
-        counters: Tally::default(),
-    };
     Actual {
-        table: table(state, had),
+        table: table(state),
         sync: sync(state),
         timeouts: state.2,
         ..Actual::default()

@@ -1,10 +1,11 @@
 //! One reading of the IPVS table, in slices.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Instant;
 
 use director_core::ipvs::{
-    ActualDest, Pool, Service, ServiceId, SyncDaemon, SyncRole, Table, Timeouts,
+    Dests, Pool, Service, ServiceId, SyncDaemon, SyncRole, Table, Tallies, Timeouts,
 };
 use director_core::kernel::Snapshot;
 
@@ -19,7 +20,8 @@ pub(super) struct TableReader {
     ipvs: Option<Ipvs>,
     /// The services, while they are being read.
     services: Option<Dump<ServiceId, Service>>,
-    table: Table<ActualDest>,
+    table: Table,
+    counters: Tallies,
     sync: BTreeMap<SyncRole, SyncDaemon>,
     timeouts: Timeouts,
     /// Services whose dests are still to be read.
@@ -59,8 +61,10 @@ impl TableReader {
         }
         if let Some(id) = self.left.pop_front() {
             let dests = reader.dests(&id)?;
+            self.counters.read(id, dests.iter());
             if let Some(pool) = self.table.0.get_mut(&id) {
-                pool.dests = dests;
+                let dests = dests.into_iter().map(|(dest, had)| (dest, had.dest));
+                Arc::make_mut(pool).dests = dests.collect();
             }
             return Ok(false);
         }
@@ -71,10 +75,7 @@ impl TableReader {
 
     fn take_services(&mut self, services: BTreeMap<ServiceId, Service>) {
         self.left = services.keys().copied().collect();
-        let pool = |service| Pool {
-            service,
-            dests: BTreeMap::new(),
-        };
+        let pool = |service| Pool::new(service, Dests::default());
         self.table.0 = services
             .into_iter()
             .map(|(id, service)| (id, pool(service)))
@@ -85,6 +86,7 @@ impl TableReader {
     pub(super) fn finish(self) -> Snapshot {
         Snapshot::Ipvs {
             table: self.table,
+            counters: self.counters,
             sync: self.sync,
             timeouts: self.timeouts,
         }

@@ -1,10 +1,9 @@
 //! A kernel that answers as Linux does, refuses now and then, and is edited by others.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use director_core::director::Part;
-use director_core::ipvs::{ActualDest, Counters, Dest, DestId, Pool, Service, ServiceId, Timeouts};
+use director_core::ipvs::{Counters, Dest, Dests, Pool, Service, ServiceId, Tallies, Timeouts};
 use director_core::kernel::{Actual, AddressId, KernelEvent, Link, Op, OpError, Snapshot};
 use director_core::net::{Cidr, Ifindex, Mac};
 use director_core::time::Duration;
@@ -159,13 +158,13 @@ impl Kernel {
     #[must_use]
     pub fn read(&mut self, part: Part) -> Snapshot {
         if part == Part::Ipvs {
-            self.pools(|pool| {
-                for dest in pool.dests.values_mut().filter(|dest| dest.dest.weight == 0) {
-                    let mut counters = *dest.counters;
+            for (id, pool) in &self.state.table.0 {
+                for (dest, _) in pool.dests.iter().filter(|(_, to)| to.weight == 0) {
+                    let mut counters = *self.state.counters.get(id, dest);
                     counters.active = counters.active.saturating_sub(1);
-                    dest.counters = counters.into();
+                    self.state.counters.set(*id, *dest, counters);
                 }
-            });
+            }
         }
         match part {
             Part::Network => Snapshot::Network {
@@ -182,6 +181,7 @@ impl Kernel {
             Part::Filter => Snapshot::Filter(self.state.filter.clone()),
             Part::Ipvs => Snapshot::Ipvs {
                 table: self.state.table.clone(),
+                counters: self.state.counters.clone(),
                 sync: self.state.sync.clone(),
                 timeouts: self.state.timeouts,
             },
@@ -253,14 +253,25 @@ impl Kernel {
                     self.notices.push(KernelEvent::Address(id, false));
                 }
             }
-            Edit::ClearTable => self.state.table.0.clear(),
-            Edit::DeleteDests => self.pools(|pool| {
-                pool.dests.pop_first();
-            }),
+            Edit::ClearTable => {
+                self.state.table.0.clear();
+                self.state.counters = Tallies::default();
+            }
+            Edit::DeleteDests => {
+                let first = |pool: &Pool| Some(*pool.dests.iter().next()?.0);
+                let pools = self.state.table.0.iter();
+                let firsts = pools.filter_map(|(id, pool)| Some((*id, first(pool)?)));
+                for (id, dest) in firsts.collect::<Vec<_>>() {
+                    let gone = self.operate_dest(&Op::DelDest(id, dest));
+                    gone.expect("it was found");
+                }
+            }
             Edit::ChangeWeights => self.pools(|pool| {
-                pool.dests
-                    .values_mut()
-                    .for_each(|dest| dest.dest.weight += 7);
+                let raised = pool.dests.iter().map(|(dest, to)| {
+                    let weight = to.weight + 7;
+                    (*dest, Dest { weight, ..*to })
+                });
+                pool.dests = raised.collect();
             }),
             Edit::ForeignService => {
                 let id = ServiceId::Fwmark {
@@ -279,8 +290,9 @@ impl Kernel {
         }
     }
 
-    fn pools(&mut self, change: impl FnMut(&mut Pool<ActualDest>)) {
-        self.state.table.0.values_mut().for_each(change);
+    fn pools(&mut self, change: impl FnMut(&mut Pool)) {
+        let pools = self.state.table.0.values_mut();
+        pools.map(Arc::make_mut).for_each(change);
     }
 
     fn operate(&mut self, op: &Op) -> Result<(), OpError> {
@@ -303,26 +315,33 @@ impl Kernel {
             }
             Op::StartSync(..) | Op::StopSync(_) => self.operate_sync(op),
             Op::NewService(..) | Op::SetService(..) | Op::DelService(_) => self.operate_service(op),
-            Op::NewDest(id, dest, to) => {
-                let pool = self.pool(id)?;
-                if pool.dests.contains_key(dest) {
-                    return Err(OpError::EXISTS);
+            Op::NewDest(..) | Op::SetDest(..) | Op::DelDest(..) => self.operate_dest(op),
+        }
+    }
+
+    fn operate_dest(&mut self, op: &Op) -> Result<(), OpError> {
+        match op {
+            Op::NewDest(id, dest, to) | Op::SetDest(id, dest, to) => {
+                let dests = &mut self.pool(id)?.dests;
+                match (op, dests.get(dest).is_some()) {
+                    (Op::NewDest(..), true) => return Err(OpError::EXISTS),
+                    (Op::SetDest(..), false) => return Err(OpError::NOT_THERE),
+                    _ => dests.set(*dest, *to),
                 }
-                set_dest(pool, dest, to);
-                Ok(())
-            }
-            Op::SetDest(id, dest, to) => {
-                let pool = self.pool(id)?;
-                if !pool.dests.contains_key(dest) {
-                    return Err(OpError::NOT_THERE);
+                // Whoever takes connections has some.
+                let mut counters = *self.state.counters.get(id, dest);
+                if to.weight > 0 {
+                    counters.active = CONNECTIONS;
                 }
-                set_dest(pool, dest, to);
+                self.state.counters.set(*id, *dest, counters);
                 Ok(())
             }
             Op::DelDest(id, dest) => {
-                let gone = self.pool(id)?.dests.remove(dest);
-                gone.map(drop).ok_or(OpError::NOT_THERE)
+                let was_there = self.pool(id)?.dests.remove(dest);
+                self.state.counters.set(*id, *dest, Counters::default());
+                was_there.then_some(()).ok_or(OpError::NOT_THERE)
             }
+            _ => Err(INVALID),
         }
     }
 
@@ -428,14 +447,16 @@ impl Kernel {
             Op::SetService(id, service) => self.pool(id)?.service = service.clone(),
             Op::DelService(id) => {
                 self.state.table.0.remove(id).ok_or(OpError::NO_SERVICE)?;
+                self.state.counters.forget(*id);
             }
             _ => return Err(INVALID),
         }
         Ok(())
     }
 
-    fn pool(&mut self, id: &ServiceId) -> Result<&mut Pool<ActualDest>, OpError> {
-        self.state.table.0.get_mut(id).ok_or(OpError::NO_SERVICE)
+    fn pool(&mut self, id: &ServiceId) -> Result<&mut Pool, OpError> {
+        let pool = self.state.table.0.get_mut(id);
+        pool.map(Arc::make_mut).ok_or(OpError::NO_SERVICE)
     }
 }
 
@@ -461,11 +482,8 @@ pub fn is_gone_already(op: &Op, error: OpError) -> bool {
     removal && gone.contains(&error)
 }
 
-fn pool(service: &Service) -> Pool<ActualDest> {
-    Pool {
-        service: service.clone(),
-        dests: BTreeMap::new(),
-    }
+fn pool(service: &Service) -> Arc<Pool> {
+    Pool::new(service.clone(), Dests::default())
 }
 
 fn service(scheduler: &str) -> Service {
@@ -476,20 +494,4 @@ fn service(scheduler: &str) -> Service {
         granularity: 32,
         sip: false,
     }
-}
-
-/// Whoever takes connections has some.
-fn set_dest(pool: &mut Pool<ActualDest>, dest: &DestId, to: &Dest) {
-    let had = pool.dests.get(dest).map_or(0, |had| had.counters.active);
-    let counters = Counters {
-        active: if to.weight > 0 { CONNECTIONS } else { had },
-        ..Counters::default()
-    };
-    pool.dests.insert(
-        *dest,
-        ActualDest {
-            dest: *to,
-            counters: counters.into(),
-        },
-    );
 }

@@ -282,7 +282,7 @@ impl Laws {
             .as_ref()
             .map(|of| &of.reconciler().desired().table);
         let pool = table.zip(service(op));
-        Ok(pool.is_some_and(|(table, id)| serves(table, &id, |dest| dest.weight)))
+        Ok(pool.is_some_and(|(table, id)| serves(table, &id)))
     }
 
     /// The kernel has done or refused something; `must_serve` says that the pool it touches had servers, and was to
@@ -317,7 +317,7 @@ impl Laws {
         // What others did is found at the next reading, which comes later where readings take long.
         let unread = node.table_read_at <= node.meddled_at;
         let meddled = unread || now.since(node.meddled_at) < limits::AUDIT_INTERVAL * 2;
-        let serves_now = serves(&node.kernel.state.table, &id, |dest| dest.dest.weight);
+        let serves_now = serves(&node.kernel.state.table, &id);
         if must_serve && !serves_now && !meddled {
             return Err(Violation(format!(
                 "{index}: \"{op}\" empties a pool that has servers"
@@ -451,12 +451,12 @@ fn router_of(node: &Node, vrid: u8) -> Option<&Router> {
 #[must_use]
 pub fn serves_before(node: &Node, op: &Op) -> bool {
     let table = &node.kernel.state.table;
-    service(op).is_some_and(|id| serves(table, &id, |dest| dest.dest.weight))
+    service(op).is_some_and(|id| serves(table, &id))
 }
 
-fn serves<D>(table: &Table<D>, id: &ServiceId, weight: impl Fn(&D) -> u32) -> bool {
+fn serves(table: &Table, id: &ServiceId) -> bool {
     let pool = table.0.get(id);
-    pool.is_some_and(|pool| pool.dests.values().any(|dest: &D| weight(dest) > 0))
+    pool.is_some_and(|pool| pool.dests.iter().any(|(_, to)| to.weight > 0))
 }
 
 /// The service whose pool an operation may empty.

@@ -2,7 +2,7 @@
 
 use director_core::config::{Check, CheckKind, VirtualServer};
 use director_core::director::Director;
-use director_core::ipvs::{ActualDest, DestId, ServiceId, Table};
+use director_core::ipvs::{DestId, ServiceId, Table};
 use director_core::overrides::{Kind, Saved, Word};
 
 use super::laws::Violation;
@@ -36,7 +36,7 @@ fn pool(
     server: &VirtualServer,
     words: &[Saved],
     id: &ServiceId,
-    table: &Table<ActualDest>,
+    table: &Table,
     reals: &Reals,
 ) -> Result<(), String> {
     let serving = serving(table, id);
@@ -60,7 +60,7 @@ fn pool(
             return Err(format!("{} is well and does not serve", real.id));
         }
         let pool = table.0.get(id);
-        let weight = pool.and_then(|pool| Some(pool.dests.get(&dest)?.dest.weight));
+        let weight = pool.and_then(|pool| Some(pool.dests.get(&dest)?.weight));
         if serves && real.asks().any(told) && weight != Some(TOLD) {
             return Err(format!("{} has not the weight that was told", real.id));
         }
@@ -75,11 +75,11 @@ fn pool(
 
 /// Which dests of a pool take new connections.
 #[must_use]
-pub fn serving(table: &Table<ActualDest>, id: &ServiceId) -> Vec<DestId> {
+pub fn serving(table: &Table, id: &ServiceId) -> Vec<DestId> {
     let pool = table.0.get(id);
-    let dests = pool.into_iter().flat_map(|pool| &pool.dests);
+    let dests = pool.into_iter().flat_map(|pool| pool.dests.iter());
     dests
-        .filter(|(_, dest)| dest.dest.weight > 0)
+        .filter(|(_, dest)| dest.weight > 0)
         .map(|(id, _)| *id)
         .collect()
 }

@@ -7,14 +7,14 @@
 use super::Director;
 use super::services::Services;
 use crate::check::Health;
-use crate::ipvs::{ActualDest, Table};
+use crate::ipvs::Table;
 use crate::kernel::Part;
 use crate::limits;
 use crate::time::Instant;
 
 impl Services {
     /// Begins to believe the first reading of the table.
-    pub(super) fn begin_adopting(&mut self, table: &Table<ActualDest>) {
+    pub(super) fn begin_adopting(&mut self, table: &Table) {
         let turned = self.paths.adopt(table);
         self.turned.extend(turned);
         self.adopting = Some(0);
@@ -26,7 +26,7 @@ impl Services {
     }
 
     /// Looks at the next services.
-    pub(super) fn adopt(&mut self, now: Instant, table: &Table<ActualDest>) {
+    pub(super) fn adopt(&mut self, now: Instant, table: &Table) {
         let Some(mut index) = self.adopting else {
             return;
         };
@@ -45,7 +45,7 @@ impl Services {
     }
 
     /// How many real servers the service has.
-    fn adopt_one(&mut self, now: Instant, index: usize, table: &Table<ActualDest>) -> usize {
+    fn adopt_one(&mut self, now: Instant, index: usize, table: &Table) -> usize {
         let Some(server) = self.servers.get(index).cloned() else {
             return 0;
         };
@@ -63,7 +63,7 @@ impl Services {
                 continue;
             }
             let id = real.id.within(&server.id, real.dest.forwarding);
-            let served = pool.dests.get(&id).is_some_and(|had| had.dest.weight > 0);
+            let served = pool.dests.get(&id).is_some_and(|had| had.weight > 0);
             let health = if served { Health::Up } else { Health::Down };
             let state = self.states.get(index);
             let seats = state.map(|state| state.seats(&server, place));

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use super::Director;
 use crate::check::{self, Action, Ask, Barrier, Bind};
 use crate::config::{Config, RealServer, Router, VirtualAddress, VirtualServer};
-use crate::ipvs::{ActualDest, Dest, DestId, Forwarding, Pool, Service, ServiceId, Table};
+use crate::ipvs::{Dest, DestId, Forwarding, Pool, Service, ServiceId, Table};
 use crate::limits;
 use crate::net::{Family, IfName, Ifindex};
 use crate::plan;
@@ -83,7 +83,7 @@ impl DataPaths {
     }
 
     /// Takes over the marks that an earlier director gave, where its private services lead to the same dests.
-    pub(super) fn adopt(&mut self, table: &Table<ActualDest>) -> Vec<ServiceId> {
+    pub(super) fn adopt(&mut self, table: &Table) -> Vec<ServiceId> {
         let mut wanted: BTreeMap<Target, Option<u32>> =
             self.marks.keys().map(|target| (*target, None)).collect();
         for (id, pool) in &table.0 {
@@ -92,7 +92,7 @@ impl DataPaths {
             };
             if limits::PATH_MARKS.contains(&mark)
                 && let Some((dest, to)) = only(pool)
-                && let Some(known) = wanted.get_mut(&(family, *dest, to.dest.forwarding))
+                && let Some(known) = wanted.get_mut(&(family, *dest, to.forwarding))
             {
                 *known = Some(mark);
             }
@@ -126,7 +126,7 @@ impl DataPaths {
     }
 
     /// The private service of this identity, as the kernel is to have it.
-    pub(super) fn pool(&self, id: &ServiceId) -> Option<Pool<Dest>> {
+    pub(super) fn pool(&self, id: &ServiceId) -> Option<Arc<Pool>> {
         let ServiceId::Fwmark { family, mark } = *id else {
             return None;
         };
@@ -147,10 +147,7 @@ impl DataPaths {
             granularity: family.bits(),
             sip: false,
         };
-        Some(Pool {
-            service,
-            dests: BTreeMap::from([(dest, to)]),
-        })
+        Some(Pool::new(service, [(dest, to)].into_iter().collect()))
     }
 
     /// Addresses or links are other than before.
@@ -159,18 +156,18 @@ impl DataPaths {
     }
 
     /// The mark of a private service that the kernel has as it should be.
-    fn mark(&self, target: &Target, table: &Table<ActualDest>) -> Option<u32> {
+    fn mark(&self, target: &Target, table: &Table) -> Option<u32> {
         let mark = *self.marks.get(target)?;
         let had = table.0.get(&service_id(target, mark))?;
         let (dest, to) = only(had)?;
         let (_, wanted, forwarding) = *target;
-        let leads = *dest == wanted && to.dest.forwarding == forwarding && to.dest.weight > 0;
+        let leads = *dest == wanted && to.forwarding == forwarding && to.weight > 0;
         leads.then_some(mark)
     }
 }
 
 /// Where a service leads, if that is to one dest alone.
-fn only<D>(pool: &Pool<D>) -> Option<(&DestId, &D)> {
+fn only(pool: &Pool) -> Option<(&DestId, &Dest)> {
     let mut dests = pool.dests.iter();
     let first = dests.next()?;
     dests.next().is_none().then_some(first)

@@ -6,7 +6,8 @@ use super::Director;
 use super::services::{Services, Standing, State};
 use crate::config::{RealServer, VirtualServer};
 use crate::event::Event;
-use crate::ipvs::{ActualDest, Dest, DestId, Forwarding, ServiceId, Table};
+use crate::ipvs::{Dest, DestId, Forwarding, ServiceId};
+use crate::kernel::Actual;
 use crate::limits;
 use crate::net::Name;
 use crate::overrides::{Change, Kind, Leaving, Override, Saved, Wish, Word};
@@ -58,8 +59,8 @@ impl Director {
 
     /// Goes on with what takes its time; `was_read` says that the IPVS table has just been read.
     pub(super) fn advance_drains(&mut self, was_read: bool) {
-        let table = was_read.then(|| &self.reconciler.actual().table);
-        let (moved, events) = self.services.advance(self.now, table);
+        let actual = was_read.then(|| self.reconciler.actual());
+        let (moved, events) = self.services.advance(self.now, actual);
         if moved {
             self.moved(events);
         }
@@ -195,9 +196,9 @@ impl Services {
     /// which drains have no connection left.
     ///
     /// Says whether a dest is to be other than before.
-    fn advance(&mut self, now: Instant, table: Option<&Table<ActualDest>>) -> (bool, Vec<Event>) {
+    fn advance(&mut self, now: Instant, actual: Option<&Actual>) -> (bool, Vec<Event>) {
         let (mut any, mut events) = (false, Vec::new());
-        if table.is_none() && self.wake_at.is_none_or(|at| at > now) {
+        if actual.is_none() && self.wake_at.is_none_or(|at| at > now) {
             return (any, events);
         }
         self.wake_at = None;
@@ -210,7 +211,7 @@ impl Services {
                 continue;
             }
             let before = events.len();
-            let moved = state.advance(now, server, table, &mut events);
+            let moved = state.advance(now, server, actual, &mut events);
             self.wake_at = earliest(self.wake_at, state.next(server));
             if events.len() > before {
                 self.changed(index);
@@ -250,12 +251,12 @@ impl State {
         &mut self,
         now: Instant,
         server: &VirtualServer,
-        table: Option<&Table<ActualDest>>,
+        actual: Option<&Actual>,
         events: &mut Vec<Event>,
     ) -> bool {
         let before = events.len();
         let mut moved = false;
-        let left = |dest, forwarding| connections(server, dest, forwarding, table);
+        let left = |dest, forwarding| connections(server, dest, forwarding, actual);
         let mut tell = |dest, left: Option<u64>| {
             events.push(Event::Dest(
                 server.id,
@@ -362,16 +363,17 @@ fn connections(
     server: &VirtualServer,
     dest: DestId,
     forwarding: Forwarding,
-    table: Option<&Table<ActualDest>>,
+    actual: Option<&Actual>,
 ) -> Option<u64> {
-    let table = table?;
+    let actual = actual?;
     server.ids().try_fold(0_u64, |sum, id| {
-        let pool = table.0.get(&id);
-        let Some(had) = pool.and_then(|pool| pool.dests.get(&dest.within(&id, forwarding))) else {
+        let dest = dest.within(&id, forwarding);
+        let pool = actual.table.0.get(&id);
+        let Some(had) = pool.and_then(|pool| pool.dests.get(&dest)) else {
             return Some(sum);
         };
-        let counters = &had.counters;
+        let counters = actual.counters.get(&id, &dest);
         let here = u64::from(counters.active) + u64::from(counters.inactive);
-        (had.dest.weight == 0).then(|| sum.saturating_add(here))
+        (had.weight == 0).then(|| sum.saturating_add(here))
     })
 }

@@ -98,6 +98,7 @@ fn empty(part: Part) -> Snapshot {
         Part::Filter => Snapshot::Filter(None),
         Part::Ipvs => Snapshot::Ipvs {
             table: Default::default(),
+            counters: Default::default(),
             sync: Default::default(),
             timeouts: Default::default(),
         },

@@ -1,6 +1,7 @@
 //! The status snapshot, read from the state that drives the director.
 
 use core::net::IpAddr;
+use std::sync::Arc;
 
 use super::check_report::reason;
 use super::groups::Group;
@@ -10,7 +11,7 @@ use super::surroundings::Surroundings;
 use super::{Director, Slot};
 use crate::check::Health;
 use crate::config::{RealServer, Tracker, VirtualServer};
-use crate::ipvs::{ActualDest, Counters, Dest, DestId, Forwarding, Pool, ServiceId};
+use crate::ipvs::{Counters, Dest, DestId, Forwarding, Pool, ServiceId, Tallies};
 use crate::kernel::Actual;
 use crate::overrides::Leaving;
 use crate::status::{
@@ -195,9 +196,10 @@ fn active(slot: &Slot) -> Option<IpAddr> {
 }
 
 pub(super) fn service(server: &VirtualServer, state: &State, director: &Director) -> ServiceStatus {
-    let table = &director.reconciler.actual().table;
-    let pools: Vec<_> = server.ids().map(|id| (id, table.0.get(&id))).collect();
-    let kernel = |id: &DestId, to: &Dest| in_kernel(&pools, *id, to.forwarding);
+    let actual = director.reconciler.actual();
+    let pools = server.ids().map(|id| (id, actual.table.0.get(&id)));
+    let pools: Vec<_> = pools.collect();
+    let kernel = |id: &DestId, to: &Dest| in_kernel(&pools, &actual.counters, *id, to.forwarding);
     let mut dests: Vec<DestStatus> = server
         .real_servers
         .iter()
@@ -265,26 +267,22 @@ struct InKernel {
 }
 
 fn in_kernel(
-    pools: &[(ServiceId, Option<&Pool<ActualDest>>)],
+    pools: &[(ServiceId, Option<&Arc<Pool>>)],
+    counters: &Tallies,
     dest: DestId,
     forwarding: Forwarding,
 ) -> InKernel {
-    let had = pools
-        .iter()
-        .map(|(id, pool)| pool.and_then(|pool| pool.dests.get(&dest.within(id, forwarding))));
     let mut all = InKernel::default();
-    for (index, had) in had.enumerate() {
-        let weight = had.map(|had| had.dest.weight);
+    for (index, (id, pool)) in pools.iter().enumerate() {
+        let dest = dest.within(id, forwarding);
+        let weight = pool.and_then(|pool| Some(pool.dests.get(&dest)?.weight));
         // Where a member lacks it, the others have it in vain.
         all.weight = if index == 0 {
             weight
         } else {
             all.weight.min(weight)
         };
-        all.totals = add(
-            all.totals,
-            had.map_or_else(Totals::default, |had| totals(&had.counters)),
-        );
+        all.totals = add(all.totals, totals(counters.get(id, &dest)));
     }
     all
 }

@@ -352,7 +352,7 @@ impl Services {
     }
 
     /// The next service whose pool may be other than it was, with what it should be now.
-    pub(super) fn poll_pool(&mut self) -> Option<(ServiceId, Option<Pool<Dest>>)> {
+    pub(super) fn poll_pool(&mut self) -> Option<(ServiceId, Option<Arc<Pool>>)> {
         let id = self.turned.pop_first()?;
         let place = self.places.get(&id).copied();
         let found = place.and_then(|place| self.servers.get(place).zip(self.states.get(place)));

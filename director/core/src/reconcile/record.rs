@@ -1,8 +1,8 @@
 //! What an acknowledged operation did.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::ipvs::{ActualDest, Pool, Tally, Timeouts};
+use crate::ipvs::{Counters, Dests, Pool, ServiceId, Timeouts};
 use crate::kernel::{Actual, Op};
 
 /// Notes what an acknowledged operation did.
@@ -37,32 +37,37 @@ pub(super) fn record(actual: &mut Actual, op: Op) {
         Op::SetTimeouts(set) => set_timeouts(actual, set),
         Op::StartSync(role, daemon) => drop(actual.sync.insert(role, daemon)),
         Op::StopSync(role) => drop(actual.sync.remove(&role)),
-        Op::NewService(id, service) => drop(actual.table.0.insert(
-            id,
-            Pool {
-                service,
-                dests: BTreeMap::new(),
-            },
-        )),
+        Op::NewService(id, service) => {
+            let pool = Pool::new(service, Dests::default());
+            actual.table.0.insert(id, pool);
+            actual.counters.forget(id);
+        }
         Op::SetService(id, service) => {
-            if let Some(pool) = actual.table.0.get_mut(&id) {
+            if let Some(pool) = pool(actual, id) {
                 pool.service = service;
             }
         }
-        Op::DelService(id) => drop(actual.table.0.remove(&id)),
+        Op::DelService(id) => {
+            actual.table.0.remove(&id);
+            actual.counters.forget(id);
+        }
         Op::NewDest(id, dest, to) | Op::SetDest(id, dest, to) => {
-            if let Some(pool) = actual.table.0.get_mut(&id) {
-                let counters = Tally::default();
-                let had = pool.dests.entry(dest).and_modify(|had| had.dest = to);
-                had.or_insert(ActualDest { dest: to, counters });
+            if let Some(pool) = pool(actual, id) {
+                pool.dests.set(dest, to);
             }
         }
         Op::DelDest(id, dest) => {
-            if let Some(pool) = actual.table.0.get_mut(&id) {
+            if let Some(pool) = pool(actual, id) {
                 pool.dests.remove(&dest);
+                actual.counters.set(id, dest, Counters::default());
             }
         }
     }
+}
+
+/// A pool that is about to be other than what is desired, or was so already.
+fn pool(actual: &mut Actual, id: ServiceId) -> Option<&mut Pool> {
+    actual.table.0.get_mut(&id).map(Arc::make_mut)
 }
 
 /// What a timeout was before is kept until it is that again.

@@ -2,10 +2,11 @@
 
 use core::ops::Bound;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::object::object;
 use super::{Finding, Reconciler};
-use crate::ipvs::{ActualDest, Dest, Pool, ServiceId, SyncDaemon, SyncRole, Table, Timeouts};
+use crate::ipvs::{Pool, ServiceId, SyncDaemon, SyncRole, Table, Tallies, Timeouts};
 use crate::kernel::{Op, Part};
 use crate::time::Instant;
 use crate::{diff, limits};
@@ -14,7 +15,8 @@ use crate::{diff, limits};
 #[derive(Clone, Debug)]
 pub(super) struct Incoming {
     /// What is left of it.
-    table: Table<ActualDest>,
+    table: Table,
+    counters: Tallies,
     /// Operations that what was known of the services so far needed, and those that what is so needs.
     before: usize,
     after: usize,
@@ -24,7 +26,7 @@ pub(super) struct Incoming {
 
 impl Reconciler {
     /// Sets what one service should be, or that it should not be.
-    pub fn set_pool(&mut self, id: ServiceId, pool: Option<Pool<Dest>>) {
+    pub fn set_pool(&mut self, id: ServiceId, pool: Option<Arc<Pool>>) {
         if self.desired.table.0.get(&id) == pool.as_ref() {
             return;
         }
@@ -60,6 +62,9 @@ impl Reconciler {
                 let dests = wanted.map_or(0, |pool| pool.dests.len());
                 self.compares_left = self.compares_left.saturating_sub(dests);
                 diff::service(id, wanted, had, &mut ops);
+                if ops.is_empty() {
+                    self.actual.table.share(&id, &self.desired.table);
+                }
                 let side = &mut self.sides[part as usize];
                 let own = side.pauses.of_service(id).collect();
                 let (queue, waits) = side.pauses.admit(now, ops, own);
@@ -79,6 +84,17 @@ impl Reconciler {
         }
     }
 
+    /// An operation on a service was acknowledged. After the last one the kernel agrees with what is desired; to look
+    /// after each of them would cost as much as the pool is large.
+    pub(super) fn share_after_last(&mut self, id: ServiceId) {
+        let queue = &self.sides[Part::Ipvs as usize].queue;
+        let next = self.in_flight.front().map(|(_, op)| op);
+        let next = next.or_else(|| queue.front()).map(object);
+        if next.and_then(|next| next.service()) != Some(id) {
+            self.actual.table.share(&id, &self.desired.table);
+        }
+    }
+
     /// What leads to the right timeouts and synchronisation daemons.
     pub(super) fn rest(&self) -> Vec<Op> {
         let mut ops = Vec::new();
@@ -90,14 +106,14 @@ impl Reconciler {
     pub(super) fn take_first(
         &mut self,
         now: Instant,
-        table: Table<ActualDest>,
+        (table, counters): (Table, Tallies),
         sync: BTreeMap<SyncRole, SyncDaemon>,
         timeouts: Timeouts,
     ) -> Option<Finding> {
         let wanted = &self.desired.table.0;
         let stale = table.0.keys().filter(|id| !wanted.contains_key(id));
         self.work.mark_all(wanted.keys(), stale);
-        self.actual.table = table;
+        (self.actual.table, self.actual.counters) = (table, counters);
         self.actual.sync = sync;
         self.actual.timeouts = timeouts;
         self.end_reading(now, Part::Ipvs, 0)
@@ -106,7 +122,7 @@ impl Reconciler {
     /// Takes a reading of the IPVS table, to be compared with what was known.
     pub(super) fn begin_comparing(
         &mut self,
-        table: Table<ActualDest>,
+        (table, counters): (Table, Tallies),
         sync: BTreeMap<SyncRole, SyncDaemon>,
         timeouts: Timeouts,
     ) {
@@ -119,6 +135,7 @@ impl Reconciler {
         self.compares_left = limits::COMPARES_PER_SLICE;
         self.incoming = Some(Incoming {
             table,
+            counters,
             before,
             after: self.rest().len(),
             done: None,
@@ -156,30 +173,26 @@ impl Reconciler {
     }
 
     /// Takes what was read of one service, and has it compared with what is desired if that is news.
-    fn take_pool(&mut self, incoming: &mut Incoming, id: ServiceId, has: Option<Pool<ActualDest>>) {
+    fn take_pool(&mut self, incoming: &mut Incoming, id: ServiceId, has: Option<Arc<Pool>>) {
         let dests = has.as_ref().map_or(0, |pool| pool.dests.len());
         self.compares_left = self.compares_left.saturating_sub(1 + dests);
+        self.actual.counters.take(id, &mut incoming.counters);
         let table = &mut self.actual.table.0;
-        let had = match has {
-            Some(pool) => table.insert(id, pool),
-            None => table.remove(&id),
-        };
-        let has = self.actual.table.0.get(&id);
-        let is_news = match (&had, has) {
-            (Some(had), Some(has)) => !is_same(had, has),
-            _ => true,
-        };
-        if !is_news {
+        if has.is_some() && table.get(&id) == has.as_ref() {
             return;
         }
+        let had = match has {
+            Some(has) => table.insert(id, has),
+            None => table.remove(&id),
+        };
         let wanted = self.desired.table.0.get(&id);
-        let needs = |had: Option<&Pool<ActualDest>>| {
+        let needs = |had: Option<&Arc<Pool>>| {
             let mut ops = Vec::new();
             diff::service(id, wanted, had, &mut ops);
             ops.len()
         };
         incoming.before += needs(had.as_ref());
-        incoming.after += needs(has);
+        incoming.after += needs(self.actual.table.0.get(&id));
         self.mark(id);
     }
 
@@ -190,13 +203,4 @@ impl Reconciler {
         let queue = &mut self.sides[Part::Ipvs as usize].queue;
         queue.retain(|op| object(op).service() != Some(id));
     }
-}
-
-/// Whether two readings of a service say the same, but for its counters.
-fn is_same(a: &Pool<ActualDest>, b: &Pool<ActualDest>) -> bool {
-    let dests = |pool: &Pool<ActualDest>| pool.dests.len();
-    let mut pairs = a.dests.iter().zip(&b.dests);
-    a.service == b.service
-        && dests(a) == dests(b)
-        && pairs.all(|((a, from), (b, to))| a == b && from.dest == to.dest)
 }

@@ -284,6 +284,7 @@ impl Node {
             Part::Filter => Snapshot::Filter(None),
             Part::Ipvs => Snapshot::Ipvs {
                 table: Default::default(),
+                counters: Default::default(),
                 sync: BTreeMap::new(),
                 timeouts: [0; 3],
             },
