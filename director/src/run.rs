@@ -345,7 +345,8 @@ impl Shell {
         if self.core.reconciler().network_awaits_reading() {
             self.kernel.outdate_network();
         }
-        if let Some(snapshot) = self.kernel.read(self.now) {
+        let known = &self.core.reconciler().actual().table;
+        if let Some(snapshot) = self.kernel.read(self.now, known) {
             self.now = clock::now();
             self.feed(Input::Actual(snapshot));
         }

@@ -26,6 +26,7 @@ use std::io;
 use std::sync::Arc;
 
 use director_core::director::Part;
+use director_core::ipvs::Table;
 use director_core::kernel::{Op, OpError, Snapshot};
 use director_core::time::{Instant, earliest};
 
@@ -179,8 +180,8 @@ impl Kernel {
     }
 
     /// Does a slice of what is to be read; returns a part when it has been read whole. A reading that fails is tried
-    /// again a little later.
-    pub fn read(&mut self, now: Instant) -> Option<Snapshot> {
+    /// again a little later. `known` is the IPVS table as it is believed to be.
+    pub fn read(&mut self, now: Instant, known: &Table) -> Option<Snapshot> {
         if self.network_read_at.is_some_and(|at| at <= now) {
             return self.read_network(now);
         }
@@ -188,7 +189,7 @@ impl Kernel {
             return self.read_filter(now);
         }
         if self.table_read_at.is_some_and(|at| at <= now) {
-            return self.read_table(now);
+            return self.read_table(now, known);
         }
         None
     }
@@ -246,10 +247,12 @@ impl Kernel {
         }
     }
 
-    fn read_table(&mut self, now: Instant) -> Option<Snapshot> {
+    fn read_table(&mut self, now: Instant, known: &Table) -> Option<Snapshot> {
         let mut reader = core::mem::take(&mut self.reader);
         // Without IPVS the table is empty, and every operation on it will say why.
-        let slice = self.ipvs().map_or(Ok(true), |ipvs| reader.slice(ipvs));
+        let slice = self
+            .ipvs()
+            .map_or(Ok(true), |ipvs| reader.slice(ipvs, known));
         match slice {
             Ok(true) => {
                 self.table_read_at = None;

@@ -29,13 +29,13 @@ pub(super) struct TableReader {
 }
 
 impl TableReader {
-    /// Reads on for a while; true at the end.
+    /// Reads on for a while; true at the end. What is read the same as it is `known` takes no memory of its own.
     ///
     /// # Errors
     /// See [`NetlinkError`]; the reading has to begin anew.
-    pub(super) fn slice(&mut self, ipvs: &Ipvs) -> Result<bool, NetlinkError> {
+    pub(super) fn slice(&mut self, ipvs: &Ipvs, known: &Table) -> Result<bool, NetlinkError> {
         let until = Instant::now() + limits::TABLE_SLICE_MAX;
-        while !self.step(ipvs)? {
+        while !self.step(ipvs, known)? {
             if Instant::now() >= until {
                 return Ok(false);
             }
@@ -44,7 +44,7 @@ impl TableReader {
     }
 
     /// One answer of the kernel's; true after the last one.
-    fn step(&mut self, ipvs: &Ipvs) -> Result<bool, NetlinkError> {
+    fn step(&mut self, ipvs: &Ipvs, known: &Table) -> Result<bool, NetlinkError> {
         let Some(reader) = &mut self.ipvs else {
             let mut reader = ipvs.reader()?;
             self.services = Some(reader.begin_services()?);
@@ -66,6 +66,7 @@ impl TableReader {
                 let dests = dests.into_iter().map(|(dest, had)| (dest, had.dest));
                 Arc::make_mut(pool).dests = dests.collect();
             }
+            self.table.share(&id, known);
             return Ok(false);
         }
         self.sync = reader.daemons()?;
