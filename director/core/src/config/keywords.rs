@@ -138,6 +138,7 @@ static TABLE: LazyLock<Vec<Keyword>> = LazyLock::new(|| {
     });
     let mut table: Vec<Keyword> = rows.collect();
     table.sort_unstable_by_key(|keyword| (keyword.block, keyword.word));
+    table.shrink_to_fit();
     table
 });
 
