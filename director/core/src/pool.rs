@@ -171,7 +171,7 @@ impl Ramp {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::RealServer;
+    use crate::config::{RealServer, Terms};
     use crate::ipvs::{Forwarding, Protocol, Service, ServiceId};
 
     fn id(last: u8) -> DestId {
@@ -193,11 +193,14 @@ mod tests {
     fn server(weights: &[u32]) -> VirtualServer {
         let real = |(index, weight): (usize, &u32)| RealServer {
             id: id(u8::try_from(index).unwrap()),
-            dest: to(*weight),
-            inhibit_on_failure: false,
-            alpha: false,
-            slow_start: Duration::ZERO,
-            checks: [].into(),
+            terms: Terms {
+                dest: to(*weight),
+                inhibit_on_failure: false,
+                alpha: false,
+                slow_start: Duration::ZERO,
+                checks: Vec::new(),
+            }
+            .into(),
         };
         VirtualServer {
             group: None,

@@ -4,7 +4,7 @@ use core::net::IpAddr;
 use std::sync::Arc;
 
 use director_core::check::{Owner, Program, Reply, Target, Udp};
-use director_core::config::{CheckKind, CheckSettings, RealServer, ServerCheck, Url};
+use director_core::config::{CheckKind, CheckSettings, RealServer, ServerCheck, Terms, Url};
 use director_core::ipvs::{Dest, DestId, Forwarding};
 use director_core::time::Duration;
 use director_core::wire::dns::Question;
@@ -61,13 +61,6 @@ fn program(server: IpAddr, dynamic: bool) -> CheckKind {
     }))
 }
 
-/// Changes the checks of a real server.
-pub(super) fn with_checks(real: &mut RealServer, change: impl FnMut(&mut ServerCheck)) {
-    let mut checks = real.checks.to_vec();
-    checks.iter_mut().for_each(change);
-    real.checks = checks.into();
-}
-
 /// A real server with one check, by HTTP or of the connection alone.
 pub(super) fn real(number: u8, http: bool) -> RealServer {
     let id = dest_id(number);
@@ -99,16 +92,19 @@ pub(super) fn real(number: u8, http: bool) -> RealServer {
         log_all: false,
         warmup: Duration::from_secs(2),
     };
+    let check = ServerCheck {
+        target: Target::Port(id.port),
+        how: how.into(),
+    };
     RealServer {
         id,
-        dest: dest(1),
-        inhibit_on_failure: false,
-        alpha: false,
-        slow_start: Duration::ZERO,
-        checks: [ServerCheck {
-            target: Target::Port(id.port),
-            how: how.into(),
-        }]
+        terms: Terms {
+            dest: dest(1),
+            inhibit_on_failure: false,
+            alpha: false,
+            slow_start: Duration::ZERO,
+            checks: vec![check],
+        }
         .into(),
     }
 }

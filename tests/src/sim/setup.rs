@@ -15,7 +15,7 @@ use director_core::wire::vrrp;
 
 use super::random::Random;
 use super::routing;
-use super::servers::{another_kind, dest, dest_id, real, with_checks};
+use super::servers::{another_kind, dest, dest_id, real};
 use super::{groups, intruder, locals, vmac};
 
 /// What a world is made of.
@@ -53,9 +53,7 @@ impl Setup {
                 let mut real = real(1 + number % 9, false);
                 real.id.port = 8000 + u16::from(number);
                 real.dest.forwarding = Forwarding::Nat;
-                with_checks(&mut real, |check| {
-                    Arc::make_mut(&mut check.how).interval = Duration::from_secs(60);
-                });
+                Arc::make_mut(&mut real.checks[0].how).interval = Duration::from_secs(60);
                 real
             })
             .collect();
@@ -319,7 +317,7 @@ fn random_services(random: &mut Random) -> Vec<Arc<VirtualServer>> {
                     real.slow_start =
                         random.time(Duration::from_millis(100), Duration::from_secs(3));
                 }
-                with_checks(&mut real, |check| {
+                for check in &mut real.checks {
                     let how = Arc::make_mut(&mut check.how);
                     how.retry = random.below(3) as u32;
                     how.rise = 1 + random.below(3) as u32;
@@ -327,9 +325,9 @@ fn random_services(random: &mut Random) -> Vec<Arc<VirtualServer>> {
                     if random.chance(40) {
                         another_kind(check, address, random);
                     }
-                });
+                }
                 if random.chance(10) {
-                    real.checks = [].into();
+                    real.checks.clear();
                 }
                 real
             })

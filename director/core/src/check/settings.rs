@@ -23,6 +23,14 @@ pub struct Ask {
 }
 
 impl Ask {
+    /// The same, as a real server has it.
+    pub(crate) fn of(self, server: DestId) -> ServerCheck {
+        ServerCheck {
+            target: Target::of(self.target, server),
+            how: self.how,
+        }
+    }
+
     /// The family of the target.
     pub(super) fn family(&self) -> Family {
         Family::of(self.target.address)
@@ -52,7 +60,7 @@ pub enum Target {
 
 impl Target {
     /// This address, as seen from a real server.
-    pub(crate) fn of(asked: Endpoint, server: DestId) -> Self {
+    fn of(asked: Endpoint, server: DestId) -> Self {
         if asked.address != server.address {
             Self::Elsewhere(asked)
         } else if asked.port != server.port {

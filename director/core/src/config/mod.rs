@@ -87,6 +87,7 @@ mod pool;
 mod probe;
 mod program;
 mod read;
+mod real;
 mod routing;
 mod script;
 mod service;
@@ -114,6 +115,7 @@ pub use monitoring::{Fifo, FifoScope, Level, Syslog, Transport};
 pub use notices::{Notice, Subject, Turn};
 pub use outside::{Nothing, Outside, Reading};
 pub use parse::{Parsed, Source, parse, parse_with};
+pub use real::{RealServer, Terms};
 pub use routing::Route;
 pub use statics::Statics;
 pub use tracked::{InitFile, LinkDelay, PoolChoice, Tracked, Tracker, Watch};
@@ -471,29 +473,5 @@ impl DepoolLimit {
             Self::Servers(most) => usize::try_from(most).unwrap_or(usize::MAX),
             Self::Percent(most) => servers * usize::try_from(most).unwrap_or(100) / 100,
         }
-    }
-}
-
-/// One `real_server`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RealServer {
-    /// Identity in the pool; a service of the kernel has it [`DestId::within`] itself.
-    pub id: DestId,
-    /// What the kernel is told of it while it is healthy.
-    pub dest: Dest,
-    /// A failed one stays in the pool at weight 0.
-    pub inhibit_on_failure: bool,
-    /// Stays out until its checks have succeeded once.
-    pub alpha: bool,
-    /// How long its weight takes to grow when it comes back (`slow_start`), 0.
-    pub slow_start: Duration,
-    /// Its checks; it is up when none has failed.
-    pub checks: Arc<[ServerCheck]>,
-}
-
-impl RealServer {
-    /// What its checks ask, and of whom.
-    pub fn asks(&self) -> impl Iterator<Item = Check> {
-        self.checks.iter().map(|check| check.ask(self.id))
     }
 }

@@ -12,8 +12,7 @@ use super::notices::{self, Subject};
 use super::read::{Reader, decimal};
 use super::service::{WEIGHT_MAX, port, span};
 use super::tree::Statement;
-use super::{Check, DepoolLimit, RealServer, ServerCheck};
-use crate::check::Target;
+use super::{DepoolLimit, RealServer, Terms};
 use crate::ipvs::{Dest, DestId, Forwarding, ServiceId};
 use crate::net::Family;
 use crate::time::Duration;
@@ -131,20 +130,17 @@ impl Pool<'_> {
             lower,
         };
         let id = id?;
-        let own = |check: Check| ServerCheck {
-            target: Target::of(check.target, id),
-            how: check.how,
-        };
-        let checks = checks.into_iter().filter_map(|found| found.check.map(own));
-        let checks: Vec<_> = checks.collect();
-        let checks = reader.shared_checks(&checks);
-        Some(RealServer {
-            id,
+        let checks = checks.into_iter().filter_map(|found| found.check);
+        let terms = Terms {
             dest,
             inhibit_on_failure,
             alpha,
             slow_start,
-            checks,
+            checks: checks.map(|check| check.of(id)).collect(),
+        };
+        Some(RealServer {
+            id,
+            terms: reader.shared_terms(terms),
         })
     }
 

@@ -13,7 +13,7 @@ use super::keywords::{self, Block, Braces, Keyword, Mark};
 use super::notices::Notice;
 use super::tls::Ssl;
 use super::tree::{Statement, Statements, Word};
-use super::{CheckSettings, ServerCheck};
+use super::{CheckSettings, Terms};
 use crate::check::Owner;
 use crate::net::{IfName, Name};
 use crate::pattern::{Options, Pattern};
@@ -47,23 +47,19 @@ pub(super) struct Reader<'r, 'a> {
     patterns: BTreeMap<(String, Options), Pattern>,
     /// What the last checks do: most others do the same, and share it.
     settings: VecDeque<Arc<CheckSettings>>,
-    /// The checks of the last real servers, likewise.
-    checks: VecDeque<Arc<[ServerCheck]>>,
+    /// What holds for the last real servers, likewise.
+    terms: VecDeque<Arc<Terms>>,
 }
 
 /// How many different checks are remembered: more than one real server has.
 const SETTINGS_MAX: usize = 8;
 
 /// One of the last values, if it is the same as this one; else a new one, which is the first of them now.
-fn shared<T: ?Sized + PartialEq>(
-    last: &mut VecDeque<Arc<T>>,
-    value: &T,
-    new: impl FnOnce() -> Arc<T>,
-) -> Arc<T> {
-    if let Some(same) = last.iter().find(|known| ***known == *value) {
+fn shared<T: PartialEq>(last: &mut VecDeque<Arc<T>>, value: T) -> Arc<T> {
+    if let Some(same) = last.iter().find(|known| ***known == value) {
         return Arc::clone(same);
     }
-    let new = new();
+    let new = Arc::new(value);
     last.truncate(SETTINGS_MAX - 1);
     last.push_front(Arc::clone(&new));
     new
@@ -86,7 +82,7 @@ impl<'r, 'a> Reader<'r, 'a> {
             unordered: 0,
             patterns: BTreeMap::new(),
             settings: VecDeque::new(),
-            checks: VecDeque::new(),
+            terms: VecDeque::new(),
         }
     }
 
@@ -105,12 +101,12 @@ impl<'r, 'a> Reader<'r, 'a> {
 
     /// What a check does: the same value as another one's that does the same, if it was read not long before.
     pub(super) fn shared(&mut self, settings: CheckSettings) -> Arc<CheckSettings> {
-        shared(&mut self.settings, &settings, || Arc::new(settings.clone()))
+        shared(&mut self.settings, settings)
     }
 
-    /// The checks of a real server: the same value as those of one that was read not long before, if they are the same.
-    pub(super) fn shared_checks(&mut self, checks: &[ServerCheck]) -> Arc<[ServerCheck]> {
-        shared(&mut self.checks, checks, || checks.into())
+    /// What holds for a real server: the same value as for one that was read not long before, if it is the same.
+    pub(super) fn shared_terms(&mut self, terms: Terms) -> Arc<Terms> {
+        shared(&mut self.terms, terms)
     }
 
     /// The priority of a rule that has none of its own: the first, or the next lower one.
