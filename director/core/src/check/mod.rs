@@ -209,29 +209,17 @@ impl<K> Event<K> {
 impl<K> Event<K> {
     /// The same by another name of the check.
     pub(crate) fn told_of<N>(self, key: N) -> Event<N> {
-        let Self {
-            kind,
-            target,
-            path,
-            old,
-            new,
-            cause,
-            value,
-            lasted,
-            took,
-            ..
-        } = self;
         Event {
             key,
-            kind,
-            target,
-            path,
-            old,
-            new,
-            cause,
-            value,
-            lasted,
-            took,
+            kind: self.kind,
+            target: self.target,
+            path: self.path,
+            old: self.old,
+            new: self.new,
+            cause: self.cause,
+            value: self.value,
+            lasted: self.lasted,
+            took: self.took,
         }
     }
 }

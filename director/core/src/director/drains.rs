@@ -323,10 +323,12 @@ impl State {
         had: &VirtualServer,
         before: &Self,
     ) -> Vec<Event> {
-        let stays = |dest: &DestId| {
-            let mut reals = server.real_servers.iter();
-            reals.any(|real| real.id == *dest) || server.sorry.is_some_and(|(id, _)| id == *dest)
-        };
+        if before.leaving.is_empty() && server.drain_timeout.is_zero() {
+            return Vec::new();
+        }
+        let reals = server.real_servers.iter().map(|real| real.id);
+        let stay: BTreeSet<DestId> = reals.chain(server.sorry.map(|(id, _)| id)).collect();
+        let stays = |dest: &DestId| stay.contains(dest);
         let old = before.leaving.iter().filter(|(dest, _)| !stays(dest));
         self.leaving = old.map(|(dest, leaving)| (*dest, *leaving)).collect();
         let mut events = Vec::new();

@@ -245,15 +245,12 @@ impl Services {
         old: Option<&Had>,
         numbers: Numbers,
     ) -> State {
-        let was = |real: &RealServer| {
-            let (had, state) = old?;
-            let mut reals = had.real_servers.iter();
-            let index = reals.position(|other| other.id == real.id)?;
-            state.reals.get(index)
-        };
+        let had = old.into_iter();
+        let had = had.flat_map(|(had, state)| had.real_servers.iter().zip(&state.reals));
+        let had: BTreeMap<_, _> = had.map(|(real, standing)| (real.id, standing)).collect();
         let stands = |(real, number): (&RealServer, u32)| {
             let (health, weight) = self.judge(real, seats(numbers.service, number, real));
-            let was = was(real);
+            let was = had.get(&real.id).copied();
             let same = was.filter(|was| was.health == health);
             Standing {
                 health,
