@@ -244,10 +244,7 @@ impl Node {
 
 /// Plays the role that the command line names.
 pub fn run() -> ExitCode {
-    // What clap takes of the stack, 140 KB, would stay in memory for good; that of a thread goes back.
-    let Ok(cli) = std::thread::spawn(Cli::parse).join() else {
-        return ExitCode::FAILURE;
-    };
+    let cli = Cli::parse();
     match cli.role {
         Role::Director(options) => director(options),
         Role::Console(options) => console(options),
