@@ -128,6 +128,7 @@ mod tests {
         assert!(check(b"#!/bin/sh\n").is_err());
         assert!(check(&own[..100]).is_err());
     }
+
     /// `_13director_core6change` names two.
     fn names(pattern: &str) -> Vec<&str> {
         let (mut names, mut left) = (Vec::new(), pattern);

@@ -383,10 +383,10 @@ fn checks(old: &Config, new: &Config, changes: &mut Vec<Change>) {
         let reals = had.iter().flat_map(|had| &had.real_servers);
         let mut old: BTreeMap<_, _> = reals.map(|real| (real.id, real)).collect();
         for real in &server.real_servers {
-            let had = old.remove(&real.id).map_or(&[][..], |had| &*had.checks);
+            let had = old.remove(&real.id).map_or(&[][..], |had| &had.checks);
             let same = had
                 .iter()
-                .zip(&*real.checks)
+                .zip(&real.checks)
                 .filter(|(had, check)| had == check);
             let same = same.count();
             begin += real.checks.len() - same;

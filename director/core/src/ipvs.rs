@@ -7,7 +7,7 @@ use core::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::pool::{ActualDest, Counters, Dests, Pool, Table, Tallies, Tally};
+pub use self::pool::{ActualDest, Counters, Dests, Pool, Table, Tallies};
 use crate::net::{Family, IfName, ParseError};
 
 /// Transport protocol of a service.

@@ -18,8 +18,8 @@ pub(super) struct Seat {
 #[derive(Clone, Debug)]
 pub(super) struct Numbers {
     pub(super) service: u32,
-    /// In the order of the configuration.
-    pub(super) reals: Vec<u32>,
+    /// In the order of the configuration; and where each stood before.
+    pub(super) reals: Vec<(u32, Option<usize>)>,
 }
 
 impl Numbers {
@@ -31,12 +31,15 @@ impl Numbers {
         let had = had
             .into_iter()
             .flat_map(|(had, reals)| had.iter().zip(reals));
-        let had: BTreeMap<_, _> = had.map(|(had, real)| (had.id, real.number)).collect();
-        let fresh = had.values().max().map_or(0, |most| most.wrapping_add(1));
-        let mut fresh = fresh..;
-        let number = |real: &RealServer| {
-            let known = had.get(&real.id).copied();
-            known.or_else(|| fresh.next()).unwrap_or(u32::MAX)
+        let had: BTreeMap<_, _> = had
+            .zip(0..)
+            .map(|((had, real), place)| (had.id, (real.number, place)))
+            .collect();
+        let most = had.values().map(|(number, _)| *number).max();
+        let mut fresh = most.map_or(0, |most| most.wrapping_add(1))..;
+        let number = |real: &RealServer| match had.get(&real.id) {
+            Some((number, place)) => (*number, Some(*place)),
+            None => (fresh.next().unwrap_or(u32::MAX), None),
         };
         let reals = server.real_servers.iter().map(number).collect();
         Self { service, reals }

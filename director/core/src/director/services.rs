@@ -245,12 +245,9 @@ impl Services {
         old: Option<&Had>,
         numbers: Numbers,
     ) -> State {
-        let had = old.into_iter();
-        let had = had.flat_map(|(had, state)| had.real_servers.iter().zip(&state.reals));
-        let had: BTreeMap<_, _> = had.map(|(real, standing)| (real.id, standing)).collect();
-        let stands = |(real, number): (&RealServer, u32)| {
+        let stands = |(real, (number, place)): (&RealServer, (u32, Option<usize>))| {
             let (health, weight) = self.judge(real, seats(numbers.service, number, real));
-            let was = had.get(&real.id).copied();
+            let was = old.and_then(|(_, state)| state.reals.get(place?));
             let same = was.filter(|was| was.health == health);
             Standing {
                 health,
@@ -465,7 +462,7 @@ fn checks(
     numbers: &Numbers,
 ) -> impl Iterator<Item = (Seat, check::Ask, Health)> {
     let reals = server.real_servers.iter().zip(&numbers.reals);
-    reals.flat_map(|(real, number)| {
+    reals.flat_map(|(real, (number, _))| {
         let initially = if real.alpha { Health::Down } else { Health::Up };
         seats(numbers.service, *number, real)
             .zip(real.asks())

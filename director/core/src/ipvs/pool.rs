@@ -161,8 +161,8 @@ impl Tallies {
         service: ServiceId,
         dests: impl Iterator<Item = (&'a DestId, &'a ActualDest)>,
     ) {
-        let counted = dests.filter(|(_, had)| *had.counters != NOTHING);
-        let counted = counted.map(|(id, had)| (*id, *had.counters));
+        let counted = dests.filter(|(_, had)| had.counters != NOTHING);
+        let counted = counted.map(|(id, had)| (*id, had.counters));
         let mut counted: Vec<_> = counted.collect();
         counted.sort_by_key(|(id, _)| *id);
         counted.shrink_to_fit();
@@ -195,25 +195,7 @@ pub struct ActualDest {
     /// What can be set.
     pub dest: Dest,
     /// What the kernel counts.
-    pub counters: Tally,
-}
-
-/// The counters of a dest. Where nothing was counted, as for all dests of a Backup node, they take no room.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tally(Option<Box<Counters>>);
-
-impl From<Counters> for Tally {
-    fn from(counters: Counters) -> Self {
-        Self((counters != NOTHING).then(|| Box::new(counters)))
-    }
-}
-
-impl core::ops::Deref for Tally {
-    type Target = Counters;
-
-    fn deref(&self) -> &Counters {
-        self.0.as_deref().unwrap_or(&NOTHING)
-    }
+    pub counters: Counters,
 }
 
 static NOTHING: Counters = Counters {
@@ -306,7 +288,7 @@ mod tests {
         };
         let had = |counters: Counters| ActualDest {
             dest: to(1),
-            counters: counters.into(),
+            counters,
         };
         let read = [(id(2), had(counted)), (id(1), had(NOTHING))];
         let mut tallies = Tallies::default();

@@ -137,7 +137,6 @@ pub(super) fn dest(payload: &[u8], of: Family) -> Option<(DestId, ActualDest)> {
         address: address(address_family, bytes?)?,
         port: number,
     };
-    let counters = counters.into();
     Some((id, ActualDest { dest, counters }))
 }
 

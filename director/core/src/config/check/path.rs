@@ -188,6 +188,6 @@ pub(in crate::config) fn reserve(
 
 /// What the checks of a service do.
 fn settings(server: &VirtualServer) -> impl Iterator<Item = &CheckSettings> {
-    let checks = server.real_servers.iter().flat_map(|real| &*real.checks);
+    let checks = server.real_servers.iter().flat_map(|real| &real.checks);
     checks.map(|check| &*check.how)
 }
