@@ -22,8 +22,10 @@ use crate::time::{Duration, Instant};
 #[derive(Debug)]
 pub struct Checks<K> {
     /// The slab; indices stay with a check for its life.
-    slots: Vec<Slot<K>>,
+    slots: Vec<Option<Slot<K>>>,
     free: Vec<u32>,
+    /// The last one of all slots.
+    generation: u32,
     /// All slots by what they ask.
     asked: Index,
     /// The slots by their keys, each as often as it has some.
@@ -48,11 +50,12 @@ pub struct Checks<K> {
 
 #[derive(Debug)]
 struct Slot<K> {
-    /// Of the connection under way, or of the last one.
+    /// Of the connection under way, or of the last one: no other has it, of this slot's earlier checks either.
     generation: u32,
+    /// Whom it serves first.
+    first: K,
     /// What `timers` holds of it is what it has for its next moment between two steps.
-    /// With the first whom it serves.
-    check: Option<(K, Check)>,
+    check: Check,
 }
 
 impl<K: Ord + Hash + Clone> Checks<K> {
@@ -62,6 +65,7 @@ impl<K: Ord + Hash + Clone> Checks<K> {
         Self {
             slots: Vec::new(),
             free: Vec::new(),
+            generation: 0,
             asked: Index::default(),
             keys: Index::default(),
             sharers: Sharers::default(),
@@ -132,8 +136,7 @@ impl<K: Ord + Hash + Clone> Checks<K> {
             self.leave(now, index, &key);
         }
         let slots = &self.slots;
-        let slot = |index: &u32| slots.get(*index as usize);
-        let lives = |index: &u32| slot(index).is_some_and(|slot| slot.check.is_some());
+        let lives = |index: &u32| slots.get(*index as usize).is_some_and(Option::is_some);
         for line in &mut self.lines {
             line.due.retain(lives);
         }
@@ -196,7 +199,7 @@ impl<K: Ord + Hash + Clone> Checks<K> {
 
     /// What came of the socket of `id`. What is heard of an old connection is dropped. Whether there are events now.
     pub fn handle_io(&mut self, now: Instant, id: Id, io: Io<'_>) -> bool {
-        let slot = self.slots.get(id.index as usize);
+        let slot = self.slot(id.index);
         if slot.is_none_or(|slot| slot.generation != id.generation) {
             return false;
         }
@@ -237,9 +240,9 @@ impl<K: Ord + Hash + Clone> Checks<K> {
             if self.check(index).is_none_or(|check| !check.has_action()) {
                 self.ready.pop_front();
             }
-            if let (Some(action), Some(slot)) = (action, self.slots.get_mut(index as usize)) {
+            if let (Some(action), Some(Some(slot))) = (action, self.slots.get_mut(index as usize)) {
                 if !matches!(action, Action::Send { .. } | Action::Close) {
-                    slot.generation = slot.generation.wrapping_add(1);
+                    slot.generation = next(&mut self.generation);
                 }
                 let generation = slot.generation;
                 return Some((Id { index, generation }, action));
@@ -310,9 +313,12 @@ impl<K: Ord + Hash + Clone> Checks<K> {
         self.len() == 0
     }
 
+    fn slot(&self, index: u32) -> Option<&Slot<K>> {
+        self.slots.get(index as usize)?.as_ref()
+    }
+
     fn check(&self, index: u32) -> Option<&Check> {
-        let (_, check) = self.slots.get(index as usize)?.check.as_ref()?;
-        Some(check)
+        self.slot(index).map(|slot| &slot.check)
     }
 
     fn get(&self, key: &K) -> Option<&Check> {
@@ -321,10 +327,7 @@ impl<K: Ord + Hash + Clone> Checks<K> {
 
     /// Whom the check of a slot serves.
     fn served(&self, index: u32) -> impl Iterator<Item = &K> {
-        let slot = self.slots.get(index as usize);
-        let first = slot
-            .and_then(|slot| slot.check.as_ref())
-            .map(|(first, _)| first);
+        let first = self.slot(index).map(|slot| &slot.first);
         first.into_iter().chain(self.sharers.of(index))
     }
 
@@ -361,10 +364,7 @@ impl<K: Ord + Hash + Clone> Checks<K> {
 
     /// Does something with a check and brings all that is known about it outside up to date.
     fn step(&mut self, index: u32, act: impl FnOnce(&mut Check) -> Option<Change>) {
-        let Some(slot) = self.slots.get_mut(index as usize) else {
-            return;
-        };
-        let Some((first, check)) = &mut slot.check else {
+        let Some(Some(Slot { first, check, .. })) = self.slots.get_mut(index as usize) else {
             return;
         };
         let (was_due, was_running, had_action) =
@@ -438,9 +438,7 @@ impl<K: Ord + Hash + Clone> Checks<K> {
     fn leave(&mut self, now: Instant, index: u32, key: &K) {
         self.resting.set(index, key, false);
         let slot = self.slots.get_mut(index as usize);
-        let first = slot
-            .and_then(|slot| slot.check.as_mut())
-            .map(|(first, _)| first);
+        let first = slot.and_then(|slot| Some(&mut slot.as_mut()?.first));
         if first.is_some_and(|first| self.sharers.remove(index, first, key)) {
             self.rest(now, index);
         } else {
@@ -453,10 +451,7 @@ impl<K: Ord + Hash + Clone> Checks<K> {
         let number = hash(&ask);
         let check = Check::new(now, within, (ask, health), &mut self.random);
         let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(Slot {
-                generation: 0,
-                check: None,
-            });
+            self.slots.push(None);
             // Fits: the slab is never longer than `CHECKS_MAX`.
             (self.slots.len() - 1) as u32
         });
@@ -464,17 +459,20 @@ impl<K: Ord + Hash + Clone> Checks<K> {
         self.remember(&key, index);
         self.timers.change(index, None, check.next_timeout());
         if let Some(slot) = self.slots.get_mut(index as usize) {
-            slot.check = Some((key, check));
+            *slot = Some(Slot {
+                generation: next(&mut self.generation),
+                first: key,
+                check,
+            });
         }
     }
 
     fn remove(&mut self, index: u32) {
-        let Some(slot) = self.slots.get_mut(index as usize) else {
-            return;
-        };
-        let generation = slot.generation;
-        slot.generation = generation.wrapping_add(1);
-        if let Some((_, check)) = slot.check.take() {
+        let slot = self.slots.get_mut(index as usize).and_then(Option::take);
+        if let Some(Slot {
+            generation, check, ..
+        }) = slot
+        {
             self.free.push(index);
             self.said.forget(index);
             self.asked.remove(hash(check.ask()), index);
@@ -488,4 +486,9 @@ impl<K: Ord + Hash + Clone> Checks<K> {
             }
         }
     }
+}
+
+const fn next(generation: &mut u32) -> u32 {
+    *generation = generation.wrapping_add(1);
+    *generation
 }

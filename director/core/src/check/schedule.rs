@@ -49,6 +49,11 @@ pub(super) struct Change {
 pub(super) struct Check {
     ask: Ask,
     phase: Phase,
+    /// The attempt that was due, while it is under way. Most checks are waiting at any time: boxed, and not in `phase`,
+    /// which would take nine bytes more then.
+    attempt: Option<Box<Attempt>>,
+    /// When the next attempt begins, or the one under way was to; 0 while it is suspended.
+    due: Instant,
     /// Planned start of the present run, or of the next one while none is under way.
     planned: Instant,
     since: Instant,
@@ -56,7 +61,6 @@ pub(super) struct Check {
     last_run: Instant,
     runs: u64,
     odd: Option<Box<Odd>>,
-    successes_in_row: u32,
     /// In microseconds, as far as they go.
     latency_us: u32,
     health: Health,
@@ -71,30 +75,22 @@ pub(super) struct Check {
 struct Odd {
     failures: u64,
     failures_in_row: u32,
+    /// Which run failed last; 0 when none did.
+    failed_run: u64,
     /// Why the last attempt failed.
     failure: Option<Failure>,
     /// The number of the last success.
     value: Option<i64>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     /// Nothing happens.
     Suspended,
-    /// Until this moment nothing happens.
-    Waiting(Instant),
-    /// Due since then; waits for one of the node's sockets.
-    Due(Instant),
-    /// Boxed: most checks are waiting at any time.
-    Running(Box<Run>),
-}
-
-/// An attempt under way.
-#[derive(Debug)]
-struct Run {
-    /// When it was due.
-    due: Instant,
-    attempt: Attempt,
+    /// Until it is due nothing happens.
+    Waiting,
+    /// It is due, and waits for one of the node's sockets unless it has one.
+    Due,
 }
 
 impl Check {
@@ -110,13 +106,14 @@ impl Check {
         let planned = first + random.below(interval(&ask.how));
         Self {
             ask,
-            phase: Phase::Waiting(first),
+            phase: Phase::Waiting,
+            attempt: None,
+            due: first,
             planned,
             since: now,
             last_run: Instant::ZERO,
             runs: 0,
             odd: None,
-            successes_in_row: 0,
             latency_us: 0,
             health,
             tried: false,
@@ -127,24 +124,30 @@ impl Check {
     /// Takes settings that ask the same of the same target, but at other times; the history stays.
     pub(super) fn retime(&mut self, now: Instant, ask: Ask, random: &mut Random) {
         self.ask = ask;
-        if let Phase::Waiting(at) = self.phase {
+        if self.phase == Phase::Waiting {
             let soon = now + random.below(interval(&self.ask.how));
             self.planned = self.planned.min(soon);
-            self.phase = Phase::Waiting(at.min(self.planned));
+            self.due = self.due.min(self.planned);
         }
     }
 
     /// Lets it rest, or go on at once. An attempt under way tells nothing.
     pub(super) fn suspend(&mut self, now: Instant, suspended: bool) {
-        if matches!(self.phase, Phase::Suspended) == suspended {
+        if (self.phase == Phase::Suspended) == suspended {
             return;
         }
         if suspended {
             self.hang_up = self.is_open();
-            self.phase = Phase::Suspended;
+            self.attempt = None;
+            (self.phase, self.due) = (Phase::Suspended, Instant::ZERO);
         } else {
-            self.phase = Phase::Waiting(now);
+            self.wait(now);
         }
+    }
+
+    fn wait(&mut self, until: Instant) {
+        self.attempt = None;
+        (self.phase, self.due) = (Phase::Waiting, until);
     }
 
     /// Takes over a health from elsewhere, until an attempt has told.
@@ -178,6 +181,11 @@ impl Check {
         self.odd.as_ref().map_or(0, |odd| odd.failures)
     }
 
+    fn successes_in_row(&self) -> u32 {
+        let failed_run = self.odd.as_ref().map_or(0, |odd| odd.failed_run);
+        u32::try_from(self.runs - failed_run).unwrap_or(u32::MAX)
+    }
+
     /// Whether the last attempt failed.
     pub(super) fn has_failed(&self) -> bool {
         self.odd.as_ref().is_some_and(|odd| odd.failure.is_some())
@@ -192,44 +200,40 @@ impl Check {
             last: self.tried.then(|| failure.map_or(Ok(()), Err)),
             latency: Duration::from_micros(self.latency_us.into()),
             last_run: self.tried.then_some(self.last_run),
-            next_run: match &self.phase {
-                Phase::Suspended => Instant::ZERO,
-                Phase::Waiting(at) | Phase::Due(at) => *at,
-                Phase::Running(run) => run.due,
-            },
+            next_run: self.due,
             failures_in_row: odd.map_or(0, |odd| odd.failures_in_row),
-            successes_in_row: self.successes_in_row,
+            successes_in_row: self.successes_in_row(),
             value: self.value(),
             runs: self.runs,
             failures: self.failures(),
         }
     }
 
-    pub(super) const fn is_due(&self) -> bool {
-        matches!(self.phase, Phase::Due(_))
+    /// Whether it waits for a socket.
+    pub(super) fn is_due(&self) -> bool {
+        self.phase == Phase::Due && !self.is_running()
     }
 
     pub(super) const fn is_running(&self) -> bool {
-        matches!(self.phase, Phase::Running(_))
+        self.attempt.is_some()
     }
 
     /// Whether the shell holds a socket for it.
     pub(super) fn is_open(&self) -> bool {
-        let open = matches!(&self.phase, Phase::Running(run) if run.attempt.is_open());
-        open || self.hang_up
+        let attempt = self.attempt.as_ref();
+        self.hang_up || attempt.is_some_and(|attempt| attempt.is_open())
     }
 
     /// Whether [`Self::poll_action`] has something.
     pub(super) fn has_action(&self) -> bool {
-        let wants = matches!(&self.phase, Phase::Running(run) if run.attempt.has_action());
-        wants || self.hang_up
+        let attempt = self.attempt.as_ref();
+        self.hang_up || attempt.is_some_and(|attempt| attempt.has_action())
     }
 
     /// A socket is free: a due check begins its attempt.
     pub(super) fn start(&mut self, token: u64) {
-        if let Phase::Due(due) = self.phase {
-            let attempt = Attempt::new(token);
-            self.phase = Phase::Running(Box::new(Run { due, attempt }));
+        if self.is_due() {
+            self.attempt = Some(Box::new(Attempt::new(token)));
         }
     }
 
@@ -237,51 +241,35 @@ impl Check {
         if std::mem::take(&mut self.hang_up) {
             return Some(Action::Close);
         }
-        match &mut self.phase {
-            Phase::Running(run) => run.attempt.poll_action(now, &self.ask),
-            Phase::Suspended | Phase::Waiting(_) | Phase::Due(_) => None,
-        }
+        self.attempt.as_mut()?.poll_action(now, &self.ask)
     }
 
     pub(super) fn handle_io(&mut self, now: Instant, io: Io<'_>) -> Option<Change> {
-        let Phase::Running(run) = &mut self.phase else {
-            return None;
-        };
-        let verdict = run.attempt.handle_io(now, &self.ask, io)?;
+        let verdict = self.attempt.as_mut()?.handle_io(now, &self.ask, io)?;
         self.conclude(now, verdict)
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) -> Option<Change> {
-        match &mut self.phase {
-            Phase::Waiting(at) if now >= *at => {
-                self.phase = Phase::Due(*at);
-                None
-            }
-            Phase::Suspended | Phase::Waiting(_) | Phase::Due(_) => None,
-            Phase::Running(run) => {
-                let verdict = run.attempt.handle_timeout(now, &self.ask)?;
-                self.conclude(now, verdict)
-            }
+        if self.phase == Phase::Waiting && now >= self.due {
+            self.phase = Phase::Due;
         }
+        let verdict = self.attempt.as_mut()?.handle_timeout(now, &self.ask)?;
+        self.conclude(now, verdict)
     }
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        match &self.phase {
-            Phase::Waiting(at) => Some(*at),
-            Phase::Suspended | Phase::Due(_) => None,
-            Phase::Running(run) => run.attempt.deadline(),
+        match &self.attempt {
+            Some(attempt) => attempt.deadline(),
+            None => (self.phase == Phase::Waiting).then_some(self.due),
         }
     }
 
     /// The hysteresis: what a verdict makes of the health, and when the next attempt follows.
     fn conclude(&mut self, now: Instant, verdict: Verdict) -> Option<Change> {
-        let mut took = Duration::ZERO;
-        if let Phase::Running(run) = &self.phase {
-            self.hang_up = run.attempt.is_open();
-            let began = run.attempt.began();
-            self.last_run = began.unwrap_or(Instant::ZERO);
-            took = began.map_or(Duration::ZERO, |at| now.since(at));
-        }
+        self.hang_up = self.is_open();
+        let began = self.attempt.as_ref().and_then(|attempt| attempt.began());
+        let took = began.map_or(Duration::ZERO, |at| now.since(at));
+        self.last_run = began.unwrap_or(Instant::ZERO);
         self.tried = true;
         self.latency_us = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
         let old = (self.health, self.value());
@@ -299,7 +287,7 @@ impl Check {
                 | Failure::Number
                 | Failure::Tls(TlsError::Files),
             ) => {
-                self.phase = Phase::Waiting(now + pause.max(limits::CHECK_LOCAL_PAUSE));
+                self.wait(now + pause.max(limits::CHECK_LOCAL_PAUSE));
                 return None;
             }
             Err(_) => match self.fail() {
@@ -307,8 +295,7 @@ impl Check {
                 Health::Down => self.next_planned(now),
             },
         };
-        self.runs += 1;
-        self.phase = Phase::Waiting(again);
+        self.wait(again);
         let health = self.health;
         let told = verdict.is_err() && self.ask.how.log_all;
         if old == (health, value) && !told {
@@ -339,9 +326,9 @@ impl Check {
         if let Some(odd) = &mut self.odd {
             odd.failures_in_row = 0;
         }
-        self.successes_in_row = self.successes_in_row.saturating_add(1);
+        self.runs += 1;
         let never_failed = self.failures() == 0;
-        if never_failed || self.successes_in_row >= self.ask.how.rise {
+        if never_failed || self.successes_in_row() >= self.ask.how.rise {
             self.health = Health::Up;
         }
     }
@@ -349,8 +336,9 @@ impl Check {
     /// Counts a failure; still Up means that it is not enough of them.
     fn fail(&mut self) -> Health {
         let never_succeeded = self.runs == self.failures();
-        self.successes_in_row = 0;
+        self.runs += 1;
         let odd = self.odd.get_or_insert_default();
+        odd.failed_run = self.runs;
         odd.failures += 1;
         odd.failures_in_row = odd.failures_in_row.saturating_add(1);
         if never_succeeded || odd.failures_in_row > self.ask.how.retry {

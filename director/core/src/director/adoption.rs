@@ -58,7 +58,8 @@ impl Services {
                 .get(index)
                 .and_then(|state| state.reals.get(place));
             // A configured weight of 0 tells nothing, nor does an operator's.
-            let tells = real.dest.weight > 0 && stands.is_some_and(|stands| stands.word.is_none());
+            let tells =
+                real.dest.weight > 0 && stands.is_some_and(|stands| stands.word().is_none());
             if !tells || real.checks.is_empty() {
                 continue;
             }

@@ -117,13 +117,13 @@ impl Services {
         let Some(real) = state.reals.get_mut(place) else {
             return Vec::new();
         };
-        if word.is_some() && real.word.is_none() && is_full {
+        if word.is_some() && real.word().is_none() && is_full {
             return Vec::new();
         }
         let was_out = real.is_kept_out();
-        real.word = word.map(Box::new);
+        real.set_word(word);
         if was_out && !real.is_kept_out() && slow_start {
-            real.ramp = Some(Box::new(Ramp::new(now)));
+            real.set_ramp(Some(Ramp::new(now)));
         }
         let change = word.map_or(Change::Enabled, Change::Given);
         let mut events = vec![Event::Dest(*service, *dest, change)];
@@ -156,7 +156,7 @@ impl Services {
             match (word, place.and_then(|place| state.reals.get_mut(place))) {
                 // The clock of another boot would say nothing.
                 (Word::Override(word), Some(real)) if word.since <= now => {
-                    real.word = Some(Box::new(*word));
+                    real.set_word(Some(*word));
                 }
                 (Word::Leaving(leaving), None) if leaving.since <= now => {
                     state.leaving.insert(*dest, *leaving);
@@ -176,8 +176,7 @@ impl Services {
         let of = |(server, state): (&VirtualServer, &State)| {
             let service = server.id;
             let reals = server.real_servers.iter().zip(&state.reals);
-            let words =
-                reals.filter_map(|(real, stands)| Some((real.id, *stands.word.as_deref()?)));
+            let words = reals.filter_map(|(real, stands)| Some((real.id, stands.word()?)));
             let words = words.map(|(dest, word)| (dest, Word::Override(word)));
             let leaving = state.leaving.iter();
             let leaving = leaving.map(|(dest, leaving)| (*dest, Word::Leaving(*leaving)));
@@ -243,7 +242,7 @@ impl State {
     /// Has a drain or a slow start.
     fn is_moving(&self) -> bool {
         let mut reals = self.reals.iter();
-        !self.leaving.is_empty() || reals.any(|real| real.ramp.is_some() || real.is_draining())
+        !self.leaving.is_empty() || reals.any(|real| real.ramp().is_some() || real.is_draining())
     }
 
     /// Says whether a dest is to be other than before.
@@ -265,22 +264,22 @@ impl State {
             ));
         };
         for (real, stands) in server.real_servers.iter().zip(&mut self.reals) {
-            if let Some(ramp) = stands.ramp.as_deref().copied() {
+            if let Some(ramp) = stands.ramp() {
                 let next = ramp.at(now, real.slow_start);
                 moved |= next != Some(ramp);
-                stands.ramp = next.map(Box::new);
+                stands.set_ramp(next);
             }
             let Some(Override {
                 since,
                 kind: Kind::Drains(until),
-            }) = stands.word.as_deref().copied()
+            }) = stands.word()
             else {
                 continue;
             };
             let left = left(real.id, real.dest.forwarding);
             if left == Some(0) || until.is_some_and(|until| until <= now) {
                 let kind = Kind::Drained;
-                stands.word = Some(Box::new(Override { since, kind }));
+                stands.set_word(Some(Override { since, kind }));
                 tell(real.id, left);
             }
         }
@@ -304,10 +303,7 @@ impl State {
             };
             earliest(
                 drained,
-                stands
-                    .ramp
-                    .as_deref()
-                    .map(|ramp| ramp.next(real.slow_start)),
+                stands.ramp().map(|ramp| ramp.next(real.slow_start)),
             )
         };
         let reals = server.real_servers.iter().zip(&self.reals).map(of_real);

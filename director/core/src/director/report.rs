@@ -297,7 +297,7 @@ fn dest(
     let checks = &director.services.checks;
     let mut statuses = seats.filter_map(|seat| Some((checks.said(&seat), checks.status(&seat)?)));
     let reason = match standing.health {
-        Health::Up if standing.ramp.is_some() => "slow start".to_string(),
+        Health::Up if standing.ramp().is_some() => "slow start".to_string(),
         Health::Up if real.checks.is_empty() => "no check configured".to_string(),
         Health::Up if standing.weight != real.dest.weight => {
             format!("weight {} by its checks", standing.weight)
@@ -333,14 +333,10 @@ fn dest(
         since_us: standing.since.micros(),
         reason,
         operator: standing
-            .word
-            .as_deref()
-            .map(ToString::to_string)
+            .word()
+            .map(|word| word.to_string())
             .unwrap_or_default(),
-        operator_since_us: standing
-            .word
-            .as_deref()
-            .map_or(0, |word| word.since.micros()),
+        operator_since_us: standing.word().map_or(0, |word| word.since.micros()),
         totals: had.totals,
     }
 }

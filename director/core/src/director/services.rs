@@ -78,10 +78,17 @@ pub(super) struct Standing {
     pub(super) number: u32,
     /// Its weight while it is up: the configured one, or what its checks make of it.
     pub(super) weight: u32,
+    /// None as a rule.
+    rare: Option<Box<Rare>>,
+}
+
+/// What few real servers have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Rare {
     /// An operator's word.
-    pub(super) word: Option<Box<Override>>,
+    word: Option<Override>,
     /// Its slow start, while that goes on.
-    pub(super) ramp: Option<Box<Ramp>>,
+    ramp: Option<Ramp>,
 }
 
 impl Services {
@@ -249,6 +256,10 @@ impl Services {
             let (health, weight) = self.judge(real, seats(numbers.service, number, real));
             let was = old.and_then(|(_, state)| state.reals.get(place?));
             let same = was.filter(|was| was.health == health);
+            let rare = Rare {
+                word: was.and_then(Standing::word),
+                ramp: same.and_then(Standing::ramp),
+            };
             Standing {
                 health,
                 since: same.map_or(now, |was| was.since),
@@ -256,8 +267,7 @@ impl Services {
                 held: false,
                 number,
                 weight,
-                word: was.and_then(|was| was.word.clone()),
-                ramp: same.and_then(|was| was.ramp.clone()),
+                rare: rare.boxed(),
             }
         };
         let reals = server.real_servers.iter().zip(numbers.reals);
@@ -294,10 +304,10 @@ impl Services {
             real.fell = health == Health::Down;
             let configured = server.real_servers.get(place);
             let is_slow = configured.is_some_and(|real| !real.slow_start.is_zero());
-            real.ramp = (health == Health::Up && is_slow).then(|| Box::new(Ramp::new(now)));
+            real.set_ramp((health == Health::Up && is_slow).then(|| Ramp::new(now)));
         }
         real.weight = weight;
-        if real.ramp.is_some() {
+        if real.ramp().is_some() {
             self.wake_at = Some(now);
         }
         self.rejudge(now, index)
@@ -374,7 +384,37 @@ impl Services {
     }
 }
 
+impl Rare {
+    fn boxed(self) -> Option<Box<Self>> {
+        (self != Self::default()).then(|| Box::new(self))
+    }
+}
+
 impl Standing {
+    fn rare(&self) -> Rare {
+        self.rare.as_deref().copied().unwrap_or_default()
+    }
+
+    /// An operator's word.
+    pub(super) fn word(&self) -> Option<Override> {
+        self.rare().word
+    }
+
+    pub(super) fn set_word(&mut self, word: Option<Override>) {
+        let ramp = self.ramp();
+        self.rare = Rare { word, ramp }.boxed();
+    }
+
+    /// Its slow start, while that goes on.
+    pub(super) fn ramp(&self) -> Option<Ramp> {
+        self.rare().ramp
+    }
+
+    pub(super) fn set_ramp(&mut self, ramp: Option<Ramp>) {
+        let word = self.word();
+        self.rare = Rare { word, ramp }.boxed();
+    }
+
     fn place(&self) -> Place {
         let is_in = self.health == Health::Up || self.held;
         match (self.word_kind(), is_in) {
@@ -386,8 +426,7 @@ impl Standing {
                     Some(Kind::Weight(weight)) => weight,
                     _ => self.weight,
                 };
-                let ramp = self.ramp.as_deref();
-                let weight = ramp.map_or(whole, |ramp| ramp.of(whole));
+                let weight = self.ramp().map_or(whole, |ramp| ramp.of(whole));
                 Place::Serves { weight, whole }
             }
         }
@@ -395,7 +434,7 @@ impl Standing {
 
     /// What an operator's word makes of it.
     pub(super) fn word_kind(&self) -> Option<Kind> {
-        self.word.as_deref().map(|word| word.kind)
+        self.word().map(|word| word.kind)
     }
 
     /// An operator's word keeps new connections from it.
