@@ -5,12 +5,15 @@ use std::fs;
 use std::hash::{BuildHasher, Hasher};
 use std::io::{self, Write};
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr::NonNull;
 
 use director_core::status::ProcessStatus;
 use director_core::time::{Duration, Instant};
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::mman::{MlockAllFlags, mlockall};
+use nix::sys::mman::{MlockAllFlags, MmapAdvise, madvise, mlockall};
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
+use nix::unistd::{getpid, gettid};
 
 use crate::limits;
 
@@ -26,6 +29,7 @@ pub(crate) fn take_files() {
 
 /// Makes the process ready for its work; what is not permitted is logged once and left out.
 pub(crate) fn prepare() {
+    note("a smaller stack", shrink_stack());
     note("locked memory", lock_memory());
     note("priority", take_priority());
 }
@@ -57,6 +61,29 @@ fn grow_files() -> io::Result<()> {
     // SAFETY: the kernel has just made it, for nobody else.
     drop(unsafe { OwnedFd::from_raw_fd(made) });
     Ok(())
+}
+
+/// Gives the pages back that the start took of the stack and nothing will need again: a parser of command lines makes
+/// much of it, the loop a tenth of that.
+#[inline(never)] // its own frame is the lowest
+fn shrink_stack() -> io::Result<()> {
+    const PAGE: usize = 4096;
+    const USED: usize = 2 * PAGE; // by this call and what it calls
+    const BELOW: usize = 256 * 1024; // less than the gap that the kernel keeps free below the first stack
+    if gettid() != getpid() {
+        return Ok(());
+    }
+    let here = 0u8;
+    let top = (&raw const here).addr().saturating_sub(USED) / PAGE * PAGE;
+    let Some(from) = NonNull::new(std::ptr::without_provenance_mut(top.saturating_sub(BELOW)))
+    else {
+        return Ok(());
+    };
+    // SAFETY: below the frames in use there is nothing of ours; what is not mapped stays so.
+    match unsafe { madvise(from, BELOW, MmapAdvise::MADV_DONTNEED) } {
+        Ok(()) | Err(Errno::ENOMEM) => Ok(()), // the stack had not grown that far
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Keeps every page that is once used in memory, so that an advert never waits for a disk. With MCL_ONFAULT the

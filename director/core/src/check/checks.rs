@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::Hash;
 
-use super::index::{Index, hash};
+use super::index::{Index, Places, hash};
 use super::keys::{Resting, Sharers};
 use super::line::{Line, line_of};
 use super::said::Said;
@@ -27,7 +27,7 @@ pub struct Checks<K> {
     /// The last one of all slots.
     generation: u32,
     /// All slots by what they ask.
-    asked: Index,
+    asked: Places,
     /// The slots by their keys, each as often as it has some.
     keys: Index,
     sharers: Sharers<K>,
@@ -66,7 +66,7 @@ impl<K: Ord + Hash + Clone> Checks<K> {
             slots: Vec::new(),
             free: Vec::new(),
             generation: 0,
-            asked: Index::default(),
+            asked: Places::default(),
             keys: Index::default(),
             sharers: Sharers::default(),
             resting: Resting::default(),
@@ -455,7 +455,11 @@ impl<K: Ord + Hash + Clone> Checks<K> {
             // Fits: the slab is never longer than `CHECKS_MAX`.
             (self.slots.len() - 1) as u32
         });
-        self.asked.insert(number, index);
+        let slots = &self.slots;
+        self.asked.insert(number, index, |place| {
+            let slot = slots.get(place as usize).and_then(Option::as_ref);
+            slot.map_or(0, |slot| hash(slot.check.ask())) // each has one
+        });
         self.remember(&key, index);
         self.timers.change(index, None, check.next_timeout());
         if let Some(slot) = self.slots.get_mut(index as usize) {

@@ -1,12 +1,36 @@
-//! Which places of the slab have something, by a hash of it: nine bytes for each, where a tree of the things themselves
-//! would hold them twice.
+//! Which places of the slab have something, by a hash of it: five or nine bytes for each, where a tree of the things
+//! themselves would hold them twice.
 
 use std::hash::{BuildHasher, Hash};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
-/// Places by hash.
+/// Places by the hash of the one thing that each has, which the place tells.
+#[derive(Debug, Default)]
+pub(super) struct Places(HashTable<u32>);
+
+impl Places {
+    /// A place of this hash that `is` the one.
+    pub(super) fn find(&self, hash: u32, is: impl Fn(u32) -> bool) -> Option<u32> {
+        self.0.find(spread(hash), |place| is(*place)).copied()
+    }
+
+    /// Notes a place; `hash_of` tells those of the others.
+    pub(super) fn insert(&mut self, hash: u32, place: u32, hash_of: impl Fn(u32) -> u32) {
+        let again = |place: &u32| spread(hash_of(*place));
+        self.0.insert_unique(spread(hash), place, again);
+    }
+
+    /// Forgets a place.
+    pub(super) fn remove(&mut self, hash: u32, place: u32) {
+        if let Ok(found) = self.0.find_entry(spread(hash), |other| *other == place) {
+            found.remove();
+        }
+    }
+}
+
+/// Places by hash, of things of which a place has several.
 #[derive(Debug, Default)]
 pub(super) struct Index(HashTable<Cell>);
 
