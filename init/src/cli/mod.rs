@@ -242,10 +242,15 @@ impl Node {
     }
 }
 
+/// Reads the command line, in a frame of its own: it is a large one, and a role lasts.
+#[inline(never)]
+fn parse() -> Role {
+    Cli::parse().role
+}
+
 /// Plays the role that the command line names.
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
-    match cli.role {
+    match parse() {
         Role::Director(options) => director(options),
         Role::Console(options) => console(options),
         Role::Launch(options) => launch(options),
