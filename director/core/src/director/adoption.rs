@@ -52,6 +52,7 @@ impl Services {
         let Some(pool) = table.0.get(&server.id) else {
             return 0;
         };
+        let mut is_other = false;
         for (place, real) in server.real_servers.iter().enumerate() {
             let stands = self
                 .states
@@ -68,11 +69,18 @@ impl Services {
             let health = if served { Health::Up } else { Health::Down };
             let state = self.states.get(index);
             let seats = state.map(|state| state.seats(&server, place));
+            let mut turned = false;
             for seat in seats.into_iter().flatten() {
-                if self.checks.assume(now, &seat, health) {
-                    self.follow(now, &seat);
-                }
+                turned |= self.checks.assume(now, &seat, health);
             }
+            if turned {
+                self.restand(now, index, place);
+                is_other = true;
+            }
+        }
+        // Once for all of them: each time all are looked at.
+        if is_other {
+            self.rejudge(now, index);
         }
         server.real_servers.len()
     }

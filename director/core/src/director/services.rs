@@ -294,6 +294,12 @@ impl Services {
     /// Follows a check that changed its mind: the real server's health, the quorum, the pool.
     pub(super) fn follow(&mut self, now: Instant, seat: &Seat) -> Option<Event> {
         let (index, place) = self.find_seat(seat)?;
+        self.restand(now, index, place);
+        self.rejudge(now, index)
+    }
+
+    /// Where a real server stands now, by its checks. The service is to be judged anew then.
+    pub(super) fn restand(&mut self, now: Instant, index: usize, place: usize) -> Option<()> {
         let server = self.servers.get(index)?;
         let seats = self.states.get(index)?.seats(server, place);
         let (health, weight) = self.judge(server.real_servers.get(place)?, seats);
@@ -310,7 +316,7 @@ impl Services {
         if real.ramp().is_some() {
             self.wake_at = Some(now);
         }
-        self.rejudge(now, index)
+        Some(())
     }
 
     /// Judges a service anew in which a real server stands otherwise than before: the quorum, the pool.
