@@ -357,10 +357,14 @@ impl Director {
             (self.watches.next_timeout(), Reason::Check),
             (stop, Reason::Stop),
         ];
-        let timeouts = candidates
-            .into_iter()
-            .filter_map(|(at, reason)| at.map(|at| (at, reason)));
-        timeouts.min_by_key(|(at, _)| *at)
+        let mut first: Option<(Instant, Reason)> = None;
+        for (at, reason) in candidates {
+            let Some(at) = at else { continue };
+            if first.is_none_or(|(first, _)| at < first) {
+                first = Some((at, reason));
+            }
+        }
+        first
     }
 
     /// Whether an orderly stop has come to its end.
