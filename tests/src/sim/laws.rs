@@ -8,7 +8,7 @@ use director_core::config::{Router, VirtualAddress};
 use director_core::director::Reason;
 use director_core::ipvs::{ServiceId, Table};
 use director_core::kernel::{Op, OpError};
-use director_core::net::{Cidr, Family};
+use director_core::net::Cidr;
 use director_core::time::{Duration, Instant};
 use director_core::{diff, limits};
 
@@ -17,7 +17,8 @@ use super::network::Network;
 use super::node::Node;
 use super::routing;
 use super::setup;
-use super::{groups, locals};
+use super::view::{Touched, View};
+use super::{groups, locals, view};
 
 /// The wire, the wake-up and a look at the sockets.
 const TOLERANCE: Duration = Duration::from_millis(5);
@@ -45,16 +46,14 @@ pub type Neighbours = BTreeMap<IpAddr, Option<usize>>;
 /// The memory that the laws need.
 #[derive(Debug)]
 pub struct Laws {
-    /// Which nodes could be Active when that was last looked at, by IPv4 and by IPv6.
-    able: Vec<[bool; 2]>,
-    /// Virtual routers of each node that lacked a device then.
-    lacking: Vec<Vec<u8>>,
-    /// When it changed last, or something else that justifies another Active.
+    /// What was last seen of the nodes.
+    view: View,
+    /// When a node became able to be Active or ceased to be, or something else happened that justifies another Active.
     disturbed_at: Instant,
     /// Virtual routers that have not exactly one Active, since when.
     odd: BTreeMap<u8, Instant>,
     /// When a node that is Active last sent an advert, or became Active, or was excused.
-    adverts: BTreeMap<(usize, u8), Instant>,
+    adverts: Vec<((usize, u8), Instant)>,
     /// Who was Active at the last step, by virtual router.
     active: BTreeSet<(u8, usize)>,
     /// Operations that the kernel refused since they last went well.
@@ -66,11 +65,10 @@ impl Laws {
     #[must_use]
     pub fn new(nodes: usize) -> Self {
         Self {
-            able: vec![[false; 2]; nodes],
-            lacking: vec![Vec::new(); nodes],
+            view: View::default(),
             disturbed_at: Instant::ZERO,
             odd: BTreeMap::new(),
-            adverts: BTreeMap::new(),
+            adverts: Vec::new(),
             active: BTreeSet::new(),
             refused: vec![Vec::new(); nodes],
         }
@@ -87,47 +85,34 @@ impl Laws {
         self.refused[index].clear();
     }
 
-    /// After each step.
+    /// After each step, which changed these nodes.
     ///
     /// # Errors
     /// When a law is broken.
     pub fn check(
         &mut self,
         now: Instant,
+        touched: Touched,
         nodes: &mut [Node],
         network: &mut Network,
         neighbours: &mut Neighbours,
     ) -> Result<(), Violation> {
-        self.excuse(nodes, network, neighbours);
-        let mut disturbed = !network.is_whole(now);
-        for (index, node) in nodes.iter_mut().enumerate() {
-            let lacking = node.routers().filter(|router| node.lacks_device(router));
-            let lacking: Vec<u8> = lacking.map(|router| router.vrid).collect();
-            // One whose device is being made anew has no place for its addresses, and leaves all the same.
-            let leaves = |vrid| self.active.contains(&(vrid, index)) || lacking.contains(&vrid);
-            node.handing_over.retain(|vrid| leaves(*vrid));
-            disturbed |= self.lacking[index] != lacking;
-            self.lacking[index] = lacking;
-            let able = [Family::V4, Family::V6].map(|family| node.is_able(family));
-            disturbed |= node.deaf || self.able[index] != able;
-            self.able[index] = able;
+        if self.view.look(touched, nodes) {
+            self.excuse(nodes, network, neighbours);
         }
-        if disturbed {
+        let moved = self.view.look_who_leaves(touched, nodes);
+        if moved || !network.is_whole(now) || nodes.iter().any(|node| node.deaf) {
             self.disturb(now);
         }
-        self.one_active(now, nodes)?;
-        self.adverts_in_time(now, nodes)
+        self.one_active(now)?;
+        self.adverts_in_time(now)
     }
 
     /// Forgets whom the clients believe in where nobody can know that they must be told: a node was Active beside
     /// another one, and could not make itself heard before it ceased, or was not configured to do so. Only
     /// `garp_master_refresh` helps there.
     fn excuse(&mut self, nodes: &[Node], network: &mut Network, neighbours: &mut Neighbours) {
-        let active = nodes.iter().enumerate().flat_map(|(index, node)| {
-            let own = node.routers().filter(|router| node.is_active(router));
-            own.map(move |router| (router.vrid, index))
-        });
-        let active: BTreeSet<(u8, usize)> = active.collect();
+        let active: BTreeSet<(u8, usize)> = self.view.active().collect();
         for (vrid, from) in self.active.difference(&active) {
             let node = &nodes[*from];
             let silent =
@@ -145,32 +130,24 @@ impl Laws {
     }
 
     /// Exactly one of the nodes that could be is Active, once everything has been whole for long enough.
-    fn one_active(&mut self, now: Instant, nodes: &[Node]) -> Result<(), Violation> {
-        if !groups::agree(nodes) {
+    fn one_active(&mut self, now: Instant) -> Result<(), Violation> {
+        if !self.view.agrees {
             // A member that one node ties to others, and another node does not have or not so, may be nowhere.
             self.odd.clear();
             return Ok(());
         }
         let calm = now.since(self.disturbed_at);
-        for (vrid, bound) in routers(nodes) {
-            if calm < bound {
-                self.odd.remove(&vrid);
+        for (vrid, bound) in &self.view.bounds {
+            if calm < *bound {
+                self.odd.remove(vrid);
                 continue;
             }
-            let able = |(index, node)| {
-                let is_able = router_of(node, vrid).is_some_and(|of| node.is_able_as(of));
-                is_able.then_some(index)
-            };
-            let (mut candidates, mut active) = (0, 0);
-            for index in nodes.iter().enumerate().filter_map(able) {
-                candidates += 1;
-                active += usize::from(self.active.contains(&(vrid, index)));
-            }
+            let (candidates, active) = self.view.candidates(*vrid);
             if candidates == 0 || active == 1 {
-                self.odd.remove(&vrid);
+                self.odd.remove(vrid);
                 continue;
             }
-            let since = *self.odd.entry(vrid).or_insert(now);
+            let since = *self.odd.entry(*vrid).or_insert(now);
             if now.since(since) > CHANGEOVER {
                 return Err(Violation(format!(
                     "vrid {vrid}: {active} Active since {since}"
@@ -181,25 +158,24 @@ impl Laws {
     }
 
     /// Who is Active says so in time.
-    fn adverts_in_time(&mut self, now: Instant, nodes: &[Node]) -> Result<(), Violation> {
-        for (index, node) in nodes.iter().enumerate() {
-            for router in node.routers() {
-                let key = (index, router.vrid);
-                let family = usize::from(router.family() == Family::V6);
-                let is_able =
-                    self.able[index][family] && !self.lacking[index].contains(&router.vrid);
-                if !self.active.contains(&(router.vrid, index)) || !is_able {
-                    self.adverts.remove(&key);
-                    continue;
-                }
-                let last = *self.adverts.entry(key).or_insert(now);
-                if now.since(last) > router.advert_interval + TOLERANCE {
-                    let silent = now.since(last);
-                    return Err(Violation(format!(
-                        "{index}: Active in vrid {} and silent for {silent:?}",
-                        router.vrid
-                    )));
-                }
+    fn adverts_in_time(&mut self, now: Instant) -> Result<(), Violation> {
+        for (index, router) in self.view.routers() {
+            let key = (index, router.vrid);
+            let place = self.adverts.iter().position(|(of, _)| *of == key);
+            let Some(place) = place else {
+                self.adverts.extend(router.must_speak.then_some((key, now)));
+                continue;
+            };
+            if !router.must_speak {
+                self.adverts.swap_remove(place);
+                continue;
+            }
+            let silent = now.since(self.adverts[place].1);
+            if silent > router.advert_interval + TOLERANCE {
+                return Err(Violation(format!(
+                    "{index}: Active in vrid {} and silent for {silent:?}",
+                    router.vrid
+                )));
             }
         }
         Ok(())
@@ -221,7 +197,11 @@ impl Laws {
             return Err(Violation(format!("{index}: advert from {source}")));
         }
         if let [_, vrid, priority, ..] = payload {
-            self.adverts.insert((index, *vrid), now);
+            let key = (index, *vrid);
+            match self.adverts.iter_mut().find(|(of, _)| *of == key) {
+                Some((_, last)) => *last = now,
+                None => self.adverts.push((key, now)),
+            }
             // A handover that found no successor is over.
             if *priority > 0 {
                 nodes[index].handing_over.remove(vrid);
@@ -326,13 +306,17 @@ impl Laws {
         Ok(())
     }
 
-    /// A node was woken by its own timer.
+    /// A node was woken by its own timer, and wants to be woken `next`.
     ///
     /// # Errors
     /// When it wants to be woken for the same again, in the past.
-    pub fn woken(&mut self, now: Instant, index: usize, nodes: &[Node]) -> Result<(), Violation> {
-        let director = nodes[index].director.as_ref();
-        match director.and_then(director_core::director::Director::next_timeout) {
+    pub fn woken(
+        &self,
+        now: Instant,
+        index: usize,
+        next: Option<(Instant, Reason)>,
+    ) -> Result<(), Violation> {
+        match next {
             // The next slice of operations, or of checks that begin, follows at once.
             Some((_, Reason::Kernel) | (Instant::ZERO, Reason::Check)) | None => Ok(()),
             // A priority that changes moves the timer of a Backup router, perhaps to this very moment.
@@ -402,7 +386,7 @@ impl Laws {
         groups::together(nodes)?;
         groups::weighted(nodes)?;
         routing::follow(nodes)?;
-        for (vrid, _) in routers(nodes) {
+        for (vrid, _) in view::bounds(nodes) {
             let of = |node: &&Node| {
                 let mut own = node.routers();
                 own.any(|router| router.vrid == vrid && node.is_active(router))
@@ -416,30 +400,6 @@ impl Laws {
         }
         Ok(())
     }
-}
-
-/// The virtual routers that any node has, with the time after which exactly one is Active: an Active_Down time, once
-/// more after a stall of its own, and what the configuration delays. Members of a sync group wait for each other, and
-/// begin anew together.
-fn routers(nodes: &[Node]) -> Vec<(u8, Duration)> {
-    let mut bounds: Vec<(u8, Duration)> = Vec::new();
-    for router in nodes.iter().flat_map(Node::routers) {
-        let active_down = router.advert_interval * (u32::from(router.down_adverts) + 1);
-        let bound = active_down * 2 + router.startup_delay + Duration::from_millis(300);
-        match bounds.iter_mut().find(|(vrid, _)| *vrid == router.vrid) {
-            Some((_, longest)) => *longest = bound.max(*longest),
-            None => bounds.push((router.vrid, bound)),
-        }
-    }
-    let is_grouped = |node: &Node| {
-        let mut directors = node.director.iter();
-        directors.any(|director| !director.config().groups.is_empty())
-    };
-    if nodes.iter().any(is_grouped) {
-        let all = bounds.iter().map(|(_, bound)| *bound).sum();
-        bounds.iter_mut().for_each(|(_, bound)| *bound = all);
-    }
-    bounds
 }
 
 /// A node's virtual router of this identifier.

@@ -19,6 +19,7 @@ pub mod routing;
 mod servers;
 pub mod setup;
 mod shell;
+pub mod view;
 pub mod vmac;
 pub mod world;
 

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use director_core::check;
 use director_core::config::{Config, Router, VirtualServer};
-use director_core::director::{Command, Director, OpId, Part};
+use director_core::director::{Command, Director, OpId, Part, Reason};
 use director_core::kernel::{KernelEvent, Op};
-use director_core::net::{Cidr, Family, IfName, Ifindex};
+use director_core::net::{Cidr, IfName, Ifindex};
 use director_core::overrides::Saved;
 use director_core::time::{Duration, Instant};
 use director_core::tracking::Recovery;
@@ -130,11 +130,11 @@ impl Node {
         self.joined.clear();
     }
 
-    /// When its director wants to be woken; never while it stands still.
+    /// When its director wants to be woken, and why; never while it stands still.
     #[must_use]
-    pub fn wakes_at(&self) -> Option<Instant> {
+    pub fn next_timeout(&self) -> Option<(Instant, Reason)> {
         let director = self.director.as_ref().filter(|_| !self.stalled)?;
-        Some(director.next_timeout()?.0 + self.lateness)
+        director.next_timeout()
     }
 
     /// The virtual routers of the configuration in force.
@@ -181,25 +181,13 @@ impl Node {
         self.kernel.has_link() && held.any(|id| is_it(id.cidr, cidr))
     }
 
-    /// Whether it could be Active in virtual routers of this family: the director runs, is not asked to leave, and its
-    /// interface serves.
-    #[must_use]
-    pub fn is_able(&self, family: Family) -> bool {
-        self.is_well(family) && self.handing_over.is_empty()
-    }
-
-    /// The same of one virtual router: another one may be leaving.
-    #[must_use]
-    pub fn is_able_as(&self, router: &Router) -> bool {
-        self.is_well(router.family())
-            && !self.handing_over.contains(&router.vrid)
-            && !self.lacks_device(router)
-    }
-
     /// Whether a device of a virtual hardware address is gone, and its kernel may refuse to make it again; or the
     /// director has not heard yet that it is there.
     #[must_use]
     pub fn lacks_device(&self, router: &Router) -> bool {
+        if router.vmacs.is_empty() {
+            return false;
+        }
         let known = self.director.iter().map(|of| of.reconciler().actual());
         let mut all = core::iter::once(&self.kernel.state).chain(known);
         all.any(|state| {
@@ -208,16 +196,21 @@ impl Node {
         })
     }
 
-    fn is_well(&self, family: Family) -> bool {
-        let own = self.configs[0].node.interfaces[0].addresses.iter();
-        let mut needed = own.filter(|own| Family::of(own.address) == family);
-        let willing = !self.stalled && !self.stopping;
-        self.director.is_some() && willing && needed.all(|own| self.answers(*own))
+    /// Whether it could be Active in virtual routers of IPv4 and of IPv6, but for what it gives up: the director runs,
+    /// is not asked to leave, and its interface serves.
+    pub(super) fn is_well(&self) -> [bool; 2] {
+        let willing = self.director.is_some() && !self.stalled && !self.stopping;
+        let mut well = [willing; 2];
+        for own in &self.configs[0].node.interfaces[0].addresses {
+            let of_family = &mut well[usize::from(own.address.is_ipv6())];
+            *of_family = *of_family && self.answers(*own);
+        }
+        well
     }
 }
 
 /// Whether it is that address: on a device of a virtual hardware address a link-local one brings the network of its
 /// link.
 fn is_it(held: Cidr, cidr: Cidr) -> bool {
-    held == cidr || (held.address == cidr.address && held.prefix == 64)
+    held.address == cidr.address && (held.prefix == cidr.prefix || held.prefix == 64)
 }

@@ -72,6 +72,7 @@ impl World {
             self.note(|| format!("{node}: exits"));
             self.laws.exits(self.now, node, &self.nodes)?;
             self.nodes[node].kill();
+            self.touches_all = true;
             // Somebody starts it again.
             let after = self
                 .random

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use director_core::check::{Id, Io};
-use director_core::director::{Command, Director, Input, Part};
+use director_core::director::{Command, Director, Input, Part, Reason};
 use director_core::kernel::{KernelEvent, Op, OpError};
 use director_core::time::{Duration, Instant};
 use director_core::vrrp::Received;
@@ -16,6 +16,7 @@ use super::node::{Arrival, Node};
 use super::random::Random;
 use super::reals::{Heard, Mood, Reals};
 use super::setup::Setup;
+use super::view::Touched;
 
 /// What the nodes' wall clocks show at the start, about: some moment in 2026.
 const CLOCK_AT_START: u64 = 1_780_000_000_000_000;
@@ -49,6 +50,10 @@ pub struct World {
     serial: u64,
     /// Steps since time last moved.
     steps_now: u32,
+    /// When each node wants to be woken, as it said after the last step that touched it.
+    wakes: Vec<Option<(Instant, Reason)>>,
+    /// This step touches more than the node that it is about.
+    pub(super) touches_all: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -87,6 +92,8 @@ impl World {
             agenda: BTreeMap::new(),
             serial: 0,
             steps_now: 0,
+            wakes: Vec::new(),
+            touches_all: true,
         };
         for number in 1..=9 {
             world
@@ -118,6 +125,7 @@ impl World {
     /// When a law is violated.
     pub fn run_for(&mut self, time: Duration) -> Result<(), Violation> {
         let end = self.now + time;
+        self.look_around();
         while self.step(end)? {}
         self.now = end;
         Ok(())
@@ -133,6 +141,7 @@ impl World {
         done: impl Fn(&Self) -> bool,
     ) -> Result<Duration, Violation> {
         let begin = self.now;
+        self.look_around();
         while !done(self) {
             if !self.step(begin + time)? {
                 return Err(Violation(format!("not done within {time:?}")));
@@ -141,11 +150,17 @@ impl World {
         Ok(self.now.since(begin))
     }
 
+    /// Anything may have been done to the nodes before a run.
+    fn look_around(&mut self) {
+        self.touches_all = true;
+        self.wakes = self.nodes.iter().map(Node::next_timeout).collect();
+    }
+
     /// Does the next thing, if it happens before `end`.
     fn step(&mut self, end: Instant) -> Result<bool, Violation> {
-        let wakes = self.nodes.iter().enumerate();
+        let wakes = self.nodes.iter().zip(&self.wakes).enumerate();
         let wake = wakes
-            .filter_map(|(node, of)| Some((of.wakes_at()?, node)))
+            .filter_map(|(node, (of, wake))| Some(((*wake)?.0 + of.lateness, node)))
             .min();
         let planned = self.agenda.first_key_value().map(|((at, _), _)| *at);
         // What arrives comes before the timers of the same moment: sockets are read first.
@@ -164,43 +179,60 @@ impl World {
             return Err(Violation("5000 steps without progress of time".to_string()));
         }
         self.now = self.now.max(at);
-        match wake {
+        let node = match wake {
             Some(node) => {
                 self.feed(node, Input::Timeout)?;
-                self.laws.woken(self.now, node, &self.nodes)?;
+                Some(node)
             }
-            None => {
-                if let Some((_, happening)) = self.agenda.pop_first() {
-                    self.happen(happening)?;
-                }
-            }
-        }
-        let neighbours = &mut self.neighbours;
-        self.laws
-            .check(self.now, &mut self.nodes, &mut self.network, neighbours)?;
+            None => match self.agenda.pop_first() {
+                Some((_, happening)) => self.happen(happening)?,
+                None => None,
+            },
+        };
+        self.look_back(node, wake.is_some())?;
         Ok(true)
     }
 
-    fn happen(&mut self, happening: Happening) -> Result<(), Violation> {
+    /// After a step: what the nodes that it touched want next, and the laws.
+    fn look_back(&mut self, node: Option<usize>, woken: bool) -> Result<(), Violation> {
+        let all = std::mem::take(&mut self.touches_all);
+        let touched = node.filter(|_| !all).map_or(Touched::All, Touched::One);
+        for (index, node) in self.nodes.iter().enumerate() {
+            if touched.is(index) {
+                self.wakes[index] = node.next_timeout();
+            }
+        }
+        if let Some(node) = node.filter(|_| woken) {
+            self.laws.woken(self.now, node, self.wakes[node])?;
+        }
+        let (network, neighbours) = (&mut self.network, &mut self.neighbours);
+        self.laws
+            .check(self.now, touched, &mut self.nodes, network, neighbours)
+    }
+
+    /// Something happens; says to which node, if it touches that one alone.
+    fn happen(&mut self, happening: Happening) -> Result<Option<usize>, Violation> {
         match happening {
             Happening::Begin(fault) => {
                 self.note(|| format!("fault begins: {fault:?}"));
-                self.begin(&fault)
+                self.begin(&fault)?;
+                Ok(None)
             }
             Happening::End(fault) => {
                 self.note(|| format!("fault ends: {fault:?}"));
-                self.end(&fault)
+                self.end(&fault)?;
+                Ok(None)
             }
             Happening::Arrive(node, incarnation, arrival) => {
                 let of = &mut self.nodes[node];
-                if of.incarnation != incarnation || of.director.is_none() {
-                    Ok(())
-                } else if of.stalled {
-                    of.inbox.push(arrival);
-                    Ok(())
-                } else {
-                    self.arrive(node, arrival)
+                if of.incarnation == incarnation && of.director.is_some() {
+                    if of.stalled {
+                        of.inbox.push(arrival);
+                    } else {
+                        self.arrive(node, arrival)?;
+                    }
                 }
+                Ok(Some(node))
             }
         }
     }
@@ -260,6 +292,7 @@ impl World {
                 of.file = (of.file + 1) % of.configs.len();
                 let config = Box::new(of.configs[of.file].clone());
                 self.note(|| format!("{node}: reload"));
+                self.touches_all = true;
                 self.feed(node, Input::Config(config))
             }
         }
@@ -307,6 +340,7 @@ impl World {
             incarnation,
             Arrival::Command(command),
         ))
+        .map(drop)
     }
 
     /// Starts the director of a node, unless it runs.
