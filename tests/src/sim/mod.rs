@@ -4,6 +4,7 @@
 //! A world follows from its seed alone, so that each failure can be repeated. In each step one thing happens to one
 //! node; then all that follows is done, and the laws are checked ([`laws`]).
 
+mod agenda;
 pub mod fault;
 pub mod groups;
 pub mod intruder;

@@ -67,17 +67,20 @@ impl Network {
         from: usize,
         to: usize,
         random: &mut Random,
-    ) -> Vec<Instant> {
+    ) -> [Option<Instant>; 2] {
         let path = *self.path(from, to);
         if path.cut || random.chance(path.loss) {
-            return Vec::new();
+            return [None; 2];
         }
         let copies = if random.chance(path.double) { 2 } else { 1 };
         let extra = path.delay.max(Duration::from_micros(1));
-        let arrivals: Vec<Instant> = (0..copies)
-            .map(|_| now + random.time(WIRE_MIN, WIRE_MAX) + random.time(Duration::ZERO, extra))
-            .collect();
-        self.quiet_at = arrivals.iter().copied().fold(self.quiet_at, Instant::max);
+        let mut arrivals = [None; 2];
+        for arrival in arrivals.iter_mut().take(copies) {
+            let wire = random.time(WIRE_MIN, WIRE_MAX);
+            *arrival = Some(now + wire + random.time(Duration::ZERO, extra));
+        }
+        let last = arrivals.iter().flatten().copied();
+        self.quiet_at = last.fold(self.quiet_at, Instant::max);
         arrivals
     }
 }

@@ -2,6 +2,7 @@
 
 use core::net::{IpAddr, SocketAddr};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use director_core::check;
 use director_core::config::{Config, Router, VirtualServer};
@@ -46,7 +47,7 @@ pub struct Packet {
     /// Time to live.
     pub ttl: u8,
     /// What follows the IP header.
-    pub payload: Vec<u8>,
+    pub payload: Arc<[u8]>,
 }
 
 /// One machine.

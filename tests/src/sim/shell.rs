@@ -36,7 +36,7 @@ impl World {
         let Some(director) = &mut self.nodes[node].director else {
             return Ok(());
         };
-        let mut outputs = Vec::new();
+        let mut outputs = std::mem::take(&mut self.outputs);
         while let Some(output) = director.poll_output() {
             outputs.push(output);
             if outputs.len() > OUTPUTS_MAX {
@@ -65,9 +65,11 @@ impl World {
         for line in lines {
             self.note(|| format!("{node}: {line}"));
         }
-        for output in outputs {
+        for output in &outputs {
             self.execute(node, output)?;
         }
+        outputs.clear();
+        self.outputs = outputs;
         if stopped {
             self.note(|| format!("{node}: exits"));
             self.laws.exits(self.now, node, &self.nodes)?;
@@ -82,10 +84,10 @@ impl World {
         Ok(())
     }
 
-    fn execute(&mut self, node: usize, output: Output) -> Result<(), Violation> {
+    fn execute(&mut self, node: usize, output: &Output) -> Result<(), Violation> {
         match output {
             Output::Join { ifindex, group } => {
-                self.nodes[node].joined.insert((ifindex, group));
+                self.nodes[node].joined.insert((*ifindex, *group));
                 Ok(())
             }
             Output::Advert {
@@ -96,15 +98,15 @@ impl World {
                 payload,
                 ..
             } => {
-                self.note(|| format!("{node}: advert {}", describe(&payload)));
+                self.note(|| format!("{node}: advert {}", describe(payload)));
                 self.laws
-                    .advertised(self.now, node, &mut self.nodes, source, &payload)?;
-                if self.nodes[node].kernel.ifindex == ifindex {
+                    .advertised(self.now, node, &mut self.nodes, *source, payload)?;
+                if self.nodes[node].kernel.ifindex == *ifindex {
                     let packet = Packet {
-                        source,
-                        destination,
-                        ttl,
-                        payload: payload.to_vec(),
+                        source: *source,
+                        destination: *destination,
+                        ttl: *ttl,
+                        payload: payload.as_slice().into(),
                     };
                     self.overhear(node, &packet);
                     self.carry(node, &packet);
@@ -112,15 +114,15 @@ impl World {
                 Ok(())
             }
             Output::Announce { address, .. } => {
-                self.laws.announced(node, &self.nodes, address)?;
+                self.laws.announced(node, &self.nodes, *address)?;
                 if self.nodes[node].kernel.has_link() {
-                    self.neighbours.insert(address, Some(node));
+                    self.neighbours.insert(*address, Some(node));
                 }
                 Ok(())
             }
             Output::Apply(id, op) => {
-                let wished = self.laws.asked(self.now, node, &self.nodes, &op)?;
-                self.ask_kernel(node, Arrival::Execute(id, op, wished));
+                let wished = self.laws.asked(self.now, node, &self.nodes, op)?;
+                self.ask_kernel(node, Arrival::Execute(*id, op.clone(), wished));
                 Ok(())
             }
             Output::Recover(filter) => {
@@ -139,10 +141,10 @@ impl World {
                 Ok(())
             }
             Output::Read(part) => {
-                self.ask_kernel(node, Arrival::Read(part));
+                self.ask_kernel(node, Arrival::Read(*part));
                 Ok(())
             }
-            Output::Probe(id, action) => self.probe(node, id, action),
+            Output::Probe(id, action) => self.probe(node, *id, action),
         }
     }
 
@@ -172,14 +174,15 @@ impl World {
             if to == from || !hears || !self.nodes[to].kernel.has_link() {
                 continue;
             }
-            for at in self.network.carry(self.now, from, to, &mut self.random) {
+            let arrivals = self.network.carry(self.now, from, to, &mut self.random);
+            for at in arrivals.into_iter().flatten() {
                 let arrival = Arrival::Packet(ifindex, packet.clone());
                 self.arrives(at, to, arrival);
             }
         }
     }
 
-    fn probe(&mut self, node: usize, id: Id, action: Action) -> Result<(), Violation> {
+    fn probe(&mut self, node: usize, id: Id, action: &Action) -> Result<(), Violation> {
         let of = &mut self.nodes[node];
         let mut place = |to, transport| match of.sockets.insert(id, (to, transport)) {
             Some(_) => Err(Violation(format!("{node}: {id:?} is begun twice"))),
@@ -190,12 +193,12 @@ impl World {
             Action::Connect {
                 target, transport, ..
             } => {
-                place(target, transport)?;
+                place(*target, *transport)?;
                 match transport {
                     // Whether anybody is there shows when something is sent.
                     Transport::Udp | Transport::Icmp => vec![(Duration::ZERO, Heard::Connected)],
                     Transport::Tcp | Transport::HalfOpen if of.kernel.has_link() => {
-                        self.reals.connect(target)
+                        self.reals.connect(*target)
                     }
                     Transport::Tcp | Transport::HalfOpen => Vec::new(),
                 }
@@ -203,7 +206,7 @@ impl World {
             Action::Run(program) => {
                 // A program is a place that is taken, like a socket.
                 place(nowhere, Transport::Tcp)?;
-                self.reals.run(&program)
+                self.reals.run(program)
             }
             Action::Read(path) => {
                 place(nowhere, Transport::Tcp)?;
@@ -221,8 +224,8 @@ impl World {
                         "{node}: says something in half a handshake"
                     )));
                 }
-                Some((to, Transport::Tcp)) if of.kernel.has_link() => self.reals.said(*to, &bytes),
-                Some((to, by)) if of.kernel.has_link() => self.reals.echo(*to, *by, &bytes),
+                Some((to, Transport::Tcp)) if of.kernel.has_link() => self.reals.said(*to, bytes),
+                Some((to, by)) if of.kernel.has_link() => self.reals.echo(*to, *by, bytes),
                 Some(_) => Vec::new(),
                 None => return Err(Violation(format!("{node}: sends on a closed socket"))),
             },

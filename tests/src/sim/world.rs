@@ -1,13 +1,12 @@
 //! Several directors, their kernels, the segment between them, real servers, and time.
 
-use std::collections::BTreeMap;
-
 use director_core::check::{Id, Io};
-use director_core::director::{Command, Director, Input, Part, Reason};
+use director_core::director::{Command, Director, Input, Output, Part, Reason};
 use director_core::kernel::{KernelEvent, Op, OpError};
 use director_core::time::{Duration, Instant};
 use director_core::vrrp::Received;
 
+use super::agenda::Agenda;
 use super::fault::Fault;
 use super::intruder::Record;
 use super::laws::{self, Laws, Neighbours, Violation};
@@ -46,12 +45,13 @@ pub struct World {
     pub operations: Vec<(usize, Op, Result<(), OpError>)>,
     /// What an intruder has heard.
     pub(super) record: Record,
-    agenda: BTreeMap<(Instant, u64), Happening>,
-    serial: u64,
+    agenda: Agenda<Happening>,
     /// Steps since time last moved.
     steps_now: u32,
     /// When each node wants to be woken, as it said after the last step that touched it.
     wakes: Vec<Option<(Instant, Reason)>>,
+    /// The room for what a director asks for in one step.
+    pub(super) outputs: Vec<Output>,
     /// This step touches more than the node that it is about.
     pub(super) touches_all: bool,
 }
@@ -89,10 +89,10 @@ impl World {
             steps: 0,
             operations: Vec::new(),
             record: Record::default(),
-            agenda: BTreeMap::new(),
-            serial: 0,
+            agenda: Agenda::default(),
             steps_now: 0,
             wakes: Vec::new(),
+            outputs: Vec::new(),
             touches_all: true,
         };
         for number in 1..=9 {
@@ -162,7 +162,7 @@ impl World {
         let wake = wakes
             .filter_map(|(node, (of, wake))| Some(((*wake)?.0 + of.lateness, node)))
             .min();
-        let planned = self.agenda.first_key_value().map(|((at, _), _)| *at);
+        let planned = self.agenda.first();
         // What arrives comes before the timers of the same moment: sockets are read first.
         let (at, wake) = match (planned, wake) {
             (Some(at), Some((wake_at, node))) if wake_at < at => (wake_at, Some(node)),
@@ -184,8 +184,8 @@ impl World {
                 self.feed(node, Input::Timeout)?;
                 Some(node)
             }
-            None => match self.agenda.pop_first() {
-                Some((_, happening)) => self.happen(happening)?,
+            None => match self.agenda.pop() {
+                Some(happening) => self.happen(happening)?,
                 None => None,
             },
         };
@@ -425,8 +425,7 @@ impl World {
     }
 
     fn at(&mut self, at: Instant, happening: Happening) {
-        self.serial += 1;
-        self.agenda.insert((at, self.serial), happening);
+        self.agenda.insert(at, happening);
     }
 
     /// Tells the director of a node that notifications were lost.
