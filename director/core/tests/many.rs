@@ -25,6 +25,9 @@ fn text(routers: usize, priority: u8) -> String {
     (1..=routers).map(instance).collect()
 }
 
+/// What one look at the timers takes, and what follows from it, on a slow machine.
+const SLOW: Duration = Duration::from_millis(20);
+
 fn active(world: &World, node: usize) -> usize {
     let states = world.states(node);
     states.iter().filter(|state| *state == "Active").count()
@@ -100,4 +103,34 @@ fn takeovers_of_one_moment_are_judged_in_slices() {
         most = most.max(active(&world, 0) - before);
     }
     assert_eq!(most, TAKEOVERS_PER_SLICE);
+}
+
+#[test]
+fn who_waits_for_others_to_take_over_was_not_asleep() {
+    let mut world = World::new(&[text(ROUTERS, 200)]);
+    let due = Instant::from_millis(1) + 3 * INTERVAL + INTERVAL * 56 / 256;
+    world.run(due.since(world.now) - Duration::from_millis(1));
+    let slices = u32::try_from(ROUTERS.div_ceil(TAKEOVERS_PER_SLICE)).unwrap();
+    assert!((slices - 1) * SLOW > INTERVAL, "the last one is late");
+    for _ in 0..slices {
+        world.now = world.now.max(due) + SLOW;
+        world.feed(0, Input::Timeout);
+    }
+    assert_eq!(active(&world, 0), ROUTERS);
+}
+
+#[test]
+fn all_routers_of_a_node_that_was_asleep_listen_once_more() {
+    let mut world = World::new(&[text(ROUTERS, 200)]);
+    world.run(INTERVAL);
+    world.now = Instant::from_millis(5000);
+    let woke = world.now;
+    let again = INTERVAL + INTERVAL * 56 / 256;
+    while world.now < woke + again {
+        assert_eq!(active(&world, 0), 0, "at {}", world.now);
+        world.feed(0, Input::Timeout);
+        world.now = world.now + SLOW;
+    }
+    world.run(INTERVAL * 2);
+    assert_eq!(active(&world, 0), ROUTERS);
 }

@@ -4,6 +4,7 @@
 use core::ops::{Deref, DerefMut};
 
 use super::routers::Slot;
+use crate::limits;
 use crate::time::{Instant, earliest};
 
 /// The routers. Whoever takes hold of one to change it wakes it; it rests again when it has nothing to send.
@@ -31,8 +32,29 @@ impl Roster {
         self.slots.get_mut(index)
     }
 
+    /// Judges the timers: every Active router's, and a slice of the others'.
+    pub(super) fn judge_timers(&mut self, now: Instant) {
+        self.wake_due(now);
+        let mut others_left = limits::TAKEOVERS_PER_SLICE;
+        let mut next = self.next_awake(0);
+        while let Some(index) = next {
+            if let Some(slot) = self.wake(index)
+                && slot.machine.next_timeout().is_some_and(|at| at <= now)
+            {
+                let is_active = slot.machine.wants_addresses();
+                if is_active || others_left > 0 {
+                    others_left -= usize::from(!is_active);
+                    slot.machine.handle_timeout(now);
+                } else {
+                    slot.machine.wait_turn(now);
+                }
+            }
+            next = self.next_awake(index + 1);
+        }
+    }
+
     /// Wakes those whose moment has come.
-    pub(super) fn wake_due(&mut self, now: Instant) {
+    fn wake_due(&mut self, now: Instant) {
         for note in &mut self.notes {
             if matches!(note, Note::Rests(Some(at)) if *at <= now) {
                 *note = Note::Awake;

@@ -18,7 +18,7 @@ use crate::net::{Family, Ifindex, Mac, Name};
 use crate::plan::{self, Finder};
 use crate::time::{Instant, earliest};
 use crate::vrrp::{self, Received, State, Transmit, Waits};
-use crate::{limits, wire};
+use crate::wire;
 
 /// All virtual routers.
 #[derive(Debug, Default)]
@@ -251,21 +251,9 @@ impl Routers {
         }
     }
 
-    /// Judges the timers: every Active router's, and a slice of the others'.
+    /// Judges the timers.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
-        self.slots.wake_due(now);
-        let mut others_left = limits::TAKEOVERS_PER_SLICE;
-        let mut next = self.slots.next_awake(0);
-        while let Some(index) = next {
-            if let Some(slot) = self.slots.wake(index)
-                && slot.machine.next_timeout().is_some_and(|at| at <= now)
-                && (slot.machine.wants_addresses() || others_left > 0)
-            {
-                others_left -= usize::from(!slot.machine.wants_addresses());
-                slot.machine.handle_timeout(now);
-            }
-            next = self.slots.next_awake(index + 1);
-        }
+        self.slots.judge_timers(now);
     }
 
     /// Hands over one router or sync group, or all. False when there is none of that name.

@@ -163,6 +163,7 @@ impl Router {
             active_down_at: now,
             hears: Hears::Nobody,
             prolonged: false,
+            queued: false,
             ready: true,
         });
         self.enter(now, state, Cause::Owner);
@@ -227,13 +228,13 @@ impl Router {
         if now < due {
             return;
         }
-        let late = now.since(due);
-        if late > self.active_interval && !backup.prolonged && !backup.ready {
-            self.tell(Event::Stalled(late));
+        if self.overslept(now, &backup) {
+            self.tell(Event::Stalled(now.since(due)));
             self.state = State::Backup(Backup {
                 active_down_at: now + self.active_interval + self.skew_time(),
                 hears: backup.hears.without_delay(),
                 prolonged: true,
+                queued: false,
                 ready: false,
             });
             return;
@@ -245,6 +246,26 @@ impl Router {
             });
         } else {
             self.take_turn(now, backup);
+        }
+    }
+
+    /// Whether it comes too late to know whose the silence is.
+    fn overslept(&self, now: Instant, backup: &Backup) -> bool {
+        let is_excused = backup.prolonged || backup.queued || backup.ready;
+        now.since(backup.due()) > self.active_interval && !is_excused
+    }
+
+    /// Others go first in this look at the timers. Every advert up to `now` has been heard: unless the node was asleep
+    /// before, the silence is the peer's, however late its turn comes.
+    pub fn wait_turn(&mut self, now: Instant) {
+        if let State::Backup(backup) = self.state
+            && now >= backup.due()
+            && !self.overslept(now, &backup)
+        {
+            self.state = State::Backup(Backup {
+                queued: true,
+                ..backup
+            });
         }
     }
 
@@ -270,6 +291,7 @@ impl Router {
             active_down_at: now + self.skew_time(),
             hears: Hears::Resigned(advert.source),
             prolonged: false,
+            queued: false,
             ready: false,
         });
     }
@@ -313,7 +335,9 @@ impl Router {
             self.learn(&advert);
             backup.active_down_at = now + self.active_down_interval();
             backup.prolonged = false;
-            backup.ready &= preempt_at.is_some_and(|at| at <= now);
+            let has_come = preempt_at.is_some_and(|at| at <= now);
+            backup.queued &= has_come;
+            backup.ready &= has_come;
         }
         let peer = peer(&advert, now);
         backup.hears = Hears::Lower { peer, preempt_at };
@@ -451,6 +475,7 @@ const fn backup_until(active_down_at: Instant, hears: Hears) -> State {
         active_down_at,
         hears,
         prolonged: false,
+        queued: false,
         ready: false,
     })
 }

@@ -76,6 +76,7 @@ impl Router {
         } else {
             (backup.active_down_at + self.backup_wait() - old_wait).max(now)
         };
+        backup.queued = false;
         self.state = State::Backup(backup);
     }
 

@@ -28,6 +28,8 @@ pub struct Backup {
     pub hears: Hears,
     /// Whether the timer was prolonged because of an own stall; done once in a silence.
     pub prolonged: bool,
+    /// Its time has come while the node was awake, and others go first: what it waits for them is no stall.
+    pub queued: bool,
     /// Its time has come, and it waits for the other members of its sync group.
     pub ready: bool,
 }

@@ -434,6 +434,7 @@ fn timeouts_before_their_time_change_nothing() {
         active_down_at: Instant::from_micros(3_609_375),
         hears: Hears::Nobody,
         prolonged: false,
+        queued: false,
         ready: false,
     };
     assert_eq!(state, State::Backup(expected));
