@@ -120,6 +120,35 @@ fn who_waits_for_others_to_take_over_was_not_asleep() {
 }
 
 #[test]
+fn who_is_due_the_longest_takes_over_first() {
+    let mut world = World::new(&[text(ROUTERS, 200), text(ROUTERS, 100)]);
+    world.run(Duration::from_secs(1));
+    world.nodes[0].dead = true;
+    let mut heard = BTreeMap::new();
+    for (at, _, vrid) in world.advertised.drain(..) {
+        heard.insert(vrid, at);
+    }
+    while active(&world, 1) < ROUTERS {
+        let (at, _) = world.nodes[1].director.next_timeout().unwrap();
+        world.now = world.now.max(at) + SLOW;
+        world.feed(1, Input::Timeout);
+    }
+    let mut taken: BTreeMap<Instant, Vec<Instant>> = BTreeMap::new();
+    for (at, _, vrid) in &world.advertised {
+        if let Some(heard) = heard.remove(vrid) {
+            taken.entry(*at).or_default().push(heard);
+        }
+    }
+    let mut last = Instant::ZERO;
+    for (at, heard) in &taken {
+        let (first, latest) = (heard.iter().min().unwrap(), heard.iter().max().unwrap());
+        assert!(last <= *first, "at {at}");
+        last = *latest;
+    }
+    assert_eq!(heard.len(), 0);
+}
+
+#[test]
 fn all_routers_of_a_node_that_was_asleep_listen_once_more() {
     let mut world = World::new(&[text(ROUTERS, 200)]);
     world.run(INTERVAL);

@@ -32,24 +32,32 @@ impl Roster {
         self.slots.get_mut(index)
     }
 
-    /// Judges the timers: every Active router's, and a slice of the others'.
+    /// Judges the timers: every Active router's, and a slice of the others', those that are due the longest.
     pub(super) fn judge_timers(&mut self, now: Instant) {
         self.wake_due(now);
-        let mut others_left = limits::TAKEOVERS_PER_SLICE;
+        let mut others = Vec::new(); // without a takeover it stays empty and allocates nothing
         let mut next = self.next_awake(0);
         while let Some(index) = next {
             if let Some(slot) = self.wake(index)
-                && slot.machine.next_timeout().is_some_and(|at| at <= now)
+                && let Some(due) = slot.machine.next_timeout().filter(|at| *at <= now)
             {
-                let is_active = slot.machine.wants_addresses();
-                if is_active || others_left > 0 {
-                    others_left -= usize::from(!is_active);
+                if slot.machine.wants_addresses() {
                     slot.machine.handle_timeout(now);
                 } else {
-                    slot.machine.wait_turn(now);
+                    others.push((due, index));
                 }
             }
             next = self.next_awake(index + 1);
+        }
+        others.sort_unstable();
+        for (ahead, (_, index)) in others.into_iter().enumerate() {
+            match self.wake(index) {
+                Some(slot) if ahead < limits::TAKEOVERS_PER_SLICE => {
+                    slot.machine.handle_timeout(now);
+                }
+                Some(slot) => slot.machine.wait_turn(now),
+                None => {}
+            }
         }
     }
 
