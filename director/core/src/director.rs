@@ -21,6 +21,7 @@ mod services;
 mod settings;
 mod settle;
 mod source;
+mod standings;
 mod stop;
 mod surroundings;
 mod telling;
@@ -44,13 +45,12 @@ use crate::kernel::{KernelEvent, Op, OpError, Snapshot};
 pub use crate::kernel::{OpId, Part};
 use crate::net::{Ifindex, Mac, Name};
 use crate::overrides::{Saved, Wish};
-use crate::plan;
 use crate::reconcile::{Finding, Reconciler};
 use crate::status::Status;
 use crate::time::Instant;
 use crate::tracking::Recovery;
 use crate::vrrp::Received;
-use crate::{check, limits};
+use crate::{check, limits, plan};
 pub use telling::Telling;
 
 /// Everything that can happen to a director.

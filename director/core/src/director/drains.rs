@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::Director;
-use super::services::{Services, Standing, State};
+use super::services::{Services, State};
+use super::standings::Standing;
 use crate::config::{RealServer, VirtualServer};
 use crate::event::Event;
 use crate::ipvs::{Dest, DestId, Forwarding, ServiceId};

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use super::data_path::DataPaths;
 use super::presence::suspend;
 use super::seats::{Numbers, Seat, seats};
+use super::standings::{Standing, place_of};
 use crate::check::{self, Checks, Health};
 use crate::config::{Config, RealServer, VirtualServer};
 use crate::event::Event;
 use crate::ipvs::{Dest, DestId, Pool, ServiceId, WEIGHT_MAX};
-use crate::overrides::{Kind, Leaving, Override, Saved};
+use crate::overrides::{Leaving, Saved};
 use crate::plan;
-use crate::pool::{self, Place, Quorum, Ramp};
+use crate::pool::{self, Place, Quorum};
 use crate::time::Instant;
 
 /// All services with their checks.
@@ -62,33 +63,6 @@ pub(super) struct State {
     pub(super) reals: Vec<Standing>,
     /// Real servers that the configuration no longer has.
     pub(super) leaving: BTreeMap<DestId, Leaving>,
-}
-
-/// How one real server stands. There may be two hundred thousand: what most have not is boxed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Standing {
-    pub(super) health: Health,
-    /// When its health last changed.
-    pub(super) since: Instant,
-    /// It was up, and failed.
-    fell: bool,
-    /// It failed, and stays in: more may not go (`depool_limit`).
-    pub(super) held: bool,
-    /// By which its checks know it.
-    pub(super) number: u32,
-    /// Its weight while it is up: the configured one, or what its checks make of it.
-    pub(super) weight: u32,
-    /// None as a rule.
-    rare: Option<Box<Rare>>,
-}
-
-/// What few real servers have.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Rare {
-    /// An operator's word.
-    word: Option<Override>,
-    /// Its slow start, while that goes on.
-    ramp: Option<Ramp>,
 }
 
 impl Services {
@@ -253,22 +227,9 @@ impl Services {
         numbers: Numbers,
     ) -> State {
         let stands = |(real, (number, place)): (&RealServer, (u32, Option<usize>))| {
-            let (health, weight) = self.judge(real, seats(numbers.service, number, real));
+            let is = self.judge(real, seats(numbers.service, number, real));
             let was = old.and_then(|(_, state)| state.reals.get(place?));
-            let same = was.filter(|was| was.health == health);
-            let rare = Rare {
-                word: was.and_then(Standing::word),
-                ramp: same.and_then(Standing::ramp),
-            };
-            Standing {
-                health,
-                since: same.map_or(now, |was| was.since),
-                fell: same.is_some_and(|was| was.fell),
-                held: false,
-                number,
-                weight,
-                rare: rare.boxed(),
-            }
+            Standing::new(now, number, is, was)
         };
         let reals = server.real_servers.iter().zip(numbers.reals);
         let reals: Vec<Standing> = reals.map(stands).collect();
@@ -301,18 +262,11 @@ impl Services {
     /// Where a real server stands now, by its checks. The service is to be judged anew then.
     pub(super) fn restand(&mut self, now: Instant, index: usize, place: usize) -> Option<()> {
         let server = self.servers.get(index)?;
+        let configured = server.real_servers.get(place)?;
         let seats = self.states.get(index)?.seats(server, place);
-        let (health, weight) = self.judge(server.real_servers.get(place)?, seats);
-        let state = self.states.get_mut(index)?;
-        let real = state.reals.get_mut(place)?;
-        if real.health != health {
-            (real.health, real.since) = (health, now);
-            real.fell = health == Health::Down;
-            let configured = server.real_servers.get(place);
-            let is_slow = configured.is_some_and(|real| !real.slow_start.is_zero());
-            real.set_ramp((health == Health::Up && is_slow).then(|| Ramp::new(now)));
-        }
-        real.weight = weight;
+        let is = self.judge(configured, seats);
+        let real = self.states.get_mut(index)?.reals.get_mut(place)?;
+        real.turn(now, is, !configured.slow_start.is_zero());
         if real.ramp().is_some() {
             self.wake_at = Some(now);
         }
@@ -390,76 +344,6 @@ impl Services {
     }
 }
 
-impl Rare {
-    fn boxed(self) -> Option<Box<Self>> {
-        (self != Self::default()).then(|| Box::new(self))
-    }
-}
-
-impl Standing {
-    fn rare(&self) -> Rare {
-        self.rare.as_deref().copied().unwrap_or_default()
-    }
-
-    /// An operator's word.
-    pub(super) fn word(&self) -> Option<Override> {
-        self.rare().word
-    }
-
-    pub(super) fn set_word(&mut self, word: Option<Override>) {
-        let ramp = self.ramp();
-        self.rare = Rare { word, ramp }.boxed();
-    }
-
-    /// Its slow start, while that goes on.
-    pub(super) fn ramp(&self) -> Option<Ramp> {
-        self.rare().ramp
-    }
-
-    pub(super) fn set_ramp(&mut self, ramp: Option<Ramp>) {
-        let word = self.word();
-        self.rare = Rare { word, ramp }.boxed();
-    }
-
-    fn place(&self) -> Place {
-        let is_in = self.health == Health::Up || self.held;
-        match (self.word_kind(), is_in) {
-            (Some(Kind::Drained | Kind::Disabled), _) => Place::Out,
-            (Some(Kind::Drains(_)), true) => Place::Drains,
-            (_, false) => Place::Down,
-            (word, true) => {
-                let whole = match word {
-                    Some(Kind::Weight(weight)) => weight,
-                    _ => self.weight,
-                };
-                let weight = self.ramp().map_or(whole, |ramp| ramp.of(whole));
-                Place::Serves { weight, whole }
-            }
-        }
-    }
-
-    /// What an operator's word makes of it.
-    pub(super) fn word_kind(&self) -> Option<Kind> {
-        self.word().map(|word| word.kind)
-    }
-
-    /// An operator's word keeps new connections from it.
-    pub(super) fn is_kept_out(&self) -> bool {
-        matches!(
-            self.word_kind(),
-            Some(Kind::Drains(_) | Kind::Drained | Kind::Disabled | Kind::Weight(0))
-        )
-    }
-
-    pub(super) fn is_draining(&self) -> bool {
-        matches!(self.word_kind(), Some(Kind::Drains(_)))
-    }
-}
-
-fn place_of(reals: &[Standing]) -> impl Fn(usize) -> Place + '_ {
-    |index| reals.get(index).map_or(Place::Out, Standing::place)
-}
-
 /// Whether the configuration no longer has a service, and only its real servers that leave are left of it.
 pub(super) const fn is_retired(server: &VirtualServer) -> bool {
     server.real_servers.is_empty()
@@ -481,7 +365,7 @@ impl State {
         let mut fallen: Vec<&mut Standing> = Vec::new();
         for real in &mut self.reals {
             real.held = false;
-            if real.fell && real.health == Health::Down {
+            if real.has_fallen() {
                 fallen.push(real);
             }
         }
