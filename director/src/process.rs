@@ -12,6 +12,7 @@ use director_core::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::mman::{MlockAllFlags, MmapAdvise, madvise, mlockall};
+use nix::sys::prctl;
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
 use nix::unistd::{getpid, gettid};
 
@@ -20,9 +21,12 @@ use crate::limits;
 /// Environment variable that names, by its number, the pipe into which the loop writes a byte about every second.
 pub const HEARTBEAT: &str = "KEELSON_HEARTBEAT_FD";
 
-/// Takes the file descriptors that the process may need; before its first thread starts. What is not permitted is
-/// logged and left out.
-pub(crate) fn take_files() {
+/// Takes the file descriptors that the process may need, and its memory in small pages alone; before its first thread
+/// starts. What is not permitted is logged and left out.
+pub(crate) fn begin() {
+    // A huge page is 2 MB, taken for the first byte that is used of it, and one may be found for any thread's stack.
+    let small = prctl::set_thp_disable(true);
+    note("small pages alone", small.map_err(Into::into));
     note("more file descriptors", raise_files());
     note("room for file descriptors", grow_files());
 }

@@ -88,7 +88,7 @@ fn on<T>(what: &'static str, result: io::Result<T>) -> Result<T, Error> {
 /// When the kernel lacks what nothing can replace: epoll, rtnetlink, packet sockets, the control socket. A missing or
 /// broken configuration is none: the director then serves nothing, and says so.
 pub fn run(options: &Options) -> Result<(), Error> {
-    process::take_files();
+    process::begin();
     // Before the loop becomes urgent: a thread is as urgent as the one that starts it.
     let readings = on("threads", Readings::start())?;
     process::prepare();
