@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::Hash;
 
-use super::index::{Index, Places, hash};
+use super::index::{Places, hash};
 use super::keys::{Resting, Sharers};
 use super::line::{Line, line_of};
 use super::said::Said;
@@ -28,8 +28,8 @@ pub struct Checks<K> {
     generation: u32,
     /// All slots by what they ask.
     asked: Places,
-    /// The slots by their keys, each as often as it has some.
-    keys: Index,
+    /// All slots by whom they serve first.
+    keys: Places,
     sharers: Sharers<K>,
     resting: Resting<K>,
     said: Said,
@@ -67,7 +67,7 @@ impl<K: Ord + Hash + Clone> Checks<K> {
             free: Vec::new(),
             generation: 0,
             asked: Places::default(),
-            keys: Index::default(),
+            keys: Places::default(),
             sharers: Sharers::default(),
             resting: Resting::default(),
             said: Said::default(),
@@ -113,17 +113,14 @@ impl<K: Ord + Hash + Clone> Checks<K> {
             Some((key, index))
         });
         let mut old: BTreeMap<K, u32> = old.collect();
-        for (key, index) in &old {
-            self.forget(key, *index);
-        }
         let mut fresh = Vec::new();
         for (key, ask, initially) in wanted {
-            let is_full = self.keys.len() + fresh.len() >= limits::CHECKS_MAX;
+            let is_full = self.len() - old.len() + fresh.len() >= limits::CHECKS_MAX;
             if is_full {
                 continue;
             }
             match old.remove(&key) {
-                Some(index) if self.adopt(now, index, &ask) => self.remember(&key, index),
+                Some(index) if self.adopt(now, index, &ask) => {}
                 Some(index) => {
                     let health = self.check(index).map(Check::health);
                     self.leave(now, index, &key);
@@ -135,8 +132,7 @@ impl<K: Ord + Hash + Clone> Checks<K> {
         for (key, index) in old {
             self.leave(now, index, &key);
         }
-        let slots = &self.slots;
-        let lives = |index: &u32| slots.get(*index as usize).is_some_and(Option::is_some);
+        let lives = |index: &u32| slot_in(&self.slots, *index).is_some();
         for line in &mut self.lines {
             line.due.retain(lives);
         }
@@ -167,7 +163,6 @@ impl<K: Ord + Hash + Clone> Checks<K> {
             // The others may know otherwise.
             [_, ..] => {
                 let rested = self.resting.set(index, key, false);
-                self.forget(key, index);
                 self.leave(now, index, key);
                 self.join(now, first_within(1), key.clone(), ask, health);
                 self.suspend(now, key, rested);
@@ -304,7 +299,7 @@ impl<K: Ord + Hash + Clone> Checks<K> {
     /// How many checks there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.keys.len()
+        self.keys.len() + self.sharers.len()
     }
 
     /// Whether there is none.
@@ -314,7 +309,7 @@ impl<K: Ord + Hash + Clone> Checks<K> {
     }
 
     fn slot(&self, index: u32) -> Option<&Slot<K>> {
-        self.slots.get(index as usize)?.as_ref()
+        slot_in(&self.slots, index)
     }
 
     fn check(&self, index: u32) -> Option<&Check> {
@@ -333,16 +328,15 @@ impl<K: Ord + Hash + Clone> Checks<K> {
 
     /// The place of a key.
     fn find(&self, key: &K) -> Option<u32> {
-        let has = |index| self.served(index).any(|other| other == key);
-        self.keys.find(hash(key), has)
+        let is = |index| self.slot(index).is_some_and(|slot| slot.first == *key);
+        let first = self.keys.find(hash(key), is);
+        first.or_else(|| self.sharers.place(key))
     }
 
+    /// Notes whom a slot serves first.
     fn remember(&mut self, key: &K, index: u32) {
-        self.keys.insert(hash(key), index);
-    }
-
-    fn forget(&mut self, key: &K, index: u32) {
-        self.keys.remove(hash(key), index);
+        let first = |place| slot_in(&self.slots, place).map_or(0, |slot| hash(&slot.first)); // each has one
+        self.keys.insert(hash(key), index, first);
     }
 
     /// Lets the longest waiting check begin, if there is a place for it.
@@ -429,7 +423,6 @@ impl<K: Ord + Hash + Clone> Checks<K> {
         let Some(index) = found else {
             return self.insert(now, within, key, ask, health);
         };
-        self.remember(&key, index);
         self.sharers.push(index, key);
         self.rest(now, index);
     }
@@ -437,13 +430,19 @@ impl<K: Ord + Hash + Clone> Checks<K> {
     /// A key is no longer served by this check; without any it ends.
     fn leave(&mut self, now: Instant, index: u32, key: &K) {
         self.resting.set(index, key, false);
-        let slot = self.slots.get_mut(index as usize);
-        let first = slot.and_then(|slot| Some(&mut slot.as_mut()?.first));
-        if first.is_some_and(|first| self.sharers.remove(index, first, key)) {
-            self.rest(now, index);
-        } else {
-            self.remove(index);
+        if self.slot(index).is_some_and(|slot| slot.first != *key) {
+            self.sharers.remove(index, key);
+            return self.rest(now, index);
         }
+        self.keys.remove(hash(key), index);
+        let next = self.sharers.pop(index);
+        let slot = self.slots.get_mut(index as usize).and_then(Option::as_mut);
+        let Some((next, slot)) = next.zip(slot) else {
+            return self.remove(index);
+        };
+        slot.first = next.clone();
+        self.remember(&next, index);
+        self.rest(now, index);
     }
 
     /// A new check; its first run begins within a time.
@@ -455,11 +454,8 @@ impl<K: Ord + Hash + Clone> Checks<K> {
             // Fits: the slab is never longer than `CHECKS_MAX`.
             (self.slots.len() - 1) as u32
         });
-        let slots = &self.slots;
-        self.asked.insert(number, index, |place| {
-            let slot = slots.get(place as usize).and_then(Option::as_ref);
-            slot.map_or(0, |slot| hash(slot.check.ask())) // each has one
-        });
+        let ask = |place| slot_in(&self.slots, place).map_or(0, |slot| hash(slot.check.ask())); // each has one
+        self.asked.insert(number, index, ask);
         self.remember(&key, index);
         self.timers.change(index, None, check.next_timeout());
         if let Some(slot) = self.slots.get_mut(index as usize) {
@@ -490,6 +486,10 @@ impl<K: Ord + Hash + Clone> Checks<K> {
             }
         }
     }
+}
+
+fn slot_in<K>(slots: &[Option<Slot<K>>], index: u32) -> Option<&Slot<K>> {
+    slots.get(index as usize)?.as_ref()
 }
 
 const fn next(generation: &mut u32) -> u32 {

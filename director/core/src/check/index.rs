@@ -1,4 +1,4 @@
-//! Which places of the slab have something, by a hash of it: five or nine bytes for each, where a tree of the things
+//! Which places of the slab have something, by a hash of it: five bytes for each, where a tree of the things
 //! themselves would hold them twice.
 
 use std::hash::{BuildHasher, Hash};
@@ -28,48 +28,15 @@ impl Places {
             found.remove();
         }
     }
-}
 
-/// Places by hash, of things of which a place has several.
-#[derive(Debug, Default)]
-pub(super) struct Index(HashTable<Cell>);
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Cell {
-    hash: u32,
-    place: u32,
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
 }
 
 /// The hash of something, the same in each run: the keys are the operator's, and nobody's to choose against us.
 pub(super) fn hash(of: &impl Hash) -> u32 {
     FixedState::default().hash_one(of) as u32 // the lower half is as good as the whole
-}
-
-impl Index {
-    /// A place of this hash that `is` the one.
-    pub(super) fn find(&self, hash: u32, is: impl Fn(u32) -> bool) -> Option<u32> {
-        let is_it = |cell: &Cell| cell.hash == hash && is(cell.place);
-        self.0.find(spread(hash), is_it).map(|cell| cell.place)
-    }
-
-    /// Notes a place. One that is there already is there twice then.
-    pub(super) fn insert(&mut self, hash: u32, place: u32) {
-        let again = |cell: &Cell| spread(cell.hash);
-        self.0
-            .insert_unique(spread(hash), Cell { hash, place }, again);
-    }
-
-    /// Forgets a place, once.
-    pub(super) fn remove(&mut self, hash: u32, place: u32) {
-        let cell = Cell { hash, place };
-        if let Ok(found) = self.0.find_entry(spread(hash), |other| *other == cell) {
-            found.remove();
-        }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
-    }
 }
 
 /// The table looks at both ends of a hash.
@@ -83,16 +50,17 @@ mod tests {
 
     #[test]
     fn places_of_one_hash_are_told_apart() {
-        let mut index = Index::default();
+        let mut places = Places::default();
+        let hash_of = |place| place / 50;
         for place in 0..100 {
-            index.insert(place / 50, place);
+            places.insert(hash_of(place), place, hash_of);
         }
-        index.remove(0, 49);
-        index.remove(0, 50);
-        assert_eq!(index.len(), 99, "50 has another hash");
-        let find = |hash, wanted| index.find(hash, |place| place == wanted);
+        places.remove(0, 49);
+        places.remove(1, 50);
+        assert_eq!(places.len(), 98);
+        let find = |hash, wanted| places.find(hash, |place| place == wanted);
         assert_eq!((find(0, 48), find(0, 49)), (Some(48), None));
-        assert_eq!((find(1, 50), find(0, 50)), (Some(50), None));
+        assert_eq!((find(1, 51), find(1, 50)), (Some(51), None));
         assert_eq!(find(2, 0), None);
     }
 }

@@ -2,39 +2,58 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Who else is served by a check, by its slot: most serve one alone, and pay nothing for it.
+/// Who else is served by a check than the first, by its slot: most serve one alone, and pay nothing for it.
 #[derive(Debug)]
-pub(super) struct Sharers<K>(BTreeMap<u32, Vec<K>>);
+pub(super) struct Sharers<K> {
+    of: BTreeMap<u32, Vec<K>>,
+    /// The same the other way round.
+    places: BTreeMap<K, u32>,
+}
 
 impl<K> Default for Sharers<K> {
     fn default() -> Self {
-        Self(BTreeMap::new())
+        Self {
+            of: BTreeMap::new(),
+            places: BTreeMap::new(),
+        }
     }
 }
 
-impl<K: Ord> Sharers<K> {
+impl<K: Ord + Clone> Sharers<K> {
     pub(super) fn of(&self, index: u32) -> &[K] {
-        self.0.get(&index).map_or(&[], Vec::as_slice)
+        self.of.get(&index).map_or(&[], Vec::as_slice)
+    }
+
+    /// By which check somebody is served who is not its first.
+    pub(super) fn place(&self, key: &K) -> Option<u32> {
+        self.places.get(key).copied()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.places.len()
     }
 
     pub(super) fn push(&mut self, index: u32, key: K) {
-        self.0.entry(index).or_default().push(key);
+        self.places.insert(key.clone(), index);
+        self.of.entry(index).or_default().push(key);
     }
 
-    /// Takes one out of those whom a check serves, of whom `first` is the first; false when it is the only one.
-    pub(super) fn remove(&mut self, index: u32, first: &mut K, key: &K) -> bool {
-        let Some(others) = self.0.get_mut(&index) else {
-            return false;
-        };
-        if *first != *key {
+    /// Takes one of those out whom a check serves, the latest, if there is any.
+    pub(super) fn pop(&mut self, index: u32) -> Option<K> {
+        let key = self.of.get(&index)?.last()?.clone();
+        self.remove(index, &key);
+        Some(key)
+    }
+
+    /// Takes one out of those whom a check serves.
+    pub(super) fn remove(&mut self, index: u32, key: &K) {
+        self.places.remove(key);
+        if let Some(others) = self.of.get_mut(&index) {
             others.retain(|other| other != key);
-        } else if let Some(next) = others.pop() {
-            *first = next;
+            if others.is_empty() {
+                self.of.remove(&index);
+            }
         }
-        if others.is_empty() {
-            self.0.remove(&index);
-        }
-        true
     }
 }
 
