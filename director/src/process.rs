@@ -1,17 +1,17 @@
 //! The process itself: its priority, memory and limits, its figures, and its beat for PID 1.
 
 use core::fmt;
+use core::ops::Range;
 use std::fs;
 use std::hash::{BuildHasher, Hasher};
 use std::io::{self, Write};
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::ptr::NonNull;
+use std::ptr;
 
 use director_core::status::ProcessStatus;
 use director_core::time::{Duration, Instant};
-use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::mman::{MlockAllFlags, MmapAdvise, madvise, mlockall};
+use nix::sys::mman::{MlockAllFlags, mlockall};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
 use nix::unistd::{getpid, gettid};
@@ -33,7 +33,6 @@ pub(crate) fn begin() {
 
 /// Makes the process ready for its work; what is not permitted is logged once and left out.
 pub(crate) fn prepare() {
-    note("a smaller stack", shrink_stack());
     note("locked memory", lock_memory());
     note("priority", take_priority());
 }
@@ -67,8 +66,14 @@ fn grow_files() -> io::Result<()> {
     Ok(())
 }
 
-/// Gives the pages back that the start took of the stack and nothing will need again: a parser of command lines makes
-/// much of it, the loop a tenth of that.
+/// Gives back what only the start or a reading of the configuration needed: pages of this thread's stack, and of the
+/// program itself. Those of the program that the loop runs come again, from the file's pages in memory.
+pub(crate) fn shrink() {
+    note("a smaller stack", shrink_stack());
+    note("less of the program", release_program());
+}
+
+/// A parser of command lines makes much of the stack, the loop a tenth of that.
 #[inline(never)] // its own frame is the lowest
 fn shrink_stack() -> io::Result<()> {
     const PAGE: usize = 4096;
@@ -79,14 +84,42 @@ fn shrink_stack() -> io::Result<()> {
     }
     let here = 0u8;
     let top = (&raw const here).addr().saturating_sub(USED) / PAGE * PAGE;
-    let Some(from) = NonNull::new(std::ptr::without_provenance_mut(top.saturating_sub(BELOW)))
-    else {
-        return Ok(());
-    };
     // SAFETY: below the frames in use there is nothing of ours; what is not mapped stays so.
-    match unsafe { madvise(from, BELOW, MmapAdvise::MADV_DONTNEED) } {
-        Ok(()) | Err(Errno::ENOMEM) => Ok(()), // the stack had not grown that far
-        Err(error) => Err(error.into()),
+    match unsafe { forget(top.saturating_sub(BELOW)..top) } {
+        Err(error) if error.raw_os_error() == Some(libc::ENOMEM) => Ok(()), // it had not grown that far
+        done => done,
+    }
+}
+
+fn release_program() -> io::Result<()> {
+    let maps = fs::read_to_string("/proc/self/maps")?;
+    let here = (release_program as *const ()).addr();
+    let range = |line: &str| {
+        let (from, to) = line.split_once(' ')?.0.split_once('-')?;
+        let bound = |digits| usize::from_str_radix(digits, 16).ok();
+        Some(bound(from)?..bound(to)?)
+    };
+    let found = maps
+        .lines()
+        .filter_map(range)
+        .find(|range| range.contains(&here));
+    // SAFETY: nobody writes to the program's code: the file says what is there.
+    found.map_or(Ok(()), |program| unsafe { forget(program) })
+}
+
+/// Lets the kernel forget pages, also of locked memory, which is locked again when it is used again.
+///
+/// # Safety
+/// Nothing that they hold may be missed, but what a file says.
+unsafe fn forget(pages: Range<usize>) -> io::Result<()> {
+    const MADV_DONTNEED_LOCKED: i32 = 24; // asm-generic/mman-common.h, Linux 5.18 and later
+    let from = ptr::without_provenance_mut(pages.start);
+    // SAFETY: the caller's promise.
+    let done = unsafe { libc::madvise(from, pages.len(), MADV_DONTNEED_LOCKED) };
+    if done < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
     }
 }
 

@@ -18,7 +18,7 @@ use mio::Waker;
 use crate::ctl::framed;
 use crate::files::{Files, Loaded};
 use crate::proto::{CHECKED_LINES_MAX, File, Reply, Tagged};
-use crate::track_files;
+use crate::{process, track_files};
 
 /// Why files are read, or written; or what else takes long.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,8 +80,13 @@ impl Readings {
                 return;
             };
             for job in received {
+                let reads = !matches!(job.errand, Errand::Track(..) | Errand::Tell(_));
+                let done = job.run();
+                if reads {
+                    process::shrink();
+                }
                 // The loop has ended when nobody receives.
-                if finished.send(job.run()).is_err() || waker.wake().is_err() {
+                if finished.send(done).is_err() || waker.wake().is_err() {
                     return;
                 }
             }

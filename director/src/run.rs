@@ -94,6 +94,7 @@ pub fn run(options: &Options) -> Result<(), Error> {
     process::prepare();
     let mut shell = Shell::open(options, readings)?;
     shell.drain();
+    process::shrink();
     while shell.pace.owes || !shell.core.stopped() {
         shell.turn()?;
     }
