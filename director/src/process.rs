@@ -67,7 +67,7 @@ fn grow_files() -> io::Result<()> {
 }
 
 /// Gives back what only the start or a reading of the configuration needed: pages of this thread's stack, and of the
-/// program itself. Those of the program that the loop runs come again, from the file's pages in memory.
+/// program itself. Those of the program that the loop uses come again, from the file's pages in memory.
 pub(crate) fn shrink() {
     note("a smaller stack", shrink_stack());
     note("less of the program", release_program());
@@ -93,18 +93,23 @@ fn shrink_stack() -> io::Result<()> {
 
 fn release_program() -> io::Result<()> {
     let maps = fs::read_to_string("/proc/self/maps")?;
-    let here = (release_program as *const ()).addr();
     let range = |line: &str| {
         let (from, to) = line.split_once(' ')?.0.split_once('-')?;
         let bound = |digits| usize::from_str_radix(digits, 16).ok();
         Some(bound(from)?..bound(to)?)
     };
-    let found = maps
-        .lines()
-        .filter_map(range)
-        .find(|range| range.contains(&here));
-    // SAFETY: nobody writes to the program's code: the file says what is there.
-    found.map_or(Ok(()), |program| unsafe { forget(program) })
+    let (code, constant) = (release_program as *const (), HEARTBEAT.as_ptr());
+    for part in [code.addr(), constant.addr()] {
+        let found = maps
+            .lines()
+            .filter_map(range)
+            .find(|range| range.contains(&part));
+        if let Some(part) = found {
+            // SAFETY: nobody writes to code and constants, nor does the linker: the file says what is there.
+            unsafe { forget(part)? };
+        }
+    }
+    Ok(())
 }
 
 /// Lets the kernel forget pages, also of locked memory, which is locked again when it is used again.

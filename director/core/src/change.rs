@@ -360,7 +360,7 @@ fn rules(old: &Config, new: &Config, changes: &mut Vec<Change>) {
             (
                 server.quorum,
                 server.hysteresis,
-                server.sorry,
+                server.sorry.clone(),
                 server.sorry_inhibit,
             )
         };

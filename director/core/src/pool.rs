@@ -114,7 +114,7 @@ pub fn dests(
             dests.insert(real.id, dest);
         }
     }
-    if let Some((id, dest)) = server.sorry {
+    if let Some((id, dest)) = server.sorry.as_deref().copied() {
         if sorry_serves {
             dests.insert(id, dest);
         } else if server.sorry_inhibit {
@@ -263,7 +263,7 @@ mod tests {
     fn the_sorry_server_serves_alone_while_the_quorum_is_lost() {
         let mut server = server(&[1, 1]);
         server.quorum = 2;
-        server.sorry = Some((id(9), to(1)));
+        server.sorry = Some(Box::new((id(9), to(1))));
         let mut quorum = Quorum::new(&server, up(&server, |_| true));
         assert!(quorum.held());
         assert!(quorum.judge(&server, up(&server, |index| index == 0)));
@@ -321,7 +321,7 @@ mod tests {
      {
         let mut server = server(&[1, 1, 1]);
         server.real_servers[1].inhibit_on_failure = true;
-        server.sorry = Some((id(9), to(1)));
+        server.sorry = Some(Box::new((id(9), to(1))));
         let places = [Place::Drains, Place::Out, Place::serves(1)];
         let mut quorum = Quorum::new(&server, |index| places[index]);
         let expected = BTreeMap::from([(id(0), to(0)), (id(2), to(1))]);

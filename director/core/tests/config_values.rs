@@ -433,7 +433,7 @@ fn direct_routing_keeps_the_port_of_the_service() {
         service.real_servers[0].asks().next().unwrap().target.port,
         8080
     );
-    let (id, dest) = service.sorry.unwrap();
+    let (id, dest) = **service.sorry.as_ref().unwrap();
     assert_eq!(
         (id.port, dest.forwarding, dest.weight),
         (90, Forwarding::Nat, 1)
@@ -497,7 +497,7 @@ fn a_tunnel_has_its_type_and_leads_into_the_other_family() {
         Forwarding::Dr,
     ];
     assert_eq!(forwarding, expected);
-    let (id, dest) = server.sorry.unwrap();
+    let (id, dest) = **server.sorry.as_ref().unwrap();
     let gue = Tunnel::Gue {
         port: 6080,
         checksum: Checksum::Remote,

@@ -181,7 +181,7 @@ fn ldirectords_services_keep_methods_weights_and_checks() {
         (50, 100)
     );
     assert_eq!(
-        web.sorry.map(|(id, _)| id.to_string()),
+        web.sorry.as_ref().map(|sorry| sorry.0.to_string()),
         Some("192.168.6.20:80".to_owned())
     );
     let check = &web.real_servers[0].checks[0];

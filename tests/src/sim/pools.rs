@@ -65,7 +65,7 @@ fn pool(
             return Err(format!("{} has not the weight that was told", real.id));
         }
     }
-    match server.sorry {
+    match server.sorry.as_deref().copied() {
         Some((sorry, _)) if serving.is_empty() => {
             Err(format!("{sorry} does not serve, and nobody else does"))
         }

@@ -334,7 +334,7 @@ fn random_services(random: &mut Random) -> Vec<Arc<VirtualServer>> {
             .collect();
         let mut service = service(80 + index, &reals);
         if random.chance(30) {
-            service.sorry = Some((dest_id(9), dest(1)));
+            service.sorry = Some(Box::new((dest_id(9), dest(1))));
             service.sorry_inhibit = random.chance(30);
         }
         if random.chance(20) {

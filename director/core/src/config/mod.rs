@@ -398,7 +398,7 @@ pub struct VirtualServer {
     /// Real servers, in the order of the file; identities are unique.
     pub real_servers: Vec<RealServer>,
     /// Takes over when the quorum is lost.
-    pub sorry: Option<(DestId, Dest)>,
+    pub sorry: Option<Box<(DestId, Dest)>>,
     /// `sorry_server_inhibit`: kept in the pool at weight 0 while it is not needed.
     pub sorry_inhibit: bool,
     /// Sum of weights below which the pool is lost, 1.
@@ -440,7 +440,7 @@ impl VirtualServer {
     pub fn is_mixed(&self) -> bool {
         let family = self.id.family();
         let reals = self.real_servers.iter().map(|real| real.id.address);
-        let mut addresses = reals.chain(self.sorry.map(|(id, _)| id.address));
+        let mut addresses = reals.chain(self.sorry.iter().map(|sorry| sorry.0.address));
         self.others.iter().any(|id| id.family() != family)
             || addresses.any(|address| Family::of(address) != family)
     }

@@ -136,7 +136,7 @@ pub(super) fn read(reader: &mut Reader<'_, '_>, block: Statement<'_>, groups: &G
                 others: others.to_vec(),
                 service,
                 real_servers,
-                sorry,
+                sorry: sorry.map(Box::new),
                 sorry_inhibit: draft.sorry_inhibit,
                 quorum,
                 hysteresis,

@@ -324,7 +324,9 @@ impl State {
             return Vec::new();
         }
         let reals = server.real_servers.iter().map(|real| real.id);
-        let stay: BTreeSet<DestId> = reals.chain(server.sorry.map(|(id, _)| id)).collect();
+        let stay: BTreeSet<DestId> = reals
+            .chain(server.sorry.iter().map(|sorry| sorry.0))
+            .collect();
         let stays = |dest: &DestId| stay.contains(dest);
         let old = before.leaving.iter().filter(|(dest, _)| !stays(dest));
         self.leaving = old.map(|(dest, leaving)| (*dest, *leaving)).collect();

@@ -211,7 +211,7 @@ pub(super) fn service(server: &VirtualServer, state: &State, director: &Director
             dest(server, (real, standing), seats, had, director)
         })
         .collect();
-    if let Some((id, to)) = &server.sorry {
+    if let Some((id, to)) = server.sorry.as_deref() {
         let had = kernel(id, to);
         dests.push(DestStatus {
             address: id.address.to_string(),

@@ -67,7 +67,7 @@ pub fn servers(config: &Config) -> BTreeMap<IpAddr, Settings> {
     let mut servers: BTreeMap<IpAddr, Settings> = BTreeMap::new();
     for server in &config.services {
         let real = server.real_servers.iter().map(|real| (real.id, real.dest));
-        for (id, dest) in real.chain(server.sorry) {
+        for (id, dest) in real.chain(server.sorry.as_deref().copied()) {
             servers.entry(id.address).or_default().add(server, id, dest);
         }
     }
