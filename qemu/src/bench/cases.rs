@@ -196,6 +196,9 @@ fn judge_steady(bench: &mut Bench, [theirs, ours]: &[Checking; 2], floor: &Figur
     let verdicts = &mut bench.verdicts;
     verdicts.ratio("checks: processor in a second", cpu_theirs, cpu_ours, 0.6);
     verdicts.ratio("checks: the same, floor", time(least), cpu_ours, 1.5);
+    // A program that does not keep up does fewer of them in a second.
+    let [each_theirs, each_ours] = [theirs, ours].map(|seen| time(seen.cpu_us_of_one()));
+    verdicts.ratio("checks: processor for one", each_theirs, each_ours, 0.6);
     verdicts.must(
         "checks: longest time without one",
         time(theirs.gap_us()),
@@ -268,6 +271,15 @@ impl Checking {
             .map(|tally| tally.longest_gap_us)
             .max()
             .unwrap_or(u64::MAX)
+    }
+
+    /// What one check took of the processor.
+    fn cpu_us_of_one(&self) -> u64 {
+        let runs = self.watches.iter().zip(&self.tallies);
+        super::median(
+            runs.map(|(watch, tally)| watch.cpu_us / tally.connections.max(1))
+                .collect(),
+        )
     }
 
     fn targets(&self) -> u64 {

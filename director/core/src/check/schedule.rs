@@ -50,7 +50,7 @@ pub(super) struct Check {
     ask: Ask,
     phase: Phase,
     /// The attempt that was due, while it is under way. Most checks are waiting at any time: boxed, and not in `phase`,
-    /// which would take nine bytes more then.
+    /// which would take seven bytes more then.
     attempt: Option<Box<Attempt>>,
     /// When the next attempt begins, or the one under way was to; 0 while it is suspended.
     due: Instant,
