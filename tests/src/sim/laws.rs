@@ -54,6 +54,8 @@ pub struct Laws {
     odd: BTreeMap<u8, Instant>,
     /// When a node that is Active last sent an advert, or became Active, or was excused.
     adverts: Vec<((usize, u8), Instant)>,
+    /// Who of each virtual router was the last to step back with an advert (`higher_prio_send_advert`), and when.
+    last_words: BTreeMap<u8, (usize, Instant)>,
     /// Who was Active at the last step, by virtual router.
     active: BTreeSet<(u8, usize)>,
     /// Operations that the kernel refused since they last went well.
@@ -69,6 +71,7 @@ impl Laws {
             disturbed_at: Instant::ZERO,
             odd: BTreeMap::new(),
             adverts: Vec::new(),
+            last_words: BTreeMap::new(),
             active: BTreeSet::new(),
             refused: vec![Vec::new(); nodes],
         }
@@ -201,6 +204,18 @@ impl Laws {
             match self.adverts.iter_mut().find(|(of, _)| *of == key) {
                 Some((_, last)) => *last = now,
                 None => self.adverts.push((key, now)),
+            }
+            let node = &nodes[index];
+            let steps_back = *priority > 0
+                && router_of(node, *vrid).is_some_and(|router| !node.is_active(router));
+            // The better one's priority may have fallen since its own advert: it takes a last word for a better
+            // router's, and none is Active until an Active_Down time has passed.
+            if steps_back
+                && let Some((other, at)) = self.last_words.insert(*vrid, (index, now))
+                && other != index
+                && now.since(at) < CHANGEOVER
+            {
+                self.disturb(now);
             }
             // A handover that found no successor is over.
             if *priority > 0 {
