@@ -27,7 +27,7 @@ pub const ANNOUNCE_PAUSE: Duration = Duration::from_millis(2);
 
 /// Pause between two rounds over all addresses when no pacing is configured: what lost the first frame must not lose
 /// the others too, and the first round of hundreds of virtual routers goes before the second of any.
-pub const ANNOUNCE_ROUND_PAUSE: Duration = Duration::from_millis(50);
+pub const ANNOUNCE_ROUND_PAUSE: Duration = Duration::from_millis(100);
 
 /// Least time between two adverts of one router, the smallest interval of VRRPv3: a peer that floods us with
 /// adverts of priority 0 can't make us answer each.
@@ -109,7 +109,7 @@ pub const ROUTERS_PER_PHASE: usize = 64;
 
 /// Active_Down_Timers that are judged between two looks at the sockets: so many takeovers are some milliseconds of work
 /// on a slow machine.
-pub const TAKEOVERS_PER_SLICE: usize = 32;
+pub const TAKEOVERS_PER_SLICE: usize = 16;
 
 /// Kernel operations handed out between two looks at the sockets: some milliseconds of kernel work on a slow machine,
 /// so that a large change can't delay an advert.

@@ -29,6 +29,8 @@ pub(super) struct Announcer {
     credit: usize,
     /// When that was granted.
     granted_at: Instant,
+    /// How long each address of it is to wait for its next round.
+    round_pause: Duration,
     /// No further frame before.
     free_at: Instant,
     second_at: Option<Instant>,
@@ -75,6 +77,7 @@ impl Announcer {
             next: 0,
             credit: 0,
             granted_at: Instant::ZERO,
+            round_pause: Duration::ZERO,
             free_at: Instant::ZERO,
             second_at: None,
             lower_prio_at: None,
@@ -222,7 +225,7 @@ impl Announcer {
             };
             if entry.rounds > 0 && entry.at <= self.granted_at {
                 entry.rounds -= 1;
-                entry.at = self.granted_at + limits::ANNOUNCE_ROUND_PAUSE;
+                entry.at = self.granted_at + self.round_pause;
                 self.next = index + 1;
                 return Some(entry.address);
             }
@@ -264,13 +267,20 @@ impl Announcer {
         if self.credit > 0 || now < self.free_at {
             return;
         }
-        let (batch, pause) = pacing(self.interval(garp));
+        let interval = self.interval(garp);
+        let (batch, pause) = pacing(interval);
         let ready = self
             .entries
             .iter()
             .filter(|entry| entry.rounds > 0 && entry.at <= now);
         self.credit = ready.take(batch).count();
         self.granted_at = now;
+        // A configured pause is all that is wished.
+        self.round_pause = if interval.is_zero() {
+            limits::ANNOUNCE_ROUND_PAUSE
+        } else {
+            Duration::ZERO
+        };
         if self.credit > 0 {
             self.free_at = now + pause;
         }

@@ -16,7 +16,7 @@ fn addresses(count: u8) -> Vec<IpAddr> {
 fn a_takeover_announces_in_five_rounds_and_again_after_five_seconds() {
     let mut lab = Lab::new(&[settings(255)]);
     lab.run_to(60_000_000);
-    let burst = |start: u64| (0..5).map(move |round| start + round * 50_000);
+    let burst = |start: u64| (0..5).map(move |round| start + round * 100_000);
     let expected: Vec<u64> = burst(0).chain(burst(5_000_000)).collect();
     assert_eq!(lab.announcements(0), expected);
 }
@@ -42,7 +42,7 @@ fn a_refresh_repeats_for_ever() {
     lab.run_to(25_000_000);
     assert_eq!(
         lab.announcements(0),
-        [0, 10_000_000, 10_050_000, 20_000_000, 20_050_000]
+        [0, 10_000_000, 10_100_000, 20_000_000, 20_100_000]
     );
 }
 
@@ -151,20 +151,20 @@ fn an_address_is_announced_when_the_kernel_has_it_and_again_when_it_returns() {
         "a refused one silences no other"
     );
     assert_eq!(
-        announced(&mut router, 150, &[first, second]),
-        [first, second]
-    );
-    assert_eq!(
         announced(&mut router, 200, &[first, second]),
         [first, second]
     );
-    for millis in [250, 300, 350, 400] {
+    assert_eq!(
+        announced(&mut router, 300, &[first, second]),
+        [first, second]
+    );
+    for millis in [400, 500, 600, 700] {
         announced(&mut router, millis, &[first, second]);
     }
-    assert!(announced(&mut router, 500, &[first, second]).is_empty());
-    assert!(announced(&mut router, 510, &[first]).is_empty());
+    assert!(announced(&mut router, 800, &[first, second]).is_empty());
+    assert!(announced(&mut router, 810, &[first]).is_empty());
     assert_eq!(
-        announced(&mut router, 520, &[first, second]),
+        announced(&mut router, 820, &[first, second]),
         [second],
         "put back after a foreign edit"
     );
@@ -204,7 +204,7 @@ fn a_router_that_lets_go_unheard_so_far_is_announced_over() {
     let source = ip(10, 0, 0, 9);
     lab.inject_as(0, source, 0, &settings_v3(50, 1000));
     lab.run_to(20_500_000);
-    let expected: Vec<u64> = (0..5).map(|round| 20_000_000 + round * 50_000).collect();
+    let expected: Vec<u64> = (0..5).map(|round| 20_000_000 + round * 100_000).collect();
     assert_eq!(lab.announcements(0), expected);
 }
 

@@ -333,7 +333,7 @@ fn an_active_router_answers_a_lower_priority_and_announces_again() {
     assert_eq!(lab.adverts(0), [(20_100_000, 100)]);
     assert_eq!(
         lab.announcements(0),
-        [20_100_000, 20_150_000, 20_200_000, 20_250_000, 20_300_000]
+        [20_100_000, 20_200_000, 20_300_000, 20_400_000, 20_500_000]
     );
     assert!(matches!(&lab.events[..], [(_, 0, Event::LowerPriority(peer))] if peer.priority == 99));
 }
