@@ -34,9 +34,10 @@ pub fn network(desired: &Desired, actual: &Actual) -> Vec<Op> {
     ops.extend(had.difference(wanted).cloned().map(Op::DelRule));
     let (had, wanted) = (&actual.routes, &desired.routes);
     ops.extend(had.difference(wanted).cloned().map(Op::DelRoute));
+    let others = others(desired, actual);
     for (id, ours) in &actual.addresses {
         let unwanted = *ours || desired.withheld.contains(&id.cidr.address);
-        let stays = desired.addresses.contains(id) && !is_other(desired, actual, id);
+        let stays = desired.addresses.contains(id) && !others.contains(id);
         if unwanted && !stale.contains(&id.ifindex) && !stays {
             ops.push(Op::DelAddress(*id));
         }
@@ -45,7 +46,7 @@ pub fn network(desired: &Desired, actual: &Actual) -> Vec<Op> {
     let missing = desired
         .addresses
         .iter()
-        .filter(|id| !actual.addresses.contains_key(id) || is_other(desired, actual, id));
+        .filter(|id| !actual.addresses.contains_key(id) || others.contains(id));
     ops.extend(missing.map(|id| Op::AddAddress(*id, desired.options.get(id).cloned())));
     let (had, wanted) = (&actual.routes, &desired.routes);
     ops.extend(wanted.difference(had).cloned().map(Op::AddRoute));
@@ -54,11 +55,13 @@ pub fn network(desired: &Desired, actual: &Actual) -> Vec<Op> {
     ops
 }
 
-/// An address that was put there in another way than it is to be now: it goes, and comes anew.
-fn is_other(desired: &Desired, actual: &Actual, id: &AddressId) -> bool {
-    let had = actual.options.get(id);
-    let ours = actual.addresses.get(id) == Some(&true);
-    ours && had.is_some_and(|had| had.as_ref() != desired.options.get(id))
+/// Addresses that were put there in another way than they are to be now: they go, and come anew.
+fn others(desired: &Desired, actual: &Actual) -> BTreeSet<AddressId> {
+    let is_other = |(id, had): &(&AddressId, &Option<_>)| {
+        had.as_ref() != desired.options.get(id) && actual.addresses.get(id) == Some(&true)
+    };
+    let others = actual.options.iter().filter(is_other);
+    others.map(|(id, _)| *id).collect()
 }
 
 /// Devices that a director made and that nobody asks for as they are; their addresses go with them.

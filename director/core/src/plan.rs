@@ -271,12 +271,14 @@ fn rule(config: &Config, situation: &Situation<'_>, rule: &Rule) -> Option<Rule>
 /// always there.
 fn virtual_addresses<'a>(config: &Config, situation: &Situation<'a>, desired: &mut Desired) {
     let mut finder = Finder::new(config, situation.links);
+    // Gathered in rows, of which sets are made at once: there are hundreds in a takeover, and each plan has all.
+    let (mut held, mut withheld) = (Vec::new(), Vec::new());
     for (router, active) in situation.routers {
         for address in router.virtual_addresses() {
             if !active {
-                desired.withheld.insert(address.cidr.address);
+                withheld.push(address.cidr.address);
             } else if let Some((id, _)) = finder.carrier(router, address) {
-                insert(desired, id, address);
+                held.push((id, address));
             }
         }
     }
@@ -286,22 +288,23 @@ fn virtual_addresses<'a>(config: &Config, situation: &Situation<'a>, desired: &m
         if *held && !situation.stopping {
             fixed.push(address);
         } else {
-            desired.withheld.insert(address.cidr.address);
+            withheld.push(address.cidr.address);
         }
     }
     for address in fixed {
         if let Some(link) = finder.link(&address.interface) {
             let (ifindex, cidr) = (link.ifindex, address.cidr);
-            insert(desired, AddressId { ifindex, cidr }, address);
+            held.push((AddressId { ifindex, cidr }, address));
         }
     }
-}
-
-fn insert(desired: &mut Desired, id: AddressId, address: &VirtualAddress) {
-    desired.addresses.insert(id);
-    if let Some(options) = &address.options {
-        desired.options.insert(id, Arc::clone(options));
-    }
+    desired.withheld = withheld.into_iter().collect();
+    let options = |(id, address): &(AddressId, &VirtualAddress)| {
+        let options = address.options.as_ref()?;
+        Some((*id, Arc::clone(options)))
+    };
+    desired.options = held.iter().filter_map(options).collect();
+    let mut held = held.into_iter().map(|(id, _)| id).collect();
+    desired.addresses.append(&mut held);
 }
 
 /// One of the services of a `virtual_server` in the IPVS table; `dests` by [`crate::pool::dests`].
