@@ -14,7 +14,6 @@ mod pacing;
 mod presence;
 mod recoveries;
 mod report;
-mod roster;
 mod routers;
 mod seats;
 mod services;

@@ -28,7 +28,7 @@ impl Director {
         };
         let mut routers = self.config.routers.iter();
         self.recoveries.due |=
-            event.is_takeover() && routers.any(|of| of.name == *router && !of.locals.is_empty());
+            event.is_takeover() && routers.any(|of| !of.locals.is_empty() && of.name == *router);
     }
 
     pub(super) fn handle_recovered(&mut self, recovery: Recovery) {

@@ -1,23 +1,30 @@
 //! The virtual routers of a node: which interface each lives on, and which advert is whose.
 
+mod directory;
+mod roster;
+mod slot;
+
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::collections::BTreeSet;
 
+use self::directory::Directory;
+use self::roster::Roster;
+pub(super) use self::slot::Slot;
+use self::slot::carriers;
+use super::Output;
 use super::groups::{Group, Groups};
 use super::links::{Delays, Links, serves};
 use super::pacing::{Announcement, Pacing};
-use super::roster::Roster;
 use super::settings::settings;
-use super::source::word;
+use super::source::{own_addresses, word};
 use super::surroundings::Surroundings;
-use super::{AdvertBytes, Output};
-use crate::config::{self, Config, VirtualAddress};
+use crate::config::{self, Config};
 use crate::event::Event;
 use crate::kernel::{Actual, AddressId, Link};
-use crate::net::{Family, Ifindex, Mac, Name};
+use crate::net::{Family, Ifindex, Name};
 use crate::plan::{self, Finder};
 use crate::time::{Instant, earliest};
-use crate::vrrp::{self, Received, State, Transmit, Waits};
+use crate::vrrp::{self, Received, State, Waits};
 use crate::wire;
 
 /// All virtual routers.
@@ -25,6 +32,9 @@ use crate::wire;
 pub(super) struct Routers {
     /// In the order of the configuration; those that a reload gave up stand behind until they have let go.
     slots: Roster,
+    directory: Directory,
+    /// Some that a reload gave up may not have let go yet.
+    retiring: bool,
     groups: Groups,
     links: Links,
     pacing: Pacing,
@@ -34,28 +44,6 @@ pub(super) struct Routers {
     moved: bool,
     /// What the wall clock showed, and when.
     wall: Option<(Instant, u64)>,
-}
-
-/// One virtual router with its place on the network.
-#[derive(Debug)]
-pub(super) struct Slot {
-    pub(super) config: config::Router,
-    pub(super) machine: vrrp::Router,
-    /// The interface, once it is known.
-    place: Option<Ifindex>,
-    /// The interface is up and has its carrier.
-    linked: bool,
-    carriers: Vec<Carrier>,
-    /// Given up by a reload: it hands over and goes.
-    retired: bool,
-    pub(super) takeovers: u64,
-}
-
-/// A virtual address on its interface.
-#[derive(Clone, Copy, Debug)]
-struct Carrier {
-    id: AddressId,
-    mac: Mac,
 }
 
 impl Routers {
@@ -95,11 +83,13 @@ impl Routers {
             self.set_wall(at, micros);
         }
         self.groups.configure(now, &config.groups, &self.slots);
+        self.retiring |= !before.is_empty();
         for mut slot in before {
             slot.retired = true;
             slot.machine.stop(now);
             self.slots.push(slot);
         }
+        self.directory = Directory::of(&self.slots);
     }
 
     /// What the wall clock shows now.
@@ -124,6 +114,7 @@ impl Routers {
         self.follow_links(now, config, actual);
         let mut words = Vec::with_capacity(self.slots.len());
         let mut finder = Finder::new(config, &actual.links);
+        let own = own_addresses(around);
         for slot in &mut self.slots {
             slot.carriers = carriers(&mut finder, &slot.config);
             let is_start = matches!(slot.machine.state(), State::Initialize(Waits::Link));
@@ -139,7 +130,7 @@ impl Routers {
                 &self.links,
                 &mut finder,
                 (&slot.config, is_start),
-                tally,
+                (&own, tally),
             ));
         }
         self.groups.spread(&self.slots, &mut words);
@@ -149,6 +140,7 @@ impl Routers {
             }
             slot.follow_addresses(now, actual);
         }
+        self.directory = Directory::of(&self.slots);
     }
 
     /// Waits the changes of links out where that was asked for, but never so long that a peer would miss the adverts.
@@ -182,13 +174,10 @@ impl Routers {
         id: &AddressId,
     ) {
         let mut is_virtual = false;
-        for index in 0..self.slots.len() {
-            let carries = |slot: &Slot| slot.carriers.iter().any(|carrier| carrier.id == *id);
-            if self.slots.get(index).is_some_and(carries) {
-                is_virtual = true;
-                if let Some(slot) = self.slots.wake(index) {
-                    slot.follow_addresses(now, around.reconciler.actual());
-                }
+        for index in self.directory.with(*id) {
+            is_virtual = true;
+            if let Some(slot) = self.slots.wake(index) {
+                slot.follow_addresses(now, around.reconciler.actual());
             }
         }
         if !is_virtual {
@@ -218,15 +207,9 @@ impl Routers {
         let Some(vrid) = wire::vrrp::vrid(received.payload) else {
             return;
         };
-        let (place, router) = (Some(ifindex), (Family::of(received.source), vrid));
+        let home = (ifindex, Family::of(received.source), vrid);
         let mut rivalled = None;
-        for index in 0..self.slots.len() {
-            let is_its = |slot: &Slot| {
-                slot.place == place && (slot.config.family(), slot.config.vrid) == router
-            };
-            if !self.slots.get(index).is_some_and(is_its) {
-                continue;
-            }
+        for index in self.directory.at(home) {
             if let Some(slot) = self.slots.wake(index) {
                 slot.machine.handle_advert(now, received);
                 if slot.machine.rival_at() == Some(now) {
@@ -294,11 +277,19 @@ impl Routers {
 
     /// Forgets routers that a reload gave up and that have let go.
     pub(super) fn forget_retired(&mut self) -> bool {
+        if !self.retiring {
+            return false;
+        }
         let before = self.slots.len();
         self.slots.retain(|slot| {
             !(slot.retired && slot.machine.is_stopped() && !slot.machine.wants_transmit())
         });
-        self.slots.len() != before
+        self.retiring = self.slots.iter().any(|slot| slot.retired);
+        let is_changed = self.slots.len() != before;
+        if is_changed {
+            self.directory = Directory::of(&self.slots);
+        }
+        is_changed
     }
 
     /// Has every group joined anew.
@@ -330,32 +321,28 @@ impl Routers {
 
     /// The next packet: adverts of all routers before announcements of any.
     pub(super) fn poll_transmit(&mut self, now: Instant) -> Option<Output> {
-        let advertises = |slot: &Slot| slot.place.is_some() && slot.machine.wants_advert();
-        if let Some(index) = self.slots.first_awake(advertises) {
-            return self.slots.wake(index).and_then(Slot::poll_transmit);
+        while let Some(slot) = self.slots.first_advertiser() {
+            let output = slot.poll_transmit();
+            if output.is_some() {
+                return output;
+            }
         }
-        let mut next = self.slots.next_awake(0);
-        while let Some(index) = next {
-            match self.slots.wake(index).and_then(Slot::poll_transmit) {
-                Some(Output::Announce {
-                    ifindex,
-                    mac,
-                    address,
-                }) => {
-                    let due = Announcement {
-                        ifindex,
-                        mac,
-                        address,
-                    };
-                    if let Some(announcement) = self.pacing.admit(due) {
-                        return Some(announcement.output());
-                    }
-                }
-                Some(output) => return Some(output),
-                None => {
-                    self.slots.rest(index);
-                    next = self.slots.next_awake(index + 1);
-                }
+        while let Some(output) = self.slots.first_sent(Slot::poll_transmit) {
+            let Output::Announce {
+                ifindex,
+                mac,
+                address,
+            } = output
+            else {
+                return Some(output);
+            };
+            let due = Announcement {
+                ifindex,
+                mac,
+                address,
+            };
+            if let Some(announcement) = self.pacing.admit(due) {
+                return Some(announcement.output());
             }
         }
         let slots = &self.slots;
@@ -364,13 +351,9 @@ impl Routers {
     }
 
     pub(super) fn poll_event(&mut self, now: Instant, actual: &Actual) -> Option<Event> {
-        let mut next = self.slots.next_awake(0);
-        while let Some(index) = next {
-            let slot = self.slots.wake(index);
-            if let Some(event) = slot.and_then(|slot| slot.poll_event(now, actual)) {
-                return Some(event);
-            }
-            next = self.slots.next_awake(index + 1);
+        let told = self.slots.first_told(|slot| slot.poll_event(now, actual));
+        if told.is_some() {
+            return told;
         }
         self.groups.poll_event(now, &self.slots)
     }
@@ -406,83 +389,4 @@ impl Routers {
     pub(super) fn configured(&self) -> impl Iterator<Item = &Slot> {
         self.slots.iter().filter(|slot| !slot.retired)
     }
-}
-
-impl Slot {
-    fn poll_event(&mut self, now: Instant, actual: &Actual) -> Option<Event> {
-        let event = self.machine.poll_event()?;
-        if event.is_takeover() {
-            self.takeovers += 1;
-            // They may be there already: from before a restart, or because the kernel did not remove them.
-            self.follow_addresses(now, actual);
-        }
-        Some(Event::Vrrp {
-            router: self.config.name.clone(),
-            event,
-        })
-    }
-
-    fn poll_transmit(&mut self) -> Option<Output> {
-        let ifindex = self.place?;
-        Some(match self.machine.poll_transmit()? {
-            Transmit::Announce { address } => {
-                let announced = |carrier: &&Carrier| carrier.id.cidr.address == address;
-                let carrier = self.carriers.iter().find(announced)?;
-                Output::Announce {
-                    ifindex: carrier.id.ifindex,
-                    mac: carrier.mac,
-                    address,
-                }
-            }
-            Transmit::Advert {
-                source,
-                destination,
-                ttl,
-                payload,
-            } => Output::Advert {
-                ifindex,
-                source,
-                destination,
-                ttl,
-                mac: self.config.advert_mac,
-                // The machine's adverts fit: both bounds are ADVERT_BYTES_MAX.
-                payload: AdvertBytes::from_slice(payload).unwrap_or_default(),
-            },
-        })
-    }
-
-    /// Whether it may still say this: it serves the address, and is not about to give it up.
-    fn announces(&self, one: &Announcement) -> bool {
-        let is_it =
-            |carrier: &Carrier| carrier.id.cidr.address == one.address && carrier.mac == one.mac;
-        self.machine.may_announce() && self.carriers.iter().any(is_it)
-    }
-
-    /// Whether the kernel has all its addresses, put there by a director.
-    fn holds(&self, actual: &Actual) -> bool {
-        let all = self.config.virtual_addresses().count();
-        let mut held = self
-            .carriers
-            .iter()
-            .map(|carrier| actual.addresses.get(&carrier.id));
-        all > 0 && self.carriers.len() == all && held.all(|ours| ours == Some(&true))
-    }
-
-    fn follow_addresses(&mut self, now: Instant, actual: &Actual) {
-        let present = |address: IpAddr| {
-            let mut same = self.carriers.iter().map(|carrier| &carrier.id);
-            same.any(|id| id.cidr.address == address && actual.addresses.contains_key(id))
-        };
-        self.machine.addresses_present(now, present);
-    }
-}
-
-/// Where the virtual addresses belong, of those whose interface is there.
-fn carriers<'a>(finder: &mut Finder<'a>, router: &'a config::Router) -> Vec<Carrier> {
-    let carrier = |address: &'a VirtualAddress| {
-        let (id, link) = finder.carrier(router, address)?;
-        let mac = link.mac;
-        Some(Carrier { id, mac })
-    };
-    router.virtual_addresses().filter_map(carrier).collect()
 }

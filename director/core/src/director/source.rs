@@ -1,14 +1,29 @@
 //! Where a virtual router's adverts come from, or why it can't send any.
 
 use core::net::IpAddr;
+use std::collections::BTreeSet;
 
 use super::links::Links;
 use super::surroundings::{Surroundings, Tally};
-use crate::config::{self, Config};
+use crate::config;
+use crate::kernel::AddressId;
 use crate::net::Family;
 use crate::plan::{self, Finder};
 use crate::vrrp::{Fault, Source};
 use crate::wire::{ipv4, ipv6, trailer};
+
+/// The node's own addresses: those that come and go with no virtual router and no quorum.
+pub(super) fn own_addresses(around: &Surroundings<'_>) -> Vec<AddressId> {
+    let routers = around.config.routers.iter();
+    let virtuals = routers.flat_map(config::Router::virtual_addresses);
+    let virtuals: BTreeSet<IpAddr> = virtuals.map(|known| known.cidr.address).collect();
+    let stays = |id: &&AddressId| {
+        let address = id.cidr.address;
+        !virtuals.contains(&address) && !around.services.is_on_quorum(address)
+    };
+    let all = around.reconciler.actual().addresses.keys();
+    all.filter(stays).copied().collect()
+}
 
 /// What a router is told of its interface; nothing at the start while the director itself sets the link up and makes
 /// the devices: that they are not yet is no fault.
@@ -17,7 +32,7 @@ pub(super) fn word<'a>(
     links: &Links,
     finder: &mut Finder<'a>,
     (router, is_start): (&'a config::Router, bool),
-    tally: Tally,
+    (own, tally): (&[AddressId], Tally),
 ) -> Option<Result<Source, Fault>> {
     let missing = |vmac: &&'a config::Vmac| finder.device(vmac).is_none();
     let missing: Vec<&config::Vmac> = router.vmacs.iter().filter(missing).collect();
@@ -32,7 +47,7 @@ pub(super) fn word<'a>(
         return None;
     }
     let refused = refused.map(|vmac| Fault::NoDevice(vmac.name.clone()));
-    let source = source(around, links, router, tally);
+    let source = source(around, links, router, (own, tally));
     Some(source.and_then(|source| refused.map_or(Ok(source), Err)))
 }
 
@@ -41,13 +56,10 @@ fn source(
     around: &Surroundings<'_>,
     links: &Links,
     router: &config::Router,
-    tally: Tally,
+    (own, tally): (&[AddressId], Tally),
 ) -> Result<Source, Fault> {
     let Surroundings {
-        config,
-        reconciler,
-        services,
-        ..
+        config, reconciler, ..
     } = *around;
     let actual = reconciler.actual();
     let link = plan::link(config, &actual.links, &router.interface).ok_or(Fault::NoInterface)?;
@@ -75,20 +87,15 @@ fn source(
             Ok(Source { address })
         };
     }
-    // An address of its own that is no virtual one, and none that follows a quorum; over IPv6 a link-local one (RFC
-    // 9568 section 5.1.2.1), unless the peers are not on the link.
+    // Over IPv6 a link-local one (RFC 9568 section 5.1.2.1), unless the peers are not on the link.
     let first_peer = unicast.and_then(|unicast| unicast.peers.first());
     let wants_local = first_peer.is_none_or(|peer| is_local(peer.address));
-    let own = actual
-        .addresses
-        .keys()
-        .filter(|id| id.ifindex == link.ifindex);
+    let own = own.iter().filter(|id| id.ifindex == link.ifindex);
     let mut own = own.map(|id| id.cidr.address);
     let address = own.find(|address| {
         let speaks = Family::of(*address) == router.family();
         let fits = address.is_ipv4() || is_local(*address) == wants_local;
-        let comes_and_goes = is_virtual(config, *address) || services.is_on_quorum(*address);
-        speaks && fits && !comes_and_goes
+        speaks && fits
     });
     address
         .map(|address| Source { address })
@@ -114,12 +121,4 @@ fn advert_bytes(router: &config::Router) -> u32 {
 
 const fn is_local(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(address) if address.is_unicast_link_local())
-}
-
-fn is_virtual(config: &Config, address: IpAddr) -> bool {
-    let mut all = config
-        .routers
-        .iter()
-        .flat_map(config::Router::virtual_addresses);
-    all.any(|known| known.cidr.address == address)
 }

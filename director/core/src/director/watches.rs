@@ -54,6 +54,9 @@ impl Watches {
 
     /// Whether one has run for the first time since this was last asked.
     pub(super) fn take_news(&mut self) -> bool {
+        if self.fresh.is_empty() {
+            return false;
+        }
         let fresh = core::mem::take(&mut self.fresh);
         let before = fresh.len();
         self.fresh = fresh.into_iter().filter(|of| !self.has_run(of)).collect();
