@@ -123,8 +123,8 @@ impl Shell {
         }
     }
 
-    /// Writes events to the log while this turn has time, and some if it has none: what is wanted of the network and
-    /// the kernel comes first.
+    /// Writes events to the log while this turn has time, and some if it has none or a timer waits for the next one:
+    /// what is wanted of the network and the kernel comes first.
     pub(crate) fn log_events(&mut self) {
         for logged in 1_usize.. {
             let Some(event) = self.core.poll_event() else {
@@ -137,7 +137,8 @@ impl Shell {
             let registry = self.poll.registry();
             self.monitoring
                 .tell(registry, self.now, &event, fact.as_ref());
-            if logged.is_multiple_of(limits::EVENTS_PER_LOOK) && self.pace.is_late() {
+            let looks = logged.is_multiple_of(limits::EVENTS_PER_LOOK);
+            if looks && (self.pace.is_late() || self.due().is_some()) {
                 return;
             }
         }

@@ -302,7 +302,7 @@ impl Shell {
     }
 
     /// Whether a timer of the core has come, by the moment of this turn, and how long ago if it is a virtual router's.
-    fn due(&self) -> Option<Duration> {
+    pub(crate) fn due(&self) -> Option<Duration> {
         let next = self.core.next_timeout();
         let (at, reason) = next.filter(|(at, _)| *at <= self.now)?;
         Some(match reason {
