@@ -220,3 +220,33 @@ impl<'a> IntoIterator for &'a mut Roster {
         self.iter_mut()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Places;
+
+    #[test]
+    fn places_are_found_in_their_order_across_words() {
+        for count in [0, 1, 63, 64, 65, 128, 255] {
+            let mut places = Places::default();
+            places.fill(count);
+            let mut found = Vec::new();
+            while let Some(place) = places.next(0) {
+                found.push(place);
+                places.clear(place);
+            }
+            assert!(found.into_iter().eq(0..count), "of {count}");
+            places.set(count); // no such place
+            assert_eq!(places.next(0).filter(|place| *place < count), None);
+        }
+        let mut places = Places::default();
+        places.fill(255);
+        (0..255).for_each(|place| places.clear(place));
+        for place in [0, 63, 64, 200] {
+            places.set(place);
+        }
+        let from = [0, 1, 64, 65, 201].map(|from| places.next(from));
+        assert_eq!(from, [Some(0), Some(63), Some(64), Some(200), None]);
+        assert!(places.has(63) && !places.has(62));
+    }
+}
