@@ -145,7 +145,26 @@ fn realserver_says_what_each_real_server_needs() {
     let bad = place.file("bad.conf", "virtual_server 10.77.0.100 80 {\n}\n");
     let (status, _, error) = run(&["realserver", &bad]);
     assert_eq!(status, 1);
-    assert!(error.contains("keelson check"), "{error}");
+    assert!(error.starts_with(&format!("{bad}:1:")), "{error}");
+}
+
+#[test]
+fn export_follows_includes_and_says_what_is_wrong() {
+    let place = Place::new();
+    place.file(
+        "web.conf",
+        "virtual_server 10.77.0.100 80 {\n  lb_algo rr\n  lb_kind DR\n  protocol TCP\n\
+         real_server 10.77.0.21 80 {\n}\n}\n",
+    );
+    let file = place.file("keepalived.conf", "include web.conf\n");
+    let (status, text, error) = run(&["export", "ipvsadm", &file]);
+    assert_eq!((status, error.as_str()), (0, ""));
+    let expected = "-A -t 10.77.0.100:80 -s rr\n-a -t 10.77.0.100:80 -r 10.77.0.21:80 -g -w 1\n";
+    assert_eq!(text, expected);
+    let bad = place.file("bad.conf", "virtual_server 10.77.0.100 80 {\n}\n");
+    let (status, text, error) = run(&["export", "ipvsadm", &bad]);
+    assert_eq!((status, text.as_str()), (1, ""));
+    assert!(error.starts_with(&format!("{bad}:1:")), "{error}");
 }
 
 #[test]

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use director_core::config::keywords::{Block, Keyword, keywords};
-use director_core::config::{Diagnostic, Reading, Severity, Source, parse_with};
+use director_core::config::{Config, Diagnostic, Reading, Severity, Source, parse_with};
 use director_core::limits::CONFIG_BYTES_MAX;
 use serde::Serialize;
 
-use super::{FAILED, FINE, WRONG, print};
+use super::{FAILED, FINE, WRONG, fail, print};
 use crate::console::render;
 
 /// Files to look at.
@@ -63,10 +63,7 @@ impl Check {
     pub(super) fn run(&self) -> u8 {
         let (keepalived, router) = match self.read() {
             Ok(texts) => texts,
-            Err(error) => {
-                eprintln!("keelson: {error}");
-                return FAILED;
-            }
+            Err(error) => return fail(FAILED, &error),
         };
         let reading = Reading {
             lenient: self.lenient,
@@ -152,6 +149,24 @@ pub(super) fn sorted(
         *place = Some(text);
     }
     Ok((keepalived, router))
+}
+
+/// The configuration of files on this machine; what is wrong with one that has errors is printed.
+///
+/// # Errors
+/// The exit status, when there is none.
+pub(super) fn config_of((keepalived, router): &Pair) -> Result<Config, u8> {
+    let parsed = parse_with(
+        keepalived.as_ref().map(Text::source),
+        router.as_ref().map(Text::source),
+        &Reading::with(&director::Host),
+    );
+    parsed.config.ok_or_else(|| {
+        for diagnostic in &parsed.diagnostics {
+            eprintln!("{diagnostic}");
+        }
+        WRONG
+    })
 }
 
 pub(super) fn read(path: &Path) -> Result<Text, String> {

@@ -320,6 +320,12 @@ fn console(options: Console) -> ExitCode {
     }
 }
 
+/// Says why it goes no further; the exit status.
+fn fail(status: u8, error: &str) -> u8 {
+    eprintln!("keelson: {error}");
+    status
+}
+
 /// Writes to standard output; a reader that has gone away (`| head`) is no fault.
 fn print(text: &str) {
     let mut output = io::stdout().lock();

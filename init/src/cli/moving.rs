@@ -5,13 +5,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
-use director_core::config::parse;
 use director_core::moving::export;
 use director_core::moving::import::{self, Format, Imported, Wishes};
 use director_core::net::IfName;
 
-use super::check::{Text, read, sorted};
-use super::{FAILED, FINE, WRONG, print};
+use super::check::{config_of, read, sorted};
+use super::{FAILED, FINE, WRONG, fail, print};
 
 pub(super) const IMPORT_EXAMPLES: &str = "\
 Examples:
@@ -133,25 +132,16 @@ impl Export {
     /// Prints what is asked for; the exit status.
     pub(super) fn run(&self) -> u8 {
         let ExportWhat::Ipvsadm { files } = &self.what;
-        let (keepalived, router) = match sorted(files, (None, None)) {
+        let pair = match sorted(files, (None, None)) {
             Ok(pair) => pair,
             Err(error) => return fail(FAILED, &error),
         };
-        let parsed = parse(
-            keepalived.as_ref().map(Text::source),
-            router.as_ref().map(Text::source),
-        );
-        match parsed.config {
-            Some(config) => print(&export::ipvsadm(&config)),
-            None => return fail(WRONG, "the configuration has errors: see `keelson check`"),
+        match config_of(&pair) {
+            Ok(config) => print(&export::ipvsadm(&config)),
+            Err(status) => return status,
         }
         FINE
     }
-}
-
-fn fail(status: u8, error: &str) -> u8 {
-    eprintln!("keelson: {error}");
-    status
 }
 
 fn files(imported: &Imported) -> Vec<(&'static str, &str)> {

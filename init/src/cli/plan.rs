@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use director_core::change::{Change, changes, lines};
-use director_core::config::{Config, Reading, parse_with};
+use director_core::config::Config;
 use serde::Serialize;
 
-use super::check::{Text, read};
-use super::{FAILED, FINE, WRONG, print};
+use super::check::{Pair, config_of, read};
+use super::{FAILED, FINE, fail, print};
 use crate::console::render;
 
 pub(super) const EXAMPLES: &str = "\
@@ -48,12 +48,9 @@ struct Report<'a> {
 impl Plan {
     /// Prints the changes; the exit status.
     pub(super) fn run(&self) -> u8 {
-        let (old, new) = match (self.config(&self.old), self.config(&self.new)) {
-            (Ok(old), Ok(new)) => (old, new),
-            (Err((status, error)), _) | (_, Err((status, error))) => {
-                eprintln!("{error}");
-                return status;
-            }
+        let (old, new) = match self.configs() {
+            Ok(both) => both,
+            Err(status) => return status,
         };
         let changes = changes(&old, &new);
         if self.json {
@@ -69,8 +66,16 @@ impl Plan {
         FINE
     }
 
-    fn config(&self, path: &Path) -> Result<Config, (u8, String)> {
-        let failed = |error: String| (FAILED, format!("keelson: {error}"));
+    /// Both configurations, or the exit status.
+    fn configs(&self) -> Result<(Config, Config), u8> {
+        let config = |path| {
+            let pair = self.pair(path).map_err(|error| fail(FAILED, &error))?;
+            config_of(&pair)
+        };
+        Ok((config(&self.old)?, config(&self.new)?))
+    }
+
+    fn pair(&self, path: &Path) -> Result<Pair, String> {
         let (keepalived, router) = if path.is_dir() {
             let router = path.join("router.conf");
             let router = router.exists().then_some(router);
@@ -78,13 +83,7 @@ impl Plan {
         } else {
             (path.to_owned(), self.router.clone())
         };
-        let keepalived = read(&keepalived).map_err(failed)?;
-        let router = router.as_deref().map(read).transpose().map_err(failed)?;
-        let reading = Reading::with(&director::Host);
-        let router = router.as_ref().map(Text::source);
-        let parsed = parse_with(Some(keepalived.source()), router, &reading);
-        let said = parsed.diagnostics.iter().map(ToString::to_string);
-        let said: Vec<String> = said.collect();
-        parsed.config.ok_or_else(|| (WRONG, said.join("\n")))
+        let router = router.as_deref().map(read).transpose()?;
+        Ok((Some(read(&keepalived)?), router))
     }
 }

@@ -4,11 +4,10 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use director_core::config::{Config, Reading, parse_with};
 use director_core::moving::realserver::{Form, servers};
 
-use super::check::{Text, sorted};
-use super::{FAILED, FINE, WRONG, print};
+use super::check::{config_of, sorted};
+use super::{FAILED, FINE, WRONG, fail, print};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -46,12 +45,13 @@ enum FormName {
 impl RealServer {
     /// Prints the settings; the exit status.
     pub(super) fn run(&self) -> u8 {
-        let config = match self.config() {
+        let pair = match sorted(&self.files, (None, None)) {
+            Ok(pair) => pair,
+            Err(error) => return fail(FAILED, &error),
+        };
+        let config = match config_of(&pair) {
             Ok(config) => config,
-            Err((status, error)) => {
-                eprintln!("keelson: {error}");
-                return status;
-            }
+            Err(status) => return status,
         };
         let form = match self.form {
             FormName::Commands => Form::Commands,
@@ -64,8 +64,8 @@ impl RealServer {
             .iter()
             .find(|server| !servers.contains_key(server))
         {
-            eprintln!("keelson: {unknown} is no real server of this configuration");
-            return WRONG;
+            let error = format!("{unknown} is no real server of this configuration");
+            return fail(WRONG, &error);
         }
         let wanted = |address: &IpAddr| self.server.is_empty() || self.server.contains(address);
         let texts: Vec<String> = servers
@@ -75,24 +75,5 @@ impl RealServer {
             .collect();
         print(&texts.join("\n"));
         FINE
-    }
-
-    fn config(&self) -> Result<Config, (u8, String)> {
-        let (keepalived, router) =
-            sorted(&self.files, (None, None)).map_err(|error| (FAILED, error))?;
-        let parsed = parse_with(
-            keepalived.as_ref().map(Text::source),
-            router.as_ref().map(Text::source),
-            &Reading::with(&director::Host),
-        );
-        parsed.config.ok_or_else(|| {
-            let files = self.files.iter().map(|file| file.display().to_string());
-            let files: Vec<String> = files.collect();
-            let files = files.join(" ");
-            (
-                WRONG,
-                format!("the configuration has errors: keelson check {files}"),
-            )
-        })
     }
 }
