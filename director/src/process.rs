@@ -121,10 +121,13 @@ unsafe fn forget(pages: Range<usize>) -> io::Result<()> {
     let from = ptr::without_provenance_mut(pages.start);
     // SAFETY: the caller's promise.
     let done = unsafe { libc::madvise(from, pages.len(), MADV_DONTNEED_LOCKED) };
-    if done < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
+    if done == 0 {
+        return Ok(());
+    }
+    match io::Error::last_os_error() {
+        // An older kernel does not know how: the pages stay.
+        error if error.raw_os_error() == Some(libc::EINVAL) => Ok(()),
+        error => Err(error),
     }
 }
 
