@@ -2,14 +2,13 @@
 
 mod pool;
 
-use core::cmp::Ordering;
 use core::fmt;
 use core::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::pool::{ActualDest, Counters, Dests, Pool, Table, Tallies};
-use crate::net::{Family, IfName, ParseError, compare};
+use crate::net::{Family, IfName, ParseError};
 
 /// Transport protocol of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -59,7 +58,7 @@ impl fmt::Display for Protocol {
 pub const WEIGHT_MAX: u32 = i32::MAX as u32;
 
 /// What identifies a service to the kernel: AF+PROTOCOL+ADDR+PORT or AF+FWMARK.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum ServiceId {
     /// By virtual address.
     Address {
@@ -77,43 +76,6 @@ pub enum ServiceId {
         /// The mark, never 0.
         mark: u32,
     },
-}
-
-impl Ord for ServiceId {
-    /// By protocol, address and port, or by family and mark; those by address first.
-    fn cmp(&self, other: &Self) -> Ordering {
-        match (*self, *other) {
-            (
-                Self::Address {
-                    protocol,
-                    address,
-                    port,
-                },
-                Self::Address {
-                    protocol: their_protocol,
-                    address: their_address,
-                    port: their_port,
-                },
-            ) => (protocol.cmp(&their_protocol))
-                .then_with(|| compare(address, their_address))
-                .then_with(|| port.cmp(&their_port)),
-            (Self::Address { .. }, Self::Fwmark { .. }) => Ordering::Less,
-            (Self::Fwmark { .. }, Self::Address { .. }) => Ordering::Greater,
-            (
-                Self::Fwmark { family, mark },
-                Self::Fwmark {
-                    family: their_family,
-                    mark: their_mark,
-                },
-            ) => (family, mark).cmp(&(their_family, their_mark)),
-        }
-    }
-}
-
-impl PartialOrd for ServiceId {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
 }
 
 impl ServiceId {
@@ -314,24 +276,12 @@ impl fmt::Display for Forwarding {
 }
 
 /// What identifies a dest within its service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct DestId {
     /// Address of the real server.
     pub address: IpAddr,
     /// Port on the real server; 0 with fwmark services in DR and TUN.
     pub port: u16,
-}
-
-impl Ord for DestId {
-    fn cmp(&self, other: &Self) -> Ordering {
-        compare(self.address, other.address).then_with(|| self.port.cmp(&other.port))
-    }
-}
-
-impl PartialOrd for DestId {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
 }
 
 impl DestId {
