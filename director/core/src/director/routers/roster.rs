@@ -1,5 +1,5 @@
-//! The virtual routers in a row, with a note for each whether anything may be due: an advert of one of many costs the
-//! look at one.
+//! The virtual routers in a row, and which of them may have something to send or to tell: an advert of one of many costs
+//! the look at one.
 
 use core::ops::{Deref, DerefMut};
 
@@ -136,7 +136,7 @@ impl Roster {
         }
     }
 
-    /// What one of them tells: an advert of one of many costs the look at one.
+    /// What the first one tells that has something to tell.
     pub(super) fn first_told<T>(&mut self, tell: impl Fn(&mut Slot) -> Option<T>) -> Option<T> {
         while let Some(index) = self.tells.next(0) {
             let told = self.slots.get_mut(index).and_then(&tell);
