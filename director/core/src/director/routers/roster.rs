@@ -1,5 +1,5 @@
-//! The virtual routers in a row, and which of them may have something to send or to tell: an advert of one of many costs
-//! the look at one.
+//! The virtual routers in a row, and which of them may have something to send or to tell: an advert of one of many
+//! costs the look at one.
 
 use core::ops::{Deref, DerefMut};
 
